@@ -1,0 +1,288 @@
+// What the control plane offers to the surfaces above it, one group of functions a resource.
+//
+// Params go in (camelCase, shape already checked against the contract), model values come out; what the API makes of them is
+// `api/`'s business. Every function throws AppError; rules are enforced here and nowhere above.
+
+import type { Branch } from '../model/branch.ts'
+import type { ApiKey, Caller, User } from '../model/caller.ts'
+import type { AwakeReason, ComputeState } from '../model/compute.ts'
+import type { Database } from '../model/database.ts'
+import type { Endpoint, EndpointType } from '../model/endpoint.ts'
+import type { Operation } from '../model/operation.ts'
+import type { Organization } from '../model/organization.ts'
+import type { EndpointDefaults, Project, ProjectSettings } from '../model/project.ts'
+import type { Region } from '../model/region.ts'
+import type { Role } from '../model/role.ts'
+
+/** An endpoint with what its compute does at the moment. */
+export type EndpointStatus = {
+  endpoint: Endpoint
+  compute: ComputeState
+  /** `active` or `idle` while an operation is on its way there. */
+  pendingState: 'active' | 'idle' | undefined
+}
+
+export type ConnectionDetails = {
+  uri: string
+  database: string
+  role: string
+  /** Empty where the project does not store passwords. */
+  password: string
+  host: string
+  poolerHost: string
+}
+
+export type RoleWithPassword = { role: Role; password: string | undefined }
+
+export type EndpointSettingsInput = {
+  autoscalingLimitMinCu?: number | undefined
+  autoscalingLimitMaxCu?: number | undefined
+  suspendTimeoutSeconds?: number | undefined
+  pgSettings?: Record<string, unknown> | undefined
+  preloadLibraries?: { useDefaults?: boolean | undefined; enabledLibraries?: string[] | undefined } | undefined
+}
+
+export type CreateProjectInput = {
+  name?: string | undefined
+  orgId?: string | undefined
+  regionId?: string | undefined
+  pgVersion?: number | undefined
+  storePasswords?: boolean | undefined
+  historyRetentionSeconds?: number | undefined
+  endpointDefaults?: EndpointSettingsInput | undefined
+  settings?: ProjectSettings | undefined
+  branch?:
+    | {
+        name?: string | undefined
+        roleName?: string | undefined
+        databaseName?: string | undefined
+        annotation?: Record<string, string> | undefined
+      }
+    | undefined
+  /** The User-Agent of the request: becomes `creation_source`. */
+  creationSource: string
+}
+
+export type CreatedProject = {
+  project: Project
+  branch: Branch
+  endpoints: EndpointStatus[]
+  roles: RoleWithPassword[]
+  databases: Database[]
+  operations: Operation[]
+  connections: ConnectionDetails[]
+}
+
+export type ListProjectsQuery = {
+  cursor?: string | undefined
+  limit: number
+  search?: string | undefined
+  orgId?: string | undefined
+  recoverable: boolean
+}
+
+export type ProjectPage = {
+  projects: { project: Project; orgName: string; lastActiveAt: Date | undefined }[]
+  /** The last project's id, undefined on an empty page. */
+  cursor: string | undefined
+}
+
+export type UpdateProjectInput = {
+  name?: string | undefined
+  settings?: ProjectSettings | undefined
+  endpointDefaults?: EndpointSettingsInput | undefined
+  historyRetentionSeconds?: number | undefined
+}
+
+export type ProjectDetails = { project: Project; owner: User; lastActiveAt: Date | undefined; branchesLimit: number }
+
+export type CreateBranchInput = {
+  parentId?: string | undefined
+  name?: string | undefined
+  parentLsn?: string | undefined
+  parentTimestamp?: string | undefined
+  protected?: boolean | undefined
+  archived?: boolean | undefined
+  initSource?: string | undefined
+  expiresAt?: string | undefined
+  annotation?: Record<string, string> | undefined
+  endpoints: (EndpointSettingsInput & { type: EndpointType })[]
+  creationSource: string
+}
+
+export type CreatedBranch = {
+  branch: Branch
+  endpoints: EndpointStatus[]
+  roles: Role[]
+  databases: Database[]
+  operations: Operation[]
+  /** Only where an endpoint was asked for and the parent has exactly one role and one database. */
+  connections: ConnectionDetails[] | undefined
+}
+
+export type BranchSort = 'name' | 'created_at' | 'updated_at'
+
+export type ListBranchesQuery = {
+  search?: string | undefined
+  sortBy: BranchSort
+  descending: boolean
+  limit: number
+  /** The last row of the page before: its id and the text of the value it was sorted by. */
+  after?: { branchId: string; value: string } | undefined
+  includeDeleted: boolean
+}
+
+export type BranchPage = {
+  branches: Branch[]
+  creators: ReadonlyMap<string, User>
+  next: { branchId: string; value: string } | undefined
+}
+
+/** `expiresAt`: null clears. */
+export type UpdateBranchInput = {
+  name?: string | undefined
+  protected?: boolean | undefined
+  expiresAt?: string | null | undefined
+}
+
+export type BranchOperations = { branch: Branch; operations: Operation[] }
+export type EndpointOperations = { endpoint: EndpointStatus; operations: Operation[] }
+export type RoleOperations = { role: Role; password: string | undefined; operations: Operation[] }
+export type DatabaseOperations = { database: Database; operations: Operation[] }
+
+export type CreateEndpointInput = EndpointSettingsInput & {
+  branchId: string
+  type: EndpointType
+  regionId?: string | undefined
+  name?: string | undefined
+  disabled?: boolean | undefined
+  creationSource: string
+}
+
+export type UpdateEndpointInput = EndpointSettingsInput & {
+  branchId?: string | undefined
+  name?: string | undefined
+  disabled?: boolean | undefined
+}
+
+/** A stored first answer to a request that carried an Idempotency-Key. */
+export type StoredAnswer = { status: number; body: string }
+
+export type PreloadLibrary = { name: string; description: string; isDefault: boolean; isExperimental: boolean; version: string }
+
+export interface Control {
+  /** Throws `unauthorized`. */
+  authenticate(key: string, from: string): Promise<Caller>
+  addresses: {
+    /** First label is the endpoint id. */
+    endpointHost(endpointId: string): string
+    poolerHost(endpointId: string): string
+    /** The endpoint host without its first label. */
+    proxyHost: string
+  }
+  projects: {
+    create(caller: Caller, input: CreateProjectInput): Promise<CreatedProject>
+    list(caller: Caller, query: ListProjectsQuery): Promise<ProjectPage>
+    get(caller: Caller, projectId: string): Promise<ProjectDetails>
+    update(caller: Caller, projectId: string, input: UpdateProjectInput): Promise<{ project: Project; operations: Operation[] }>
+    delete(caller: Caller, projectId: string): Promise<Project>
+    recover(caller: Caller, projectId: string): Promise<{ project: Project; branches: Branch[] }>
+    preloadLibraries(caller: Caller, projectId: string): Promise<PreloadLibrary[]>
+  }
+  branches: {
+    create(caller: Caller, projectId: string, input: CreateBranchInput): Promise<CreatedBranch>
+    list(caller: Caller, projectId: string, query: ListBranchesQuery): Promise<BranchPage>
+    count(caller: Caller, projectId: string, search: string | undefined): Promise<number>
+    get(caller: Caller, projectId: string, branchId: string): Promise<{ branch: Branch; creator: User | undefined }>
+    update(caller: Caller, projectId: string, branchId: string, input: UpdateBranchInput): Promise<BranchOperations>
+    setDefault(caller: Caller, projectId: string, branchId: string): Promise<BranchOperations>
+    /** Undefined where the branch is gone already (204). */
+    delete(caller: Caller, projectId: string, branchId: string, options: { hard: boolean }): Promise<BranchOperations | undefined>
+    recover(caller: Caller, projectId: string, branchId: string): Promise<{ branch: Branch; endpoints: EndpointStatus[] }>
+    endpoints(caller: Caller, projectId: string, branchId: string): Promise<EndpointStatus[]>
+  }
+  endpoints: {
+    create(caller: Caller, projectId: string, input: CreateEndpointInput): Promise<EndpointOperations>
+    list(caller: Caller, projectId: string): Promise<EndpointStatus[]>
+    get(caller: Caller, projectId: string, endpointId: string): Promise<EndpointStatus & { awakeReasons: AwakeReason[] }>
+    update(caller: Caller, projectId: string, endpointId: string, input: UpdateEndpointInput): Promise<EndpointOperations>
+    delete(caller: Caller, projectId: string, endpointId: string): Promise<EndpointOperations | undefined>
+    start(caller: Caller, projectId: string, endpointId: string): Promise<EndpointOperations>
+    suspend(caller: Caller, projectId: string, endpointId: string): Promise<EndpointOperations>
+    restart(caller: Caller, projectId: string, endpointId: string): Promise<EndpointOperations>
+  }
+  roles: {
+    list(caller: Caller, projectId: string, branchId: string): Promise<Role[]>
+    get(caller: Caller, projectId: string, branchId: string, name: string): Promise<Role>
+    create(caller: Caller, projectId: string, branchId: string, input: { name: string; noLogin: boolean }): Promise<RoleOperations>
+    delete(caller: Caller, projectId: string, branchId: string, name: string): Promise<RoleOperations | undefined>
+    revealPassword(caller: Caller, projectId: string, branchId: string, name: string): Promise<string>
+    resetPassword(caller: Caller, projectId: string, branchId: string, name: string): Promise<RoleOperations>
+  }
+  databases: {
+    list(caller: Caller, projectId: string, branchId: string): Promise<Database[]>
+    get(caller: Caller, projectId: string, branchId: string, name: string): Promise<Database>
+    create(caller: Caller, projectId: string, branchId: string, input: { name: string; ownerName: string }): Promise<DatabaseOperations>
+    update(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+      name: string,
+      input: { name?: string | undefined; ownerName?: string | undefined },
+    ): Promise<DatabaseOperations>
+    delete(caller: Caller, projectId: string, branchId: string, name: string): Promise<DatabaseOperations | undefined>
+  }
+  operations: {
+    /** Newest first; `before` is the creation time and id of the last row of the page before. */
+    list(
+      caller: Caller,
+      projectId: string,
+      query: { limit: number; before?: { createdAt: string; id: string } | undefined },
+    ): Promise<{ operations: Operation[]; cursor: { createdAt: string; id: string } | undefined }>
+    get(caller: Caller, projectId: string, operationId: string): Promise<Operation>
+  }
+  connectionUris: {
+    get(
+      caller: Caller,
+      query: {
+        projectId: string
+        branchId?: string | undefined
+        endpointId?: string | undefined
+        databaseName: string
+        roleName: string
+        pooled: boolean
+      },
+    ): Promise<string>
+  }
+  apiKeys: {
+    list(caller: Caller): Promise<{ keys: ApiKey[]; user: User }>
+    create(caller: Caller, name: string): Promise<{ key: ApiKey; secret: string }>
+    revoke(caller: Caller, keyId: number): Promise<{ key: ApiKey; user: User }>
+  }
+  users: {
+    me(caller: Caller): Promise<{ user: User; organization: Organization }>
+  }
+  organizations: {
+    list(caller: Caller): Promise<Organization[]>
+    get(caller: Caller, orgId: string): Promise<Organization>
+    members(caller: Caller, orgId: string): Promise<{ id: string; user: User; role: string; joinedAt: Date }[]>
+  }
+  regions: {
+    list(): Promise<{ regions: readonly Region[]; defaultRegionId: string }>
+  }
+  idempotency: {
+    /**
+     * Claims the key for this caller. `replay`: the request was answered before; `busy`: it is being answered now; `new`: go on, then
+     * `finish`. Throws `unprocessable` when the key was used for another request.
+     */
+    begin(
+      caller: Caller,
+      key: string,
+      fingerprint: string,
+    ): Promise<{ kind: 'new' } | { kind: 'busy' } | { kind: 'replay'; answer: StoredAnswer }>
+    /** Stores the answer, or frees the key where nothing was done (`undefined`). */
+    finish(caller: Caller, key: string, answer: StoredAnswer | undefined): Promise<void>
+  }
+}
+
+export type { EndpointDefaults }
