@@ -23,11 +23,15 @@ export async function writeDurably(path: string, content: string, mode = 0o600):
 }
 
 export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
+  await syncFile(path)
+}
+
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r')
   try {
-    await folder.sync()
+    await file.sync()
   } finally {
-    await folder.close()
+    await file.close()
   }
 }
 

@@ -11,9 +11,15 @@ export type RunOptions = {
   input?: string
   /** Milliseconds; the program is killed after it. */
   timeoutMs?: number
+  /** An ordinary failure (exit status 1) whose whole stderr this accepts counts as success. */
+  tolerate?: (stderr: string) => boolean
 }
 
 export type RunResult = { stdout: string; stderr: string }
+
+const keptStderr = 8192
+/** What a tolerant caller has to see whole; more than this is a failure whatever it says. */
+const keptStderrForJudging = 4 * 1024 * 1024
 
 const keptVariables = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'HOME', 'TMPDIR']
 
@@ -37,17 +43,19 @@ export async function run(program: string, args: readonly string[], options: Run
   })
   let stdout = ''
   let stderr = ''
+  const stderrLimit = options.tolerate ? keptStderrForJudging : keptStderr
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-8192)))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr = (stderr + text).slice(-stderrLimit)))
   child.stdin.on('error', () => {})
   child.stdin.end(options.input ?? '')
   const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
     child.once('error', (cause) => reject(new AppError('command_failed', `${program} could not be started`, { cause })))
     child.once('close', (code, signal) => resolve([code, signal]))
   })
-  if (code !== 0) {
+  const tolerated = code === 1 && stderr.length < stderrLimit && options.tolerate?.(stderr) === true
+  if (code !== 0 && !tolerated) {
     throw new AppError('command_failed', `${program} ended with ${signal ?? `exit status ${code}`}`, {
-      cause: stderr.trim() || stdout.trim(),
+      cause: stderr.slice(-keptStderr).trim() || stdout.trim(),
     })
   }
   return { stdout, stderr }

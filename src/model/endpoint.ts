@@ -6,6 +6,8 @@ export type Endpoint = {
   id: EndpointId
   projectId: ProjectId
   branchId: BranchId
+  /** Its project's, which never changes. */
+  regionId: string
   name: string | undefined
   type: EndpointType
   autoscalingLimitMinCu: number

@@ -43,6 +43,13 @@ export type CallerCode = (typeof callerCodes)[number]
 export type OurCode = (typeof ourCodes)[number]
 export type ErrorCode = CallerCode | OurCode
 
+const allCodes: readonly ErrorCode[] = [...callerCodes, ...ourCodes]
+
+/** For a code that crossed from another process, perhaps of another version: one that is not known here is `internal`. */
+export function toErrorCode(text: unknown): ErrorCode {
+  return allCodes.find((code) => code === text) ?? 'internal'
+}
+
 const callerCodeSet: ReadonlySet<string> = new Set(callerCodes)
 
 export class AppError extends Error {

@@ -32,3 +32,10 @@ export interface ControlPlane {
 
 /** Pushed by control: what the proxy holds about this endpoint is no longer true. */
 export type EndpointChanged = { endpointId: string }
+
+/** How the proxy hears of changes. Each method takes one listener. */
+export interface ControlPlaneEvents {
+  onEndpointChanged(listener: (changed: EndpointChanged) => void): void
+  /** Control is there, for the first time or again: what it said or was told before may be lost. */
+  onConnected(listener: () => void): void
+}

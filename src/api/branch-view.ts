@@ -1,0 +1,53 @@
+// Branches, as the API shows them.
+
+import type { AnnotationData, Branch as BranchWire } from '@neondatabase/api-client'
+import type { Branch } from '../model/branch.ts'
+import type { User } from '../model/caller.ts'
+import { formatLsn } from '../model/lsn.ts'
+import { recoveryWindowSeconds } from '../model/project.ts'
+import type { Wire } from './contract/wire.ts'
+import { seconds, secondsIfSet } from './timestamps.ts'
+
+/** `parent_id` is absent on roots: Neon's snapshot demo drops branches whose `parent_id` is null. */
+export function branchView(branch: Branch, creator?: User): Wire<BranchWire> {
+  return {
+    id: branch.id,
+    project_id: branch.projectId,
+    parent_id: branch.parentId,
+    parent_lsn: branch.parentLsn === undefined ? undefined : formatLsn(branch.parentLsn),
+    parent_timestamp: secondsIfSet(branch.parentTimestamp),
+    name: branch.name,
+    current_state: branch.state,
+    pending_state: branch.pendingState,
+    state_changed_at: seconds(branch.stateChangedAt),
+    logical_size: branch.logicalSizeBytes,
+    creation_source: branch.creationSource,
+    primary: branch.isDefault,
+    default: branch.isDefault,
+    protected: branch.protected,
+    cpu_used_sec: 0,
+    compute_time_seconds: 0,
+    active_time_seconds: 0,
+    written_data_bytes: 0,
+    data_transfer_bytes: 0,
+    created_at: seconds(branch.createdAt),
+    updated_at: seconds(branch.updatedAt),
+    created_by: creator && { name: creator.name, image: '' },
+    init_source: 'parent-data',
+    recovery: branch.deletedAt && {
+      deleted_at: seconds(branch.deletedAt),
+      recoverable_until: seconds(new Date(branch.deletedAt.getTime() + recoveryWindowSeconds * 1000)),
+      deletion_method: 'user',
+    },
+  }
+}
+
+export function annotationView(branch: Branch): Wire<AnnotationData> {
+  return { object: { type: 'console/branch', id: branch.id }, value: branch.annotation }
+}
+
+/** Always an object, since the Neon CLI reads it without asking; it holds the branches that have annotations. */
+export function annotationsView(branches: readonly Branch[]): Record<string, Wire<AnnotationData>> {
+  const annotated = branches.filter((branch) => Object.keys(branch.annotation).length > 0)
+  return Object.fromEntries(annotated.map((branch) => [branch.id, annotationView(branch)]))
+}

@@ -1,0 +1,30 @@
+// Types of what goes over the wire, taken from upstream's client: nothing is typed twice.
+
+import type { Api } from '@neondatabase/api-client'
+
+/**
+ * Upstream's types as JSON has them: an enum is the union of its texts, and an optional field may be given as undefined, which
+ * JSON leaves out.
+ */
+export type Wire<T> = T extends string
+  ? string extends T
+    ? T
+    : `${T}`
+  : T extends readonly (infer Item)[]
+    ? Wire<Item>[]
+    : T extends object
+      ? { [Key in keyof T]: Wire<T[Key]> | (IsOptional<T, Key> extends true ? undefined : never) }
+      : T
+
+type IsOptional<T, Key extends keyof T> = string extends Key ? false : Record<never, never> extends Pick<T, Key> ? true : false
+
+type Client = Api<unknown>
+type MethodName = { [Key in keyof Client]: Client[Key] extends (...args: never[]) => Promise<{ data: unknown }> ? Key : never }[keyof Client]
+
+/** The client has one method that is not spelled like its operation. */
+export type OperationName = Exclude<MethodName, 'getConnectionUri' | 'request'> | 'getConnectionURI'
+type MethodOf<Name extends OperationName> = Client[Name extends 'getConnectionURI' ? 'getConnectionUri' : Extract<Name, MethodName>]
+
+/** What an operation answers where it succeeds. */
+export type AnswerOf<Name extends OperationName> =
+  MethodOf<Name> extends (...args: never[]) => Promise<{ data: infer Data }> ? Wire<Data> : never

@@ -1,0 +1,301 @@
+// A control plane without anything behind it, for tests of the API alone: every function answers with the same few resources, and a
+// test replaces the functions it is about.
+
+import type { Control, EndpointStatus } from '../control/control.ts'
+import type { Branch } from '../model/branch.ts'
+import type { ApiKey, User } from '../model/caller.ts'
+import type { Database } from '../model/database.ts'
+import type { Endpoint } from '../model/endpoint.ts'
+import { AppError } from '../model/errors.ts'
+import type { BranchId, ChainId, EndpointId, OperationId, OrganizationId, ProjectId, TimelineId, UserId } from '../model/ids.ts'
+import type { Lsn } from '../model/lsn.ts'
+import type { Operation } from '../model/operation.ts'
+import type { Organization } from '../model/organization.ts'
+import type { Project } from '../model/project.ts'
+import { defaultRegionId, regions } from '../model/region.ts'
+import type { Role } from '../model/role.ts'
+
+export const validKey = 'napi_valid'
+
+const then = new Date('2026-01-02T03:04:05.678Z')
+
+export const user: User = {
+  id: '5b2f6f7a-3f0c-4d6e-9a61-2d0b7f5d1c11' as UserId,
+  email: 'somebody@example.com',
+  name: 'Somebody',
+  createdAt: then,
+}
+
+export const organization: Organization = {
+  id: 'org-quiet-river-12345678' as OrganizationId,
+  name: 'Somebody’s',
+  handle: 'somebodys-org-quiet-river-12345678',
+  plan: 'scale_v3',
+  createdAt: then,
+  updatedAt: then,
+}
+
+export const project: Project = {
+  id: 'quiet-river-12345678' as ProjectId,
+  orgId: organization.id,
+  name: 'a project',
+  regionId: defaultRegionId,
+  pgMajor: 17,
+  storePasswords: true,
+  historyRetentionSeconds: 86_400,
+  endpointDefaults: { autoscalingLimitMinCu: 0.25, autoscalingLimitMaxCu: 2, suspendTimeoutSeconds: 0, pgSettings: {} },
+  settings: { quota: { active_time_seconds: 3600 } },
+  creationSource: 'api',
+  createdAt: then,
+  updatedAt: then,
+  deletedAt: undefined,
+  purgingAt: undefined,
+}
+
+export const rootBranch: Branch = {
+  id: 'br-quiet-river-aaaa1111' as BranchId,
+  projectId: project.id,
+  timelineId: 'abcdefghijkl' as TimelineId,
+  name: 'main',
+  parentId: undefined,
+  parentLsn: undefined,
+  parentTimestamp: undefined,
+  state: 'ready',
+  pendingState: undefined,
+  stateChangedAt: then,
+  isDefault: true,
+  protected: false,
+  logicalSizeBytes: undefined,
+  annotation: {},
+  creationSource: 'api',
+  createdBy: user.id,
+  createdAt: then,
+  updatedAt: then,
+  deletedAt: undefined,
+  purgingAt: undefined,
+}
+
+export const childBranch: Branch = {
+  ...rootBranch,
+  id: 'br-quiet-river-bbbb2222' as BranchId,
+  name: 'dev',
+  parentId: rootBranch.id,
+  parentLsn: 0x1de2850n as Lsn,
+  parentTimestamp: then,
+  isDefault: false,
+  logicalSizeBytes: 30_000_000,
+  annotation: { ticket: 'A-1' },
+}
+
+export const endpoint: Endpoint = {
+  id: 'ep-quiet-river-cccc3333' as EndpointId,
+  projectId: project.id,
+  branchId: rootBranch.id,
+  regionId: defaultRegionId,
+  name: undefined,
+  type: 'read_write',
+  autoscalingLimitMinCu: 0.25,
+  autoscalingLimitMaxCu: 2,
+  suspendTimeoutSeconds: 0,
+  pgSettings: { work_mem: '8MB' },
+  preloadLibraries: ['pg_stat_statements'],
+  disabled: false,
+  lastActiveAt: then,
+  startedAt: then,
+  suspendedAt: undefined,
+  creationSource: 'api',
+  createdAt: then,
+  updatedAt: then,
+  deletedAt: undefined,
+}
+
+export const endpointStatus: EndpointStatus = { endpoint, compute: { kind: 'starting', since: then }, pendingState: 'active' }
+
+export const role: Role = {
+  branchId: rootBranch.id,
+  name: 'neondb_owner',
+  authenticationMethod: 'password',
+  protected: false,
+  verifier: 'SCRAM-SHA-256$4096:…',
+  encryptedPassword: new Uint8Array([1]),
+  createdAt: then,
+  updatedAt: then,
+}
+
+export const database: Database = {
+  id: 1,
+  branchId: rootBranch.id,
+  name: 'neondb',
+  ownerName: role.name,
+  createdAt: then,
+  updatedAt: then,
+}
+
+export const operation: Operation = {
+  id: 'c1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11' as OperationId,
+  chainId: 'd1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11' as ChainId,
+  projectId: project.id,
+  branchId: rootBranch.id,
+  endpointId: endpoint.id,
+  position: 0,
+  action: 'start_compute',
+  status: 'running',
+  error: undefined,
+  failuresCount: 0,
+  retryAt: undefined,
+  createdAt: then,
+  updatedAt: then,
+  startedAt: then,
+  totalDurationMs: 12.4,
+}
+
+export const apiKey: ApiKey = {
+  id: 7,
+  userId: user.id,
+  name: 'a key',
+  createdAt: then,
+  lastUsedAt: undefined,
+  lastUsedFrom: '',
+  revokedAt: undefined,
+}
+
+const connection = {
+  uri: 'postgresql://neondb_owner:secret@ep-quiet-river-cccc3333.localhost/neondb',
+  database: database.name,
+  role: role.name,
+  password: 'secret',
+  host: 'ep-quiet-river-cccc3333.localhost',
+  poolerHost: 'ep-quiet-river-cccc3333-pooler.localhost',
+}
+
+const operations = [operation]
+const roleOperations = { role, password: undefined, operations }
+const databaseOperations = { database, operations }
+const branchOperations = { branch: rootBranch, operations }
+const endpointOperations = { endpoint: endpointStatus, operations }
+
+type Replacements = { [Group in keyof Control]?: Partial<Control[Group]> }
+
+export function fakeControl(replacements: Replacements = {}): Control {
+  const control: Control = {
+    async authenticate(key) {
+      if (key !== validKey) throw new AppError('unauthorized', 'supplied credentials do not pass authentication')
+      return { userId: user.id, keyId: apiKey.id }
+    },
+    addresses: {
+      endpointHost: (id) => `${id}.localhost`,
+      poolerHost: (id) => `${id}-pooler.localhost`,
+      proxyHost: 'localhost',
+      ...replacements.addresses,
+    },
+    projects: {
+      create: async () => ({
+        project,
+        branch: { ...rootBranch, state: 'init', pendingState: 'ready' },
+        endpoints: [endpointStatus],
+        roles: [{ role, password: 'secret' }],
+        databases: [database],
+        operations,
+        connections: [connection],
+      }),
+      list: async () => ({ projects: [{ project, orgName: organization.name, lastActiveAt: then }], cursor: project.id }),
+      get: async () => ({ project, owner: user, lastActiveAt: undefined, branchesLimit: 5000 }),
+      update: async () => ({ project, operations: [] }),
+      delete: async () => project,
+      recover: async () => ({ project, branches: [rootBranch] }),
+      preloadLibraries: async () => [
+        { name: 'pg_cron', description: 'jobs', isDefault: false, isExperimental: false, version: '1.6' },
+      ],
+      ...replacements.projects,
+    },
+    branches: {
+      create: async () => ({
+        branch: childBranch,
+        endpoints: [endpointStatus],
+        roles: [role],
+        databases: [database],
+        operations,
+        connections: [connection],
+      }),
+      list: async () => ({ branches: [rootBranch, childBranch], creators: new Map([[user.id, user]]), next: undefined }),
+      count: async () => 2,
+      get: async () => ({ branch: rootBranch, creator: user }),
+      update: async () => branchOperations,
+      setDefault: async () => branchOperations,
+      delete: async () => branchOperations,
+      recover: async () => ({ branch: rootBranch, endpoints: [endpointStatus] }),
+      endpoints: async () => [endpointStatus],
+      ...replacements.branches,
+    },
+    endpoints: {
+      create: async () => endpointOperations,
+      list: async () => [endpointStatus],
+      get: async () => ({ ...endpointStatus, awakeReasons: [{ kind: 'recent_activity', idleSeconds: 1, suspendsInSeconds: 299 }] }),
+      update: async () => endpointOperations,
+      delete: async () => endpointOperations,
+      start: async () => endpointOperations,
+      suspend: async () => endpointOperations,
+      restart: async () => endpointOperations,
+      ...replacements.endpoints,
+    },
+    roles: {
+      list: async () => [role],
+      get: async () => role,
+      create: async () => ({ ...roleOperations, password: 'secret' }),
+      delete: async () => roleOperations,
+      revealPassword: async () => 'secret',
+      resetPassword: async () => ({ ...roleOperations, password: 'secret' }),
+      ...replacements.roles,
+    },
+    databases: {
+      list: async () => [database],
+      get: async () => database,
+      create: async () => databaseOperations,
+      update: async () => databaseOperations,
+      delete: async () => databaseOperations,
+      ...replacements.databases,
+    },
+    operations: {
+      list: async () => ({ operations, cursor: { createdAt: '2026-01-02T03:04:05.678901Z', id: operation.id } }),
+      get: async () => operation,
+      ...replacements.operations,
+    },
+    connectionUris: { get: async () => connection.uri, ...replacements.connectionUris },
+    apiKeys: {
+      list: async () => ({ keys: [apiKey], user }),
+      create: async () => ({ key: apiKey, secret: 'napi_new' }),
+      revoke: async () => ({ key: apiKey, user }),
+      ...replacements.apiKeys,
+    },
+    users: { me: async () => ({ user, organization }), ...replacements.users },
+    organizations: {
+      list: async () => [organization],
+      get: async () => organization,
+      members: async () => [{ id: 'e1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11', user, role: 'admin', joinedAt: then }],
+      ...replacements.organizations,
+    },
+    regions: { list: async () => ({ regions, defaultRegionId }), ...replacements.regions },
+    idempotency: fakeIdempotency(),
+  }
+  return control
+}
+
+function fakeIdempotency(): Control['idempotency'] {
+  const claims = new Map<string, { fingerprint: string; answer: { status: number; body: string } | undefined }>()
+  return {
+    async begin(_, key, fingerprint) {
+      const claim = claims.get(key)
+      if (!claim) {
+        claims.set(key, { fingerprint, answer: undefined })
+        return { kind: 'new' }
+      }
+      if (claim.fingerprint !== fingerprint) throw new AppError('unprocessable', 'the key was used for another request')
+      return claim.answer ? { kind: 'replay', answer: claim.answer } : { kind: 'busy' }
+    },
+    async finish(_, key, answer) {
+      const claim = claims.get(key)
+      if (answer && claim) claim.answer = answer
+      else claims.delete(key)
+    },
+  }
+}

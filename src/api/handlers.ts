@@ -1,0 +1,28 @@
+// Every operation that is written. What is not here, the server answers with 501 and docs/api-coverage.md says so.
+
+import { apiKeys } from './api-keys.ts'
+import { branches } from './branches.ts'
+import { connectionUri } from './connection-uri.ts'
+import { databases } from './databases.ts'
+import { endpoints } from './endpoints.ts'
+import type { Handlers } from './handler.ts'
+import { operations } from './operations.ts'
+import { organizations } from './organizations.ts'
+import { projects } from './projects.ts'
+import { regions } from './regions.ts'
+import { roles } from './roles.ts'
+import { users } from './users.ts'
+
+export const handlers: Handlers = {
+  ...projects,
+  ...branches,
+  ...endpoints,
+  ...roles,
+  ...databases,
+  ...operations,
+  ...connectionUri,
+  ...regions,
+  ...apiKeys,
+  ...users,
+  ...organizations,
+}

@@ -1,0 +1,67 @@
+// `pgrove status`: what runs, and why each compute is awake.
+
+import type { Config } from '../config.ts'
+import { adminSocket, homeAt, lockHolder } from '../home.ts'
+import { connectRpc } from '../lib/rpc.ts'
+import type { AwakeReason } from '../model/compute.ts'
+import { AppError } from '../model/errors.ts'
+import type { EndpointReport } from '../control/create-control.ts'
+import type { Ports } from '../processes/messages.ts'
+import type { StorageDescription } from '../storage/timelines.ts'
+import type { Printer } from './printer.ts'
+
+type Report = {
+  endpoints: EndpointReport[]
+  pool: { started: number; unstarted: number }
+  storage: StorageDescription
+  free: { hostBytes: number; storageBytes: number }
+  ports: Ports
+}
+
+const connectTimeoutMs = 3000
+
+/** Throws `unavailable` when nothing runs on the home folder. */
+export async function status(config: Config, printer: Printer): Promise<void> {
+  const home = homeAt(config.home)
+  const holder = await lockHolder(home)
+  if (!holder) throw new AppError('unavailable', `pgrove is not running on ${home.root}; start it with \`pgrove start\``)
+  const rpc = connectRpc(adminSocket(home))
+  try {
+    await rpc.whenConnected(connectTimeoutMs)
+    const report = (await rpc.call('report', {})) as Report
+    printer.line(`running    process ${holder.pid}, home ${home.root}`)
+    printer.line(`listening  http ${report.ports.http}, postgres ${report.ports.pg}${report.ports.https ? `, https ${report.ports.https}` : ''}`)
+    printer.line(`storage    ${report.storage.why}; ${gigabytes(report.free.storageBytes)} free`)
+    printer.line(`warm pool  ${report.pool.started} started, ${report.pool.unstarted} unstarted`)
+    printer.line(`computes   ${report.endpoints.length} awake`)
+    for (const endpoint of report.endpoints.toSorted((a, b) => a.endpointId.localeCompare(b.endpointId))) {
+      printer.line(`  ${endpoint.endpointId}  ${endpoint.projectId}  ${endpoint.awakeReasons.map(sentence).join(', ') || 'about to be suspended'}`)
+    }
+  } finally {
+    rpc.close()
+  }
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
+
+export function sentence(reason: AwakeReason): string {
+  switch (reason.kind) {
+    case 'starting':
+      return 'starting'
+    case 'suspend_disabled':
+      return 'suspending is disabled (suspend_timeout_seconds -1)'
+    case 'recent_activity':
+      return `used ${reason.idleSeconds} s ago, suspends in ${reason.suspendsInSeconds} s`
+    case 'active_queries':
+      return plural(reason.count, 'query running', 'queries running')
+    case 'open_transactions':
+      return plural(reason.count, 'transaction open', 'transactions open')
+    case 'replication':
+      return plural(reason.count, 'replication connection', 'replication connections')
+    case 'autovacuum':
+      return plural(reason.count, 'autovacuum worker', 'autovacuum workers')
+    case 'operation':
+      return 'an operation is at work'
+  }
+}

@@ -1,0 +1,52 @@
+// Which compute an endpoint had when it last ran, as a file: enough to wake it while the control database is down.
+
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readIfThere, writeDurably } from '../lib/durable-file.ts'
+import type { ComputeSpec } from '../model/compute.ts'
+
+export type Assignment = {
+  endpointId: string
+  projectId: string
+  branchId: string
+  disabled: boolean
+  suspendTimeoutSeconds: number
+  spec: ComputeSpec
+}
+
+export class Assignments {
+  readonly #folder: string
+  readonly #written = new Map<string, string>()
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  async open(): Promise<void> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+  }
+
+  async read(endpointId: string): Promise<Assignment | undefined> {
+    const text = await readIfThere(this.#path(endpointId))
+    return text === undefined ? undefined : (JSON.parse(text) as Assignment)
+  }
+
+  /** Writes only what has changed since this process last wrote it. */
+  async write(assignment: Assignment): Promise<void> {
+    const text = JSON.stringify(assignment)
+    if (this.#written.get(assignment.endpointId) === text) return
+    await writeDurably(this.#path(assignment.endpointId), text)
+    this.#written.set(assignment.endpointId, text)
+  }
+
+  async remove(endpointId: string): Promise<void> {
+    this.#written.delete(endpointId)
+    await rm(this.#path(endpointId), { force: true })
+  }
+
+  #path(endpointId: string): string {
+    // Endpoint ids are letters, digits and hyphens; anything else never names a file.
+    if (!/^[a-z0-9-]{1,60}$/.test(endpointId)) return join(this.#folder, 'none.json')
+    return join(this.#folder, `${endpointId}.json`)
+  }
+}

@@ -1,0 +1,46 @@
+// A connection of the service role, over the compute's socket.
+//
+// The role is a superuser, and a tenant owns what it meets in there. So what a tenant can set for a database is overruled by startup
+// options, and names resolve in `pg_catalog` only: no function or operator of a tenant's is ever called by accident.
+
+import pg from 'pg'
+import { maintenanceDatabase, serviceRole, socketPort } from './postgres-service.ts'
+
+/** Counted as ours and not as a tenant's activity. */
+export const serviceApplication = 'pgrove'
+
+const options = [
+  'search_path=pg_catalog',
+  'default_transaction_read_only=off',
+  'default_transaction_isolation=read\\ committed',
+  'statement_timeout=0',
+  'lock_timeout=0',
+  'idle_in_transaction_session_timeout=0',
+  'idle_session_timeout=0',
+  'row_security=off',
+  'standard_conforming_strings=on',
+  'client_min_messages=warning',
+  'synchronous_commit=on',
+]
+  .map((each) => `-c ${each}`)
+  .join(' ')
+
+export type ServiceAddress = { socketDir: string; password: string; database?: string }
+
+/** The caller ends it. */
+export async function connectAsService({ socketDir, password, database }: ServiceAddress): Promise<pg.Client> {
+  const client = new pg.Client({
+    host: socketDir,
+    port: socketPort,
+    user: serviceRole,
+    password,
+    database: database ?? maintenanceDatabase,
+    application_name: serviceApplication,
+    options,
+    connectionTimeoutMillis: 10_000,
+  })
+  // A compute may end under an idle client; whoever uses the client next hears of it from the query.
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}

@@ -1,0 +1,65 @@
+// Which names and strings lead a client to an endpoint.
+
+import type { ConnectionDetails } from './control.ts'
+
+export type AddressOptions = {
+  /** Base domain of endpoint hosts. */
+  domain: string
+  /** True where `*.<domain>` resolves to this machine, so that printed strings may use endpoint hosts. */
+  domainResolves: boolean
+  /** Where the proxy listens, as far as a client on this machine is concerned. */
+  pgHost: string
+  pgPort: () => number
+  /** The certificate is one that clients trust: only then may a string ask for verification. */
+  trustedCertificate: boolean
+}
+
+export class Addresses {
+  readonly #options: AddressOptions
+
+  constructor(options: AddressOptions) {
+    this.#options = options
+  }
+
+  get proxyHost(): string {
+    return this.#options.domain
+  }
+
+  endpointHost(endpointId: string): string {
+    return `${endpointId}.${this.#options.domain}`
+  }
+
+  poolerHost(endpointId: string): string {
+    return `${endpointId}-pooler.${this.#options.domain}`
+  }
+
+  /**
+   * A string that works when pasted into `psql`. Where the domain does not resolve, the endpoint travels in `options`, which every
+   * libpq-like client passes on. node-postgres reads `sslmode=require` as "verify", so TLS is asked for only with a trusted certificate.
+   */
+  connectionUri(target: { endpointId: string; database: string; role: string; password: string | undefined; pooled: boolean }): string {
+    const { domainResolves, pgHost, trustedCertificate } = this.#options
+    const label = target.pooled ? `${target.endpointId}-pooler` : target.endpointId
+    const user = encodeURIComponent(target.role) + (target.password ? `:${encodeURIComponent(target.password)}` : '')
+    const host = domainResolves ? `${label}.${this.#options.domain}` : pgHost.includes(':') ? `[${pgHost}]` : pgHost
+    const port = this.#options.pgPort() === 5432 ? '' : `:${this.#options.pgPort()}`
+    const parameters: string[] = []
+    if (!domainResolves) parameters.push(`options=endpoint%3D${label}`)
+    if (trustedCertificate) parameters.push('sslmode=require', 'channel_binding=require')
+    // Without TLS a host name does not reach the proxy (there is no SNI), so the endpoint has to be named in `options` there too.
+    else if (domainResolves) parameters.push(`options=endpoint%3D${label}`)
+    const query = parameters.length > 0 ? `?${parameters.join('&')}` : ''
+    return `postgresql://${user}@${host}${port}/${encodeURIComponent(target.database)}${query}`
+  }
+
+  connection(target: { endpointId: string; database: string; role: string; password: string | undefined }): ConnectionDetails {
+    return {
+      uri: this.connectionUri({ ...target, pooled: false }),
+      database: target.database,
+      role: target.role,
+      password: target.password ?? '',
+      host: this.endpointHost(target.endpointId),
+      poolerHost: this.poolerHost(target.endpointId),
+    }
+  }
+}

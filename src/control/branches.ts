@@ -1,0 +1,260 @@
+// Branches: the rules, and the rows and chain of each call.
+
+import type { Branch } from '../model/branch.ts'
+import type { Caller } from '../model/caller.ts'
+import { AppError } from '../model/errors.ts'
+import { newBranchId, newEndpointId, type UserId } from '../model/ids.ts'
+import { getUser, getUsers } from '../store/accounts.ts'
+import {
+  countBranches,
+  countChildren,
+  defaultBranch,
+  getBranch,
+  insertBranch,
+  listBranches,
+  setBranchDeleted,
+  setBranchRecovered,
+  setDefaultBranch,
+  updateBranch,
+} from '../store/branches.ts'
+import type { Sql } from '../store/database.ts'
+import { copyDatabases } from '../store/databases.ts'
+import { insertEndpoint, listBranchEndpoints } from '../store/endpoints.ts'
+import { hasUnfinishedChain } from '../store/operations.ts'
+import { copyRoles, setRolePassword } from '../store/roles.ts'
+import { branchNotFound, liveBranch, lockVisibleProject, visibleProject } from './access.ts'
+import type { BranchOperations, Control, CreateBranchInput, CreatedBranch, ListBranchesQuery } from './control.ts'
+import type { ControlContext } from './context.ts'
+import { endpointStatuses, readOnlyUnavailable } from './endpoints.ts'
+import { newEndpointSettings } from './endpoint-settings.ts'
+import { assertDisplayName } from './names.ts'
+import { projectLocked, schedule } from './operations/schedule.ts'
+import { newRoleSecret, resealRolePassword, revealRolePassword } from './role-secrets.ts'
+import { branchesLimit } from './projects.ts'
+
+const notYet = (what: string): AppError => new AppError('not_implemented', `${what} is not available in this version of pgrove`)
+
+/** What a call may ask for that has no answer yet: said before anything is written. */
+function assertAvailable(input: CreateBranchInput): void {
+  if (input.parentLsn !== undefined) throw notYet('branching at an LSN (parent_lsn)')
+  if (input.parentTimestamp !== undefined) throw notYet('branching at a past time (parent_timestamp)')
+  if (input.initSource !== undefined && input.initSource !== 'parent-data') throw notYet(`init_source ${input.initSource}`)
+  if (input.expiresAt !== undefined) throw notYet('expires_at on branches')
+  if (input.archived === true) throw notYet('creating an archived branch')
+  if (input.endpoints.some((endpoint) => endpoint.type === 'read_only')) throw readOnlyUnavailable()
+  if (input.endpoints.length > 1) throw new AppError('unprocessable', 'a branch can have only one read_write endpoint')
+}
+
+async function assertNameFree(sql: Sql, projectId: string, name: string): Promise<void> {
+  const rows = await sql.query('select from branches where project_id = $1 and name = $2 and deleted_at is null', [projectId, name])
+  if (rows.length > 0) throw new AppError('already_exists', `branch named ${JSON.stringify(name)} already exists in this project`)
+}
+
+async function create(control: ControlContext, caller: Caller, projectId: string, input: CreateBranchInput): Promise<CreatedBranch> {
+  if (input.name !== undefined) assertDisplayName(input.name, 'branch')
+  const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
+    const parent = input.parentId ? await getBranch(sql, projectId, input.parentId) : await defaultBranch(sql, projectId)
+    if (!parent || parent.deletedAt) throw new AppError('not_found', 'parent branch not found')
+    assertAvailable(input)
+    if ((await countBranches(sql, projectId, undefined)) >= branchesLimit) {
+      throw new AppError('unprocessable', `branches limit of ${branchesLimit} exceeded`, { apiCode: 'BRANCHES_LIMIT_EXCEEDED' })
+    }
+    await control.storage.assertRoom()
+    const id = newBranchId()
+    const name = input.name ?? id
+    await assertNameFree(sql, projectId, name)
+    const branch = await insertBranch(sql, {
+      id,
+      projectId: project.id,
+      name,
+      parentId: parent.id,
+      isDefault: false,
+      protected: input.protected ?? false,
+      annotation: input.annotation ?? {},
+      creationSource: input.creationSource,
+      createdBy: caller.userId,
+    })
+    let roles = await copyRoles(sql, parent.id, id, (role) => resealRolePassword(control.cipher, role, id))
+    if (parent.protected) {
+      const renewed = roles.map(async (role) => {
+        if (role.verifier === undefined) return role
+        const secret = await newRoleSecret(control.cipher, id, role.name, project.storePasswords)
+        return await setRolePassword(sql, id, role.name, secret)
+      })
+      roles = await Promise.all(renewed)
+    }
+    const databases = await copyDatabases(sql, parent.id, id)
+    const endpoints = []
+    for (const wanted of input.endpoints) {
+      const preloadable = wanted.preloadLibraries ? await control.preloadable(project.pgMajor) : []
+      const endpoint = await insertEndpoint(sql, {
+        id: newEndpointId(),
+        projectId: project.id,
+        branchId: id,
+        name: undefined,
+        type: wanted.type,
+        disabled: false,
+        creationSource: input.creationSource,
+        regionId: project.regionId,
+        ...newEndpointSettings(project, wanted, preloadable),
+      })
+      endpoints.push(endpoint)
+    }
+    return {
+      result: { branch, roles, databases, endpoints },
+      plan: {
+        kind: 'create_branch',
+        input: { branchId: id, newPasswords: parent.protected, starts: endpoints.length > 0 },
+        operations: [
+          { action: 'create_branch' as const, branchId: id },
+          ...endpoints.map((endpoint) => ({ action: 'start_compute' as const, branchId: id, endpointId: endpoint.id })),
+        ],
+      },
+    }
+  })
+  const { branch, roles, databases, endpoints } = result
+  const [endpoint, role, database] = [endpoints[0], roles[0], databases[0]]
+  const connectable = endpoint && role && database && roles.length === 1 && databases.length === 1
+  return {
+    branch,
+    roles,
+    databases,
+    operations,
+    endpoints: endpoints.map((endpoint) => ({
+      endpoint,
+      compute: { kind: 'starting' as const, since: endpoint.createdAt },
+      pendingState: 'active' as const,
+    })),
+    connections: connectable
+      ? [
+          control.addresses.connection({
+            endpointId: endpoint.id,
+            database: database.name,
+            role: role.name,
+            password: revealRolePassword(control.cipher, role),
+          }),
+        ]
+      : undefined,
+  }
+}
+
+async function listPage(control: ControlContext, caller: Caller, projectId: string, query: ListBranchesQuery): ReturnType<Control['branches']['list']> {
+  await visibleProject(control.store, caller, projectId)
+  const rows = await listBranches(control.store, projectId, { ...query, search: query.search, after: query.after, limit: query.limit + 1 })
+  const page = rows.slice(0, query.limit)
+  const last = page.at(-1)
+  const creators = await getUsers(control.store, [...new Set(page.flatMap(({ branch }) => (branch.createdBy ? [branch.createdBy] : [])))])
+  return {
+    branches: page.map(({ branch }) => branch),
+    creators: new Map(creators.map((user) => [user.id as string, user])),
+    next: rows.length > page.length && last ? { branchId: last.branch.id, value: last.sortValue } : undefined,
+  }
+}
+
+async function get(control: ControlContext, caller: Caller, projectId: string, branchId: string): ReturnType<Control['branches']['get']> {
+  await visibleProject(control.store, caller, projectId)
+  const branch = await liveBranch(control.store, projectId, branchId)
+  return { branch, creator: branch.createdBy && (await getUser(control.store, branch.createdBy as UserId)) }
+}
+
+async function update(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  branchId: string,
+  input: Parameters<Control['branches']['update']>[3],
+): Promise<BranchOperations> {
+  if (input.name !== undefined) assertDisplayName(input.name, 'branch')
+  if (input.expiresAt !== undefined && input.expiresAt !== null) throw notYet('expires_at on branches')
+  return await control.store.transaction(async (sql) => {
+    await lockVisibleProject(sql, caller, projectId)
+    const branch = await liveBranch(sql, projectId, branchId)
+    if (input.name !== undefined && input.name !== branch.name) await assertNameFree(sql, projectId, input.name)
+    return { branch: await updateBranch(sql, branch.id, input), operations: [] }
+  })
+}
+
+async function setDefault(control: ControlContext, caller: Caller, projectId: string, branchId: string): Promise<BranchOperations> {
+  return await control.store.transaction(async (sql) => {
+    const project = await lockVisibleProject(sql, caller, projectId)
+    const branch = await liveBranch(sql, projectId, branchId)
+    return { branch: await setDefaultBranch(sql, project.id, branch.id), operations: [] }
+  })
+}
+
+async function assertDeletable(sql: Sql, branch: Branch): Promise<void> {
+  if (branch.isDefault) throw new AppError('unprocessable', 'the default branch cannot be deleted; set another branch as default first')
+  if (branch.protected) throw new AppError('unprocessable', 'a protected branch cannot be deleted; set "protected" to false first')
+  const children = await countChildren(sql, branch.id)
+  if (children > 0) {
+    throw new AppError('unprocessable', `branch has children: delete its ${children} child ${children === 1 ? 'branch' : 'branches'} first`)
+  }
+}
+
+async function remove(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  branchId: string,
+  options: { hard: boolean },
+): Promise<BranchOperations | undefined> {
+  const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
+    const branch = await getBranch(sql, projectId, branchId)
+    if (!branch) throw branchNotFound()
+    if (branch.deletedAt) {
+      if (options.hard && !branch.purgingAt) await setBranchDeleted(sql, branch.id, { purging: true })
+      return { result: undefined, plan: undefined }
+    }
+    await assertDeletable(sql, branch)
+    const active = (await listBranchEndpoints(sql, branch.id)).filter(({ id }) => control.computes.servingEndpoint(id) !== undefined)
+    return {
+      result: await setBranchDeleted(sql, branch.id, { purging: options.hard }),
+      plan: {
+        kind: 'delete_branch',
+        operations: [
+          ...active.map(({ id }) => ({ action: 'suspend_compute' as const, branchId: branch.id, endpointId: id })),
+          { action: 'delete_timeline' as const, branchId: branch.id },
+        ],
+      },
+    }
+  })
+  if (!result) return undefined
+  for (const endpoint of await listBranchEndpoints(control.store, result.id)) await control.computes.changed(endpoint.id)
+  return { branch: result, operations }
+}
+
+async function recover(control: ControlContext, caller: Caller, projectId: string, branchId: string): ReturnType<Control['branches']['recover']> {
+  const recovered = await control.store.transaction(async (sql) => {
+    const project = await lockVisibleProject(sql, caller, projectId)
+    const branch = await getBranch(sql, projectId, branchId)
+    if (!branch) throw branchNotFound()
+    if (!branch.deletedAt) throw new AppError('unprocessable', 'branch is not deleted, there is nothing to recover')
+    if (branch.purgingAt) throw new AppError('gone', 'branch can no longer be recovered')
+    if (await hasUnfinishedChain(sql, project.id)) throw projectLocked()
+    await assertNameFree(sql, projectId, branch.name)
+    return await setBranchRecovered(sql, branch.id)
+  })
+  return { branch: recovered, endpoints: await endpointStatuses(control, await listBranchEndpoints(control.store, recovered.id)) }
+}
+
+export function branchControl(control: ControlContext): Control['branches'] {
+  return {
+    create: (caller, projectId, input) => create(control, caller, projectId, input),
+    list: (caller, projectId, query) => listPage(control, caller, projectId, query),
+    async count(caller, projectId, search) {
+      await visibleProject(control.store, caller, projectId)
+      return await countBranches(control.store, projectId, search)
+    },
+    get: (caller, projectId, branchId) => get(control, caller, projectId, branchId),
+    update: (caller, projectId, branchId, input) => update(control, caller, projectId, branchId, input),
+    setDefault: (caller, projectId, branchId) => setDefault(control, caller, projectId, branchId),
+    delete: (caller, projectId, branchId, options) => remove(control, caller, projectId, branchId, options),
+    recover: (caller, projectId, branchId) => recover(control, caller, projectId, branchId),
+    async endpoints(caller, projectId, branchId) {
+      await visibleProject(control.store, caller, projectId)
+      const branch = await liveBranch(control.store, projectId, branchId)
+      return await endpointStatuses(control, await listBranchEndpoints(control.store, branch.id))
+    },
+  }
+}
+

@@ -1,0 +1,256 @@
+// Which endpoint each running compute serves, and the two things that happen to one beside the operations: a wake and a suspension.
+//
+// A wake is not a mutation. It takes its branch's lock only, and works from the assignment file while the control database is down.
+
+import { SingleFlight } from '../lib/single-flight.ts'
+import type { ComputeState } from '../model/compute.ts'
+import { AppError, errorChain, isAppError } from '../model/errors.ts'
+import { newOperationId, type BranchId, type EndpointId, type ProjectId, type TimelineId } from '../model/ids.ts'
+import { getEndpointTarget, type EndpointTarget } from '../store/endpoints.ts'
+import { isEndpointBusy } from '../store/operations.ts'
+import type { Assignment } from '../compute/assignments.ts'
+import { toComputeSpec } from './compute-spec.ts'
+import type { ControlContext } from './context.ts'
+import type { Journal } from './journal.ts'
+
+export type Serving = {
+  endpointId: EndpointId
+  projectId: ProjectId
+  branchId: BranchId
+  suspendTimeoutSeconds: number
+  startedAt: number
+  /** Client traffic, and queries seen running at a look. */
+  lastActivityAt: number
+}
+
+export type Running = { socketDir: string; generation: string }
+
+/** What woke a compute or put it to sleep; API chains have operation rows of their own. */
+export type Cause = 'chain' | 'connect' | 'idle'
+
+const chainPatienceMs = 60_000
+
+export class Computes {
+  readonly #context: () => ControlContext
+  readonly #journal: Journal
+  readonly #wakes = new SingleFlight<Running>()
+  readonly #serving = new Map<TimelineId, Serving>()
+  readonly #changed = new Set<(endpointId: string) => Promise<void>>()
+
+  constructor(context: () => ControlContext, journal: Journal) {
+    this.#context = context
+    this.#journal = journal
+  }
+
+  /** Called with an endpoint whose address or state is no longer what it was. */
+  onChanged(listener: (endpointId: string) => Promise<void>): void {
+    this.#changed.add(listener)
+  }
+
+  /** Returns when everybody who held an address has dropped it. Never rejects. */
+  async changed(endpointId: string): Promise<void> {
+    await Promise.allSettled([...this.#changed].map((listener) => listener(endpointId)))
+  }
+
+  serving(): ReadonlyMap<TimelineId, Serving> {
+    return this.#serving
+  }
+
+  servingEndpoint(endpointId: string): { timelineId: TimelineId; serving: Serving } | undefined {
+    for (const [timelineId, serving] of this.#serving) if (serving.endpointId === endpointId) return { timelineId, serving }
+    return undefined
+  }
+
+  state(timelineId: TimelineId | undefined, endpointId: string): ComputeState {
+    if (timelineId === undefined) return { kind: 'stopped' }
+    const state = this.#context().supervisor.state(timelineId)
+    const serving = this.#serving.get(timelineId)
+    // A compute that runs for its branch only (a role is being changed, say) is not this endpoint's.
+    if (state.kind === 'running' && serving?.endpointId !== endpointId) return { kind: 'stopped' }
+    return state
+  }
+
+  noteActivity(endpointId: string, at: number): void {
+    const found = this.servingEndpoint(endpointId)
+    if (found && at > found.serving.lastActivityAt) found.serving.lastActivityAt = at
+  }
+
+  /** Of a compute found running at boot. */
+  adopt(target: EndpointTarget & { timelineId: TimelineId }, startedAt: number): void {
+    this.#serving.set(target.timelineId, { ...servingOf(target), startedAt, lastActivityAt: Date.now() })
+  }
+
+  forget(timelineId: TimelineId): void {
+    const serving = this.#serving.get(timelineId)
+    this.#serving.delete(timelineId)
+    if (serving) void this.changed(serving.endpointId)
+  }
+
+  setSuspendTimeout(endpointId: string, seconds: number): void {
+    const found = this.servingEndpoint(endpointId)
+    if (found) found.serving.suspendTimeoutSeconds = seconds
+  }
+
+  /** Many connects at once are one wake. Throws endpoint_not_found, endpoint_disabled, compute_start_failed, unavailable. */
+  wake(endpointId: string): Promise<Running> {
+    return this.#wakes.run(endpointId, () => this.#wake(endpointId))
+  }
+
+  async #wake(endpointId: string): Promise<Running> {
+    const { store, branchLocks } = this.#context()
+    let target: EndpointTarget & { timelineId: TimelineId }
+    try {
+      target = await this.#wakeableTarget(endpointId)
+      const free = branchLocks.tryAcquire(target.branchId, `wake of ${endpointId}`)
+      using _lock = free ?? (await branchLocks.acquire(target.branchId, `wake of ${endpointId}`))
+      if (!free) {
+        // Whoever had the lock may have deleted, disabled or moved what we looked at.
+        const again = await getEndpointTarget(store, endpointId)
+        target = assertWakeable(again)
+      }
+      return await this.start(target, 'connect')
+    } catch (error) {
+      if (!isAppError(error, 'control_database_unavailable')) throw error
+      return await this.#wakeFromAssignment(endpointId, error)
+    }
+  }
+
+  async #wakeableTarget(endpointId: string): Promise<EndpointTarget & { timelineId: TimelineId }> {
+    const { store, runner } = this.#context()
+    const deadline = Date.now() + chainPatienceMs
+    for (;;) {
+      const target = await getEndpointTarget(store, endpointId)
+      if (!target) throw new AppError('endpoint_not_found', `endpoint ${endpointId} not found`)
+      if (target.disabled) throw new AppError('endpoint_disabled', `endpoint ${endpointId} is disabled`)
+      const settled = target.branchReady && !(await isEndpointBusy(store, target.projectId, target.branchId))
+      if (settled) return assertWakeable(target)
+      if (!(await runner.whenQuiet(target.projectId, deadline - Date.now()))) {
+        throw new AppError('unavailable', `endpoint ${endpointId} is being worked on; try again shortly`, { retryAfterSeconds: 1 })
+      }
+    }
+  }
+
+  async #wakeFromAssignment(endpointId: string, cause: unknown): Promise<Running> {
+    const { assignments, branchLocks, logger } = this.#context()
+    const assignment = await assignments.read(endpointId)
+    if (!assignment) throw cause
+    if (assignment.disabled) throw new AppError('endpoint_disabled', `endpoint ${endpointId} is disabled`)
+    logger.warn({ endpoint: endpointId, cause: errorChain(cause) }, 'waking from the assignment file')
+    using _lock = await branchLocks.acquire(assignment.branchId, `wake of ${endpointId}`)
+    return await this.#startAssigned(assignment, 'connect')
+  }
+
+  /** The caller holds the branch's lock. */
+  async start(target: EndpointTarget & { timelineId: TimelineId }, cause: Cause): Promise<Running> {
+    const { ownerOf } = this.#context()
+    const assignment: Assignment = {
+      endpointId: target.endpointId,
+      projectId: target.projectId,
+      branchId: target.branchId,
+      disabled: target.disabled,
+      suspendTimeoutSeconds: target.suspendTimeoutSeconds,
+      spec: toComputeSpec(target, ownerOf),
+    }
+    return await this.#startAssigned(assignment, cause)
+  }
+
+  async #startAssigned(assignment: Assignment, cause: Cause): Promise<Running> {
+    const { supervisor, assignments, logger } = this.#context()
+    const { timelineId } = assignment.spec
+    const known = this.#serving.get(timelineId)
+    const ids = {
+      endpointId: assignment.endpointId as EndpointId,
+      projectId: assignment.projectId as ProjectId,
+      branchId: assignment.branchId as BranchId,
+    }
+    const startedAt = Date.now()
+    const wasServing = known?.endpointId === assignment.endpointId && supervisor.state(timelineId).kind === 'running'
+    try {
+      const running = await supervisor.ensureRunning(assignment.spec)
+      if (!wasServing) {
+        const at = Date.now()
+        this.#serving.set(timelineId, {
+          ...ids,
+          suspendTimeoutSeconds: assignment.suspendTimeoutSeconds,
+          startedAt: at,
+          lastActivityAt: at,
+        })
+        await assignments.write(assignment)
+        const ms = at - startedAt
+        logger.info({ endpoint: ids.endpointId, timeline: timelineId, process: running.pid, ms, cause }, 'compute started')
+        this.#record({ ...ids, action: 'start_compute', startedAt, durationMs: ms, cause })
+        void this.changed(ids.endpointId)
+      }
+      return running
+    } catch (error) {
+      logger.error({ endpoint: ids.endpointId, timeline: timelineId, cause: errorChain(error) }, 'compute did not start')
+      if (cause !== 'chain') {
+        this.#record({ ...ids, action: 'start_compute', startedAt, durationMs: Date.now() - startedAt, cause, error: 'the compute did not start' })
+      }
+      throw error
+    }
+  }
+
+  /** Stops a compute, whoever it serves. The caller holds the branch's lock. */
+  async suspend(timelineId: TimelineId, cause: Cause): Promise<void> {
+    const { supervisor, logger } = this.#context()
+    const serving = this.#serving.get(timelineId)
+    const startedAt = Date.now()
+    // First out of the books, so that a connect from here on asks for a wake and waits for our lock.
+    this.#serving.delete(timelineId)
+    if (serving) await this.changed(serving.endpointId)
+    try {
+      await supervisor.ensureStopped(timelineId, 'fast')
+    } catch (error) {
+      if (serving) this.#serving.set(timelineId, serving)
+      throw error
+    }
+    if (!serving) return
+    const ms = Date.now() - startedAt
+    logger.info({ endpoint: serving.endpointId, timeline: timelineId, ms, cause }, 'compute suspended')
+    this.#record({
+      endpointId: serving.endpointId,
+      projectId: serving.projectId,
+      branchId: serving.branchId,
+      action: 'suspend_compute',
+      startedAt,
+      durationMs: ms,
+      lastActiveAt: serving.lastActivityAt,
+      cause,
+    })
+  }
+
+  #record(entry: {
+    endpointId: EndpointId
+    projectId: ProjectId
+    branchId: BranchId
+    action: 'start_compute' | 'suspend_compute'
+    startedAt: number
+    durationMs: number
+    lastActiveAt?: number
+    error?: string
+    cause: Cause
+  }): void {
+    const { cause, ...rest } = entry
+    this.#journal.append({ operationId: newOperationId(), recordOperation: cause !== 'chain', ...rest })
+  }
+}
+
+function servingOf(target: EndpointTarget): Pick<Serving, 'endpointId' | 'projectId' | 'branchId' | 'suspendTimeoutSeconds'> {
+  return {
+    endpointId: target.endpointId,
+    projectId: target.projectId,
+    branchId: target.branchId,
+    suspendTimeoutSeconds: target.suspendTimeoutSeconds,
+  }
+}
+
+function assertWakeable(target: EndpointTarget | undefined): EndpointTarget & { timelineId: TimelineId } {
+  if (!target) throw new AppError('endpoint_not_found', 'endpoint not found')
+  if (target.disabled) throw new AppError('endpoint_disabled', `endpoint ${target.endpointId} is disabled`)
+  const { timelineId } = target
+  if (timelineId === undefined) {
+    throw new AppError('unavailable', `endpoint ${target.endpointId} has no data yet; try again shortly`, { retryAfterSeconds: 1 })
+  }
+  return { ...target, timelineId }
+}

@@ -1,0 +1,43 @@
+// What every part of the control plane works with. Built once, in `main.ts`.
+
+import type { Cipher } from '../lib/cipher.ts'
+import type { KeyedLock } from '../lib/keyed-lock.ts'
+import type { Logger } from '../lib/logger.ts'
+import type { Supervisor } from '../compute/supervisor.ts'
+import type { Assignments } from '../compute/assignments.ts'
+import type { Storage } from '../storage/timelines.ts'
+import type { Store } from '../store/database.ts'
+import type { Owner, PgMajor } from '../model/compute.ts'
+import type { Addresses } from './addresses.ts'
+import type { Computes } from './computes.ts'
+import type { Runner } from './operations/runner.ts'
+import type { WarmPool } from './warm-pool.ts'
+
+export type ControlContext = {
+  store: Store
+  storage: Storage
+  supervisor: Supervisor
+  assignments: Assignments
+  cipher: Cipher
+  addresses: Addresses
+  computes: Computes
+  runner: Runner
+  pool: WarmPool
+  /** One lock a branch: a wake, a suspension and a step that touches the branch's compute exclude each other. */
+  branchLocks: KeyedLock
+  logger: Logger
+  /** The engine these rows belong to; one control plane acts for one cell. */
+  cell: string
+  /** Tells this process' unfinished work from an earlier one's. */
+  processId: string
+  availableMajors: readonly PgMajor[]
+  /** The uid and gid of a timeline; undefined when pgrove is not root. */
+  ownerOf(uidOffset: number): Owner | undefined
+  /** Makes the template of a major ready, the first time somebody asks for it. */
+  ensureTemplate(major: PgMajor): Promise<void>
+  /** Extensions and libraries that this major's runtime tree can preload. */
+  preloadable(major: PgMajor): Promise<readonly string[]>
+  /** The service role's password for a timeline, derived from the master key. */
+  servicePassword(serviceKeyId: string): string
+  recoveryWindowSeconds: number
+}

@@ -1,0 +1,200 @@
+// Puts the control plane together: the context, what the surfaces call, what runs in the background.
+
+import { KeyedLock } from '../lib/keyed-lock.ts'
+import type { Logger } from '../lib/logger.ts'
+import { errorChain } from '../model/errors.ts'
+import { defaultRegionId, regions } from '../model/region.ts'
+import type { TimelineId } from '../model/ids.ts'
+import { getEndpointTarget } from '../store/endpoints.ts'
+import { deleteOldIdempotencyKeys } from '../store/idempotency-keys.ts'
+import { Authenticator, apiKeyControl, organizationControl, userControl } from './accounts.ts'
+import { branchControl } from './branches.ts'
+import { Computes, type Running } from './computes.ts'
+import { connectionUriControl } from './connection-uris.ts'
+import type { Control } from './control.ts'
+import type { ControlContext } from './context.ts'
+import { databaseControl } from './databases.ts'
+import { currentAwakeReasons, endpointControl } from './endpoints.ts'
+import { idempotencyControl } from './idempotency.ts'
+import { Journal } from './journal.ts'
+import { createBranchChain } from './operations/create-branch.ts'
+import { createProjectChain } from './operations/create-project.ts'
+import {
+  deleteBranchChain,
+  restartChain,
+  startChain,
+  suspendChain,
+  suspendComputesChain,
+  updateEndpointChain,
+} from './operations/endpoint-chains.ts'
+import {
+  createDatabaseChain,
+  createRoleChain,
+  deleteDatabaseChain,
+  deleteRoleChain,
+  resetPasswordChain,
+  updateDatabaseChain,
+} from './operations/role-and-database-chains.ts'
+import { Runner } from './operations/runner.ts'
+import { operationControl } from './operations.ts'
+import { projectControl } from './projects.ts'
+import { purgeDeleted } from './reconcilers/purge-deleted.ts'
+import { Rounds } from './reconcilers/rounds.ts'
+import { suspendIdle } from './reconcilers/suspend-idle.ts'
+import { tidy } from './reconcilers/tidy.ts'
+import { roleControl } from './roles.ts'
+import { WarmPool, type PoolLimits } from './warm-pool.ts'
+
+export const chainDefinitions = [
+  createProjectChain,
+  createBranchChain,
+  startChain,
+  suspendChain,
+  restartChain,
+  updateEndpointChain,
+  deleteBranchChain,
+  suspendComputesChain,
+  createRoleChain,
+  deleteRoleChain,
+  resetPasswordChain,
+  createDatabaseChain,
+  updateDatabaseChain,
+  deleteDatabaseChain,
+]
+
+export type ControlParts = Omit<ControlContext, 'computes' | 'runner' | 'pool' | 'branchLocks'> & {
+  journalFolder: string
+  poolLimits: PoolLimits
+}
+
+export type EndpointReport = {
+  endpointId: string
+  projectId: string
+  startedAt: number
+  lastActivityAt: number
+  awakeReasons: Awaited<ReturnType<typeof currentAwakeReasons>>
+}
+
+export type ControlPlane = {
+  control: Control
+  /** Adopts what runs, takes up unfinished operations, and starts the background rounds. */
+  open(): Promise<void>
+  /** Lets operations at work end and stops the background; computes go on running. */
+  close(): Promise<void>
+  /** What the proxy asks for. */
+  proxy: {
+    resolve(endpointId: string): Promise<{ endpointId: string; projectId: string; disabled: boolean } | undefined>
+    wake(endpointId: string): Promise<Running>
+    reportActivity(activity: readonly { endpointId: string; lastActivityAt: number }[]): Promise<void>
+    onEndpointChanged(listener: (endpointId: string) => Promise<void>): void
+  }
+  /** For `pgrove status`. */
+  report(): Promise<{ endpoints: EndpointReport[]; pool: { started: number; unstarted: number } }>
+  context: ControlContext
+}
+
+export function createControl(parts: ControlParts): ControlPlane {
+  const { journalFolder, poolLimits, ...given } = parts
+  const get = (): ControlContext => context
+  const journal = new Journal({ folder: journalFolder, store: given.store, cell: given.cell, logger: given.logger })
+  const context: ControlContext = {
+    ...given,
+    branchLocks: new KeyedLock(),
+    computes: new Computes(get, journal),
+    runner: new Runner(get, chainDefinitions),
+    pool: new WarmPool(get, poolLimits),
+  }
+  const rounds = new Rounds(given.logger)
+  watchExits(context)
+  return {
+    control: surface(context),
+    context,
+    async open() {
+      await journal.open()
+      await context.assignments.open()
+      await context.storage.emptyTrash()
+      await context.pool.open()
+      const done = await tidy(context)
+      given.logger.info(done, 'matched the machine with the rows')
+      await context.runner.nudgeAll()
+      context.pool.refill()
+      rounds.start([
+        { name: 'suspend-idle', everyMs: 500, run: () => suspendIdle(context) },
+        { name: 'purge-deleted', everyMs: 2000, run: () => purgeDeleted(context) },
+        { name: 'operations', everyMs: 5000, run: () => context.runner.nudgeAll() },
+        { name: 'journal', everyMs: 5000, run: () => journal.flush() },
+        { name: 'refill-pool', everyMs: 5000, run: async () => context.pool.refill() },
+        { name: 'idempotency', everyMs: 3_600_000, run: () => deleteOldIdempotencyKeys(context.store) },
+      ])
+    },
+    async close() {
+      await rounds.stop()
+      await context.runner.stop()
+      await context.pool.close()
+      await journal.flush()
+    },
+    proxy: {
+      async resolve(endpointId) {
+        const target = await getEndpointTarget(context.store, endpointId)
+        return target && { endpointId, projectId: target.projectId, disabled: target.disabled }
+      },
+      wake: (endpointId) => context.computes.wake(endpointId),
+      async reportActivity(activity) {
+        for (const { endpointId, lastActivityAt } of activity) context.computes.noteActivity(endpointId, lastActivityAt)
+      },
+      onEndpointChanged: (listener) => context.computes.onChanged(listener),
+    },
+    report: async () => ({ endpoints: await reportEndpoints(context), pool: context.pool.counts() }),
+  }
+}
+
+function surface(context: ControlContext): Control {
+  const authenticator = new Authenticator(() => context)
+  const { addresses } = context
+  return {
+    authenticate: (key, from) => authenticator.authenticate(key, from),
+    addresses: {
+      endpointHost: (endpointId) => addresses.endpointHost(endpointId),
+      poolerHost: (endpointId) => addresses.poolerHost(endpointId),
+      proxyHost: addresses.proxyHost,
+    },
+    projects: projectControl(context),
+    branches: branchControl(context),
+    endpoints: endpointControl(context),
+    roles: roleControl(context),
+    databases: databaseControl(context),
+    operations: operationControl(context),
+    connectionUris: connectionUriControl(context),
+    apiKeys: apiKeyControl(context),
+    users: userControl(context),
+    organizations: organizationControl(context),
+    regions: { list: async () => ({ regions, defaultRegionId }) },
+    idempotency: idempotencyControl(context),
+  }
+}
+
+/** A compute that died by itself: the endpoint is idle, and the next connection wakes it; Postgres recovers what was committed. */
+function watchExits(context: ControlContext): void {
+  context.supervisor.onExit((timelineId: TimelineId, expected: boolean) => {
+    if (expected) return
+    const serving = context.computes.serving().get(timelineId)
+    context.logger.warn({ timeline: timelineId, endpoint: serving?.endpointId }, 'a compute ended by itself')
+    context.computes.forget(timelineId)
+    context.pool.computeExited(timelineId)
+  })
+}
+
+async function reportEndpoints(context: ControlContext): Promise<EndpointReport[]> {
+  return await Promise.all(
+    [...context.computes.serving().values()].map(async (serving) => ({
+      endpointId: serving.endpointId,
+      projectId: serving.projectId,
+      startedAt: serving.startedAt,
+      lastActivityAt: serving.lastActivityAt,
+      awakeReasons: await currentAwakeReasons(context, serving.endpointId).catch((error: unknown) => {
+        context.logger.warn({ endpoint: serving.endpointId, cause: errorChain(error) }, 'could not ask why a compute is awake')
+        return []
+      }),
+    })),
+  )
+}

@@ -1,0 +1,70 @@
+// Writes a mutation's rows and its chain in one transaction, when the project is free for it.
+//
+// While a chain is unfinished another one is not accepted: the second call waits up to a second, then it is told so in Neon's words.
+
+import { AppError } from '../../model/errors.ts'
+import { newChainId, newOperationId, type BranchId, type EndpointId, type ProjectId } from '../../model/ids.ts'
+import type { Operation, OperationAction } from '../../model/operation.ts'
+import type { Project } from '../../model/project.ts'
+import type { Caller } from '../../model/caller.ts'
+import type { Sql } from '../../store/database.ts'
+import { hasUnfinishedChain, insertChain } from '../../store/operations.ts'
+import { lockVisibleProject } from '../access.ts'
+import type { ControlContext } from '../context.ts'
+
+const patienceMs = 1000
+
+export type ChainPlan = {
+  kind: string
+  input?: Record<string, unknown>
+  operations: { action: OperationAction; branchId?: BranchId | undefined; endpointId?: EndpointId | undefined }[]
+}
+
+export const projectLocked = (): AppError =>
+  new AppError('locked', 'project already has running operations, scheduling of new ones is prohibited', { retryAfterSeconds: 1 })
+
+/** Inside a transaction that holds the project's row, or makes it. Without operations there is no chain, and nothing to wait for. */
+export async function writeChain(control: ControlContext, sql: Sql, projectId: ProjectId, plan: ChainPlan): Promise<Operation[]> {
+  if (plan.operations.length === 0) return []
+  return await insertChain(sql, control.cell, {
+    id: newChainId(),
+    projectId,
+    kind: plan.kind,
+    input: plan.input ?? {},
+    operations: plan.operations.map(({ action, branchId, endpointId }) => ({ id: newOperationId(), action, branchId, endpointId })),
+  })
+}
+
+export type Scheduled<T> = { plan: ChainPlan | undefined; result: T }
+
+class Busy extends Error {}
+
+/**
+ * Runs `decide` with the project's row held. What it writes and the chain it plans are committed together; if it plans operations
+ * while the project has unfinished ones, nothing is written and it is asked again when they are done.
+ */
+export async function schedule<T>(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  decide: (sql: Sql, project: Project) => Promise<Scheduled<T>>,
+): Promise<{ result: T; operations: Operation[] }> {
+  const deadline = Date.now() + patienceMs
+  for (;;) {
+    try {
+      const outcome = await control.store.transaction(async (sql) => {
+        const project = await lockVisibleProject(sql, caller, projectId)
+        const busy = await hasUnfinishedChain(sql, project.id)
+        const { plan, result } = await decide(sql, project)
+        if (!plan || plan.operations.length === 0) return { result, operations: [], project }
+        if (busy) throw new Busy()
+        return { result, operations: await writeChain(control, sql, project.id, plan), project }
+      })
+      if (outcome.operations.length > 0) control.runner.nudge(outcome.project.id)
+      return { result: outcome.result, operations: outcome.operations }
+    } catch (error) {
+      if (!(error instanceof Busy)) throw error
+      if (!(await control.runner.whenQuiet(projectId as ProjectId, deadline - Date.now()))) throw projectLocked()
+    }
+  }
+}

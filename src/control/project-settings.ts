@@ -1,0 +1,36 @@
+// A project's settings: kept as the API shapes them, merged field by field, checked where pgrove acts on them.
+
+import { AppError } from '../model/errors.ts'
+import type { ProjectSettings } from '../model/project.ts'
+import { assertPreloadLibraries } from './endpoint-settings.ts'
+
+/** What a project that never set anything reports, as Neon does. */
+export const initialProjectSettings: ProjectSettings = {
+  allowed_ips: { ips: [], protected_branches_only: false },
+  enable_logical_replication: false,
+  maintenance_window: { weekdays: [5], start_time: '07:00', end_time: '08:00' },
+  block_public_connections: false,
+  block_vpc_connections: false,
+  hipaa: false,
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A change names only what it changes: groups such as `quota` are merged field by field, lists replace lists. */
+export function mergeProjectSettings(base: ProjectSettings, change: ProjectSettings, preloadable: readonly string[]): ProjectSettings {
+  const merged: ProjectSettings = { ...base }
+  for (const [name, value] of Object.entries(change)) {
+    if (value === undefined || value === null) continue
+    const before = merged[name]
+    merged[name] = isObject(value) && isObject(before) ? { ...before, ...value } : value
+  }
+  if (base['enable_logical_replication'] === true && merged['enable_logical_replication'] !== true) {
+    throw new AppError('unprocessable', 'logical replication cannot be turned off once it is on')
+  }
+  const preload = merged['preload_libraries']
+  if (isObject(preload) && Array.isArray(preload['enabled_libraries'])) {
+    assertPreloadLibraries(preload['enabled_libraries'] as string[], preloadable)
+  }
+  return merged
+}

@@ -1,0 +1,265 @@
+// Projects: the rules, and the rows and chain of each call.
+
+import { defaultPgMajor, isPgMajor, type PgMajor } from '../model/compute.ts'
+import type { Caller } from '../model/caller.ts'
+import { AppError } from '../model/errors.ts'
+import { newBranchId, newEndpointId, newProjectId } from '../model/ids.ts'
+import {
+  defaultHistoryRetentionSeconds,
+  longestHistoryRetentionSeconds,
+  type Project,
+} from '../model/project.ts'
+import { defaultRegionId, regions } from '../model/region.ts'
+import { getUser } from '../store/accounts.ts'
+import { insertBranch, listAllBranches } from '../store/branches.ts'
+import { insertDatabase } from '../store/databases.ts'
+import { insertEndpoint, listEndpoints } from '../store/endpoints.ts'
+import { hasUnfinishedChain } from '../store/operations.ts'
+import { insertProject, listProjects, setProjectDeleted, updateProject } from '../store/projects.ts'
+import { insertRole } from '../store/roles.ts'
+import { lockVisibleProjectEvenDeleted, organizationFor, visibleProject } from './access.ts'
+import type { Control, CreateProjectInput, PreloadLibrary } from './control.ts'
+import type { ControlContext } from './context.ts'
+import { refreshAssignments } from './endpoints.ts'
+import { mergeEndpointDefaults, newEndpointDefaults, newEndpointSettings } from './endpoint-settings.ts'
+import { assertDatabaseName, assertDisplayName, assertRoleName } from './names.ts'
+import { projectLocked, schedule, writeChain } from './operations/schedule.ts'
+import { initialProjectSettings, mergeProjectSettings } from './project-settings.ts'
+import { newRoleSecret } from './role-secrets.ts'
+
+export const branchesLimit = 5000
+
+function assertRegion(regionId: string): void {
+  if (regions.some((region) => region.id === regionId)) return
+  throw new AppError('bad_request', `region ${JSON.stringify(regionId)} is not known; GET /regions lists them`)
+}
+
+function assertHistoryRetention(seconds: number): void {
+  if (!Number.isInteger(seconds) || seconds < 0 || seconds > longestHistoryRetentionSeconds) {
+    throw new AppError('bad_request', `history_retention_seconds must be between 0 and ${longestHistoryRetentionSeconds}`)
+  }
+}
+
+function assertMajor(control: ControlContext, value: number | undefined): PgMajor {
+  const major = value ?? (control.availableMajors.includes(defaultPgMajor) ? defaultPgMajor : control.availableMajors.at(-1))
+  if (!isPgMajor(major)) throw new AppError('bad_request', `pg_version ${String(value)} is not supported; supported are 14 to 18`)
+  if (!control.availableMajors.includes(major)) {
+    throw new AppError(
+      'bad_request',
+      `Postgres ${major} is not installed here; available: ${control.availableMajors.join(', ')}. Run \`pgrove postgres add ${major}\` or install it on the machine, then start pgrove again`,
+    )
+  }
+  return major
+}
+
+async function createProject(control: ControlContext, caller: Caller, input: CreateProjectInput): ReturnType<Control['projects']['create']> {
+  const id = newProjectId()
+  const branchId = newBranchId()
+  const pgMajor = assertMajor(control, input.pgVersion)
+  const regionId = input.regionId ?? defaultRegionId
+  assertRegion(regionId)
+  const historyRetentionSeconds = input.historyRetentionSeconds ?? defaultHistoryRetentionSeconds
+  assertHistoryRetention(historyRetentionSeconds)
+  if (input.name !== undefined) assertDisplayName(input.name, 'project')
+  const branchName = input.branch?.name ?? 'main'
+  assertDisplayName(branchName, 'branch')
+  const databaseName = input.branch?.databaseName ?? 'neondb'
+  assertDatabaseName(databaseName)
+  const roleName = input.branch?.roleName ?? `${databaseName}_owner`
+  assertRoleName(roleName)
+  const storePasswords = input.storePasswords ?? true
+  const preloadable = input.settings?.['preload_libraries'] === undefined ? [] : await control.preloadable(pgMajor)
+  const newProject = {
+    id,
+    name: input.name ?? id,
+    regionId,
+    pgMajor,
+    storePasswords,
+    historyRetentionSeconds,
+    endpointDefaults: newEndpointDefaults(input.endpointDefaults),
+    settings: mergeProjectSettings(initialProjectSettings, input.settings ?? {}, preloadable),
+    creationSource: input.creationSource,
+  }
+  await control.storage.assertRoom()
+  const secret = await newRoleSecret(control.cipher, branchId, roleName, storePasswords)
+  const created = await control.store.transaction(async (sql) => {
+    const organization = await organizationFor(sql, caller, input.orgId)
+    const project = await insertProject(sql, control.cell, { ...newProject, orgId: organization.id })
+    const branch = await insertBranch(sql, {
+      id: branchId,
+      projectId: id,
+      name: branchName,
+      parentId: undefined,
+      isDefault: true,
+      protected: false,
+      annotation: input.branch?.annotation ?? {},
+      creationSource: input.creationSource,
+      createdBy: caller.userId,
+    })
+    const endpoint = await insertEndpoint(sql, {
+      id: newEndpointId(),
+      projectId: id,
+      branchId,
+      name: undefined,
+      type: 'read_write',
+      disabled: false,
+      creationSource: input.creationSource,
+      regionId,
+      ...newEndpointSettings(project, {}, []),
+    })
+    const role = await insertRole(sql, {
+      branchId,
+      name: roleName,
+      authenticationMethod: 'password',
+      protected: false,
+      verifier: secret.verifier,
+      encryptedPassword: secret.encryptedPassword,
+    })
+    const database = await insertDatabase(sql, { branchId, name: databaseName, ownerName: roleName })
+    const operations = await writeChain(control, sql, id, {
+      kind: 'create_project',
+      input: { branchId },
+      operations: [
+        { action: 'create_timeline', branchId },
+        { action: 'start_compute', branchId, endpointId: endpoint.id },
+      ],
+    })
+    return { project, branch, endpoint, role, database, operations }
+  })
+  control.runner.nudge(id)
+  const { project, branch, endpoint, role, database, operations } = created
+  return {
+    project,
+    branch,
+    endpoints: [{ endpoint, compute: { kind: 'starting', since: endpoint.createdAt }, pendingState: 'active' }],
+    roles: [{ role, password: secret.password }],
+    databases: [database],
+    operations,
+    connections: [
+      control.addresses.connection({ endpointId: endpoint.id, database: databaseName, role: roleName, password: secret.password }),
+    ],
+  }
+}
+
+async function listPage(control: ControlContext, caller: Caller, query: Parameters<Control['projects']['list']>[1]): ReturnType<Control['projects']['list']> {
+  if (query.orgId !== undefined) await organizationFor(control.store, caller, query.orgId)
+  const projects = await listProjects(control.store, {
+    userId: caller.userId,
+    orgId: query.orgId,
+    after: query.cursor,
+    limit: query.limit,
+    search: query.search,
+    recoverable: query.recoverable,
+  })
+  return { projects, cursor: projects.at(-1)?.project.id }
+}
+
+async function getDetails(control: ControlContext, caller: Caller, projectId: string): ReturnType<Control['projects']['get']> {
+  const project = await visibleProject(control.store, caller, projectId)
+  const [owner, endpoints] = await Promise.all([getUser(control.store, caller.userId), listEndpoints(control.store, project.id)])
+  if (!owner) throw new AppError('internal', 'the caller has lost its user')
+  const times = endpoints.map((endpoint) => control.computes.servingEndpoint(endpoint.id)?.serving.lastActivityAt ?? endpoint.lastActiveAt?.getTime() ?? 0)
+  const last = Math.max(0, ...times)
+  return { project, owner, lastActiveAt: last > 0 ? new Date(last) : undefined, branchesLimit }
+}
+
+async function update(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  input: Parameters<Control['projects']['update']>[2],
+): ReturnType<Control['projects']['update']> {
+  if (input.name !== undefined) assertDisplayName(input.name, 'project')
+  if (input.historyRetentionSeconds !== undefined) assertHistoryRetention(input.historyRetentionSeconds)
+  const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
+    const preloadable = input.settings?.['preload_libraries'] === undefined ? [] : await control.preloadable(project.pgMajor)
+    const settings = mergeProjectSettings(project.settings, input.settings ?? {}, preloadable)
+    const changed = await updateProject(sql, project.id, {
+      name: input.name ?? project.name,
+      settings,
+      endpointDefaults: mergeEndpointDefaults(project.endpointDefaults, input.endpointDefaults),
+      historyRetentionSeconds: input.historyRetentionSeconds ?? project.historyRetentionSeconds,
+    })
+    const turnsReplicationOn =
+      settings['enable_logical_replication'] === true && project.settings['enable_logical_replication'] !== true
+    // wal_level cannot change while Postgres runs: active computes are suspended and wake with the new one.
+    const active = turnsReplicationOn ? await activeEndpoints(control, project) : []
+    return {
+      result: changed,
+      plan: {
+        kind: 'suspend_computes',
+        operations: active.map(({ branchId, id }) => ({ action: 'suspend_compute' as const, branchId, endpointId: id })),
+      },
+    }
+  })
+  await refreshAssignments(control, result.id)
+  return { project: result, operations }
+}
+
+async function activeEndpoints(control: ControlContext, project: Project): Promise<Awaited<ReturnType<typeof listEndpoints>>> {
+  const endpoints = await listEndpoints(control.store, project.id)
+  return endpoints.filter((endpoint) => control.computes.servingEndpoint(endpoint.id) !== undefined)
+}
+
+/** Soft: computes are stopped, data stays recoverable for the recovery window. */
+async function deleteProject(control: ControlContext, caller: Caller, projectId: string): Promise<Project> {
+  const { result } = await schedule(control, caller, projectId, async (sql, project) => {
+    const branches = (await listAllBranches(sql, project.id)).filter((branch) => !branch.deletedAt)
+    const kept = branches.find((branch) => branch.protected)
+    if (kept) {
+      throw new AppError('unprocessable', `project has a protected branch (${kept.name}); set "protected" to false on it before deleting the project`)
+    }
+    const active = await activeEndpoints(control, project)
+    const deleted = await setProjectDeleted(sql, project.id, new Date())
+    return {
+      result: deleted,
+      plan: {
+        kind: 'suspend_computes',
+        operations: active.map(({ branchId, id }) => ({ action: 'suspend_compute' as const, branchId, endpointId: id })),
+      },
+    }
+  })
+  return result
+}
+
+async function recover(control: ControlContext, caller: Caller, projectId: string): ReturnType<Control['projects']['recover']> {
+  return await control.store.transaction(async (sql) => {
+    const project = await lockVisibleProjectEvenDeleted(sql, caller, projectId)
+    if (!project.deletedAt) throw new AppError('unprocessable', 'project is not deleted, there is nothing to recover')
+    if (project.purgingAt) throw new AppError('gone', 'project can no longer be recovered')
+    if (await hasUnfinishedChain(sql, project.id)) throw projectLocked()
+    const recovered = await setProjectDeleted(sql, project.id, undefined)
+    const branches = (await listAllBranches(sql, project.id)).filter((branch) => !branch.deletedAt)
+    return { project: recovered, branches }
+  })
+}
+
+const libraryDescriptions: Readonly<Record<string, string>> = {
+  pg_stat_statements: 'Tracks planning and execution statistics of all SQL statements',
+  auto_explain: 'Logs execution plans of slow statements',
+  pg_prewarm: 'Loads relations into the buffer cache',
+}
+
+async function preloadLibraries(control: ControlContext, caller: Caller, projectId: string): Promise<PreloadLibrary[]> {
+  const project = await visibleProject(control.store, caller, projectId)
+  return (await control.preloadable(project.pgMajor)).map((name) => ({
+    name,
+    description: libraryDescriptions[name] ?? name,
+    isDefault: false,
+    isExperimental: false,
+    version: String(project.pgMajor),
+  }))
+}
+
+export function projectControl(control: ControlContext): Control['projects'] {
+  return {
+    create: (caller, input) => createProject(control, caller, input),
+    list: (caller, query) => listPage(control, caller, query),
+    get: (caller, projectId) => getDetails(control, caller, projectId),
+    update: (caller, projectId, input) => update(control, caller, projectId, input),
+    delete: (caller, projectId) => deleteProject(control, caller, projectId),
+    recover: (caller, projectId) => recover(control, caller, projectId),
+    preloadLibraries: (caller, projectId) => preloadLibraries(control, caller, projectId),
+  }
+}
+

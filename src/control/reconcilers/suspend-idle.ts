@@ -1,0 +1,53 @@
+// Suspends computes that nobody has used for their suspend timeout. Safe to run at any time, any number of times.
+
+import { readActivity } from '../../compute/activity.ts'
+import { errorChain } from '../../model/errors.ts'
+import type { EndpointId, TimelineId } from '../../model/ids.ts'
+import { setBranchLogicalSize } from '../../store/branches.ts'
+import { withClient } from '../branch-compute.ts'
+import type { Serving } from '../computes.ts'
+import type { ControlContext } from '../context.ts'
+import { awakeReasons, isQuiet } from '../idle.ts'
+
+const atOnce = 8
+
+export async function suspendIdle(control: ControlContext): Promise<{ examined: number; suspended: EndpointId[] }> {
+  const now = Date.now()
+  const quiet = [...control.computes.serving()].filter(([, serving]) => isQuiet(now, serving.lastActivityAt, serving.suspendTimeoutSeconds))
+  const suspended: EndpointId[] = []
+  for (let i = 0; i < quiet.length; i += atOnce) {
+    await Promise.all(
+      quiet.slice(i, i + atOnce).map(async ([timelineId, serving]) => {
+        try {
+          if (await suspendIfIdle(control, timelineId, serving)) suspended.push(serving.endpointId)
+        } catch (error) {
+          control.logger.warn({ endpoint: serving.endpointId, cause: errorChain(error) }, 'could not look whether a compute is idle')
+        }
+      }),
+    )
+  }
+  return { examined: quiet.length, suspended }
+}
+
+async function suspendIfIdle(control: ControlContext, timelineId: TimelineId, serving: Serving): Promise<boolean> {
+  // Somebody is working on the branch: it is not idle, and the next round will look again.
+  const lock = control.branchLocks.tryAcquire(serving.branchId, 'suspend_compute')
+  if (!lock) return false
+  using _lock = lock
+  if (control.computes.serving().get(timelineId) !== serving) return false
+  // From here on the proxy asks before it connects, and waits for our lock.
+  await control.computes.changed(serving.endpointId)
+  const sizes = await withClient(control, timelineId, async (client) => {
+    const backends = await readActivity(client)
+    const now = Date.now()
+    const reasons = awakeReasons({ ...serving, now, backends })
+    if (reasons.some((reason) => reason.kind !== 'recent_activity')) serving.lastActivityAt = now
+    if (reasons.length > 0) return undefined
+    const { rows } = await client.query<{ bytes: string }>('select sum(pg_database_size(oid))::text as bytes from pg_database')
+    return Number(rows[0]?.bytes ?? 0)
+  })
+  if (sizes === undefined) return false
+  await control.computes.suspend(timelineId, 'idle')
+  await setBranchLogicalSize(control.store, serving.branchId, sizes).catch(() => {})
+  return true
+}

@@ -1,0 +1,60 @@
+// Makes this machine match the rows again after a crash: what runs or lies on disk without a row goes, half-made slots go, running
+// computes are given back to their endpoints.
+
+import type { TimelineId } from '../../model/ids.ts'
+import { getEndpointTarget } from '../../store/endpoints.ts'
+import { listTimelineIds, listTimelinesInState } from '../../store/timelines.ts'
+import { isEndpointBusy } from '../../store/operations.ts'
+import type { ControlContext } from '../context.ts'
+import { removeTimeline } from '../timeline-removal.ts'
+
+/** At boot, before anything else moves. */
+export async function tidy(control: ControlContext): Promise<{ removed: number; adopted: number; stopped: number }> {
+  const { store, storage, supervisor, cell } = control
+  const known = new Set<string>(await listTimelineIds(store, cell))
+  let removed = 0
+  for (const id of supervisor.running()) if (!known.has(id)) await supervisor.ensureStopped(id, 'immediate')
+  for (const id of await storage.listTimelines()) {
+    if (known.has(id)) continue
+    await supervisor.ensureStopped(id, 'immediate')
+    await storage.destroyTimeline(id)
+    await supervisor.forget(id)
+    removed += 1
+  }
+  for (const timeline of await listTimelinesInState(store, cell, ['making', 'deleting'])) {
+    const [user] = await store.query('select from branches where timeline_id = $1', [timeline.id])
+    if (user) continue
+    await removeTimeline(control, timeline.id)
+    removed += 1
+  }
+  const { adopted, stopped } = await adoptComputes(control)
+  return { removed, adopted, stopped }
+}
+
+async function adoptComputes(control: ControlContext): Promise<{ adopted: number; stopped: number }> {
+  const { store, supervisor, pool, computes } = control
+  let [adopted, stopped] = [0, 0]
+  for (const timelineId of supervisor.running()) {
+    if (pool.isSlot(timelineId)) continue
+    const target = await targetOf(control, timelineId)
+    if (target && !target.disabled && target.branchReady) {
+      const state = supervisor.state(timelineId)
+      computes.adopt({ ...target, timelineId }, state.kind === 'running' ? state.since.getTime() : Date.now())
+      adopted += 1
+    } else if (!target || !(await isEndpointBusy(store, target.projectId, target.branchId))) {
+      // Of a disabled or deleted endpoint, or of a branch that was only being worked on.
+      await supervisor.ensureStopped(timelineId, 'fast')
+      stopped += 1
+    }
+  }
+  return { adopted, stopped }
+}
+
+async function targetOf(control: ControlContext, timelineId: TimelineId): Promise<Awaited<ReturnType<typeof getEndpointTarget>>> {
+  const [row] = await control.store.query<{ id: string }>(
+    `select e.id from endpoints e join branches b on b.id = e.branch_id
+      where b.timeline_id = $1 and e.deleted_at is null and b.deleted_at is null and e.type = 'read_write'`,
+    [timelineId],
+  )
+  return row && (await getEndpointTarget(control.store, row.id))
+}

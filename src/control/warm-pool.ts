@@ -1,0 +1,245 @@
+// Timelines that wait for a project: a few with a started compute, more as a copy of the template on disk.
+//
+// Creating a project is then a claim. A slot has its own uid and its own service secret before it can be claimed, so nothing that
+// one tenant learns is of use against another. Refilled in the background, by how fast slots have been taken lately.
+
+import type pg from 'pg'
+import { failpoint } from '../lib/failpoint.ts'
+import { defaultPgMajor, smallestCu, type ComputeSpec, type PgMajor } from '../model/compute.ts'
+import { errorChain } from '../model/errors.ts'
+import { newTimelineId, type BranchId, type TimelineId } from '../model/ids.ts'
+import { makeVerifier, randomSecretIterations } from '../pgwire/scram-verifier.ts'
+import type { Timeline } from '../model/timeline.ts'
+import { setServiceVerifier } from '../compute/roles.ts'
+import { setBranchTimeline } from '../store/branches.ts'
+import { insertTimeline, listTimelinesInState, moveTimeline } from '../store/timelines.ts'
+import { removeTimeline } from './timeline-removal.ts'
+import type { ControlContext } from './context.ts'
+
+export type PoolSizes = { started: number; unstarted: number }
+/** `startedAtMost`, `unstartedAtMost`: how far a burst of creations may widen the pool. */
+export type PoolLimits = PoolSizes & { startedAtMost: number; unstartedAtMost: number }
+
+type StartedSlot = { timeline: Timeline; client: pg.Client | undefined }
+export type Claim = { timeline: Timeline; started: boolean; client: pg.Client | undefined }
+
+/** Secret of a timeline that is still as the template made it. */
+export const templateServiceKey = 'template'
+
+const rateWindowMs = 10_000
+
+/** What a slot's compute runs as, and what a claim therefore gets. Pure. */
+export function slotSpec(timeline: Timeline, owner: ComputeSpec['owner']): ComputeSpec {
+  return {
+    timelineId: timeline.id,
+    pgMajor: timeline.pgMajor,
+    minCu: smallestCu,
+    pgSettings: {},
+    preloadLibraries: [],
+    logicalReplication: false,
+    owner,
+    serviceKeyId: timeline.serviceKeyId,
+  }
+}
+
+/** Can a started slot serve a compute with these wishes without a restart? */
+export function isSlotClass(wish: Pick<ComputeSpec, 'minCu' | 'pgSettings' | 'preloadLibraries' | 'logicalReplication'>): boolean {
+  return (
+    wish.minCu === smallestCu && Object.keys(wish.pgSettings).length === 0 && wish.preloadLibraries.length === 0 && !wish.logicalReplication
+  )
+}
+
+/** How many slots there should be, given how many were taken within the last ten seconds. Pure. */
+export function wantedSizes(limits: PoolLimits, takenLately: number): PoolSizes {
+  if (limits.unstarted === 0 && limits.started === 0) return { started: 0, unstarted: 0 }
+  return {
+    started: Math.min(limits.startedAtMost, Math.max(limits.started, Math.ceil(takenLately / 5))),
+    unstarted: Math.min(limits.unstartedAtMost, Math.max(limits.unstarted, Math.ceil(takenLately / 2))),
+  }
+}
+
+export class WarmPool {
+  readonly #context: () => ControlContext
+  readonly #limits: PoolLimits
+  readonly #started = new Map<PgMajor, StartedSlot[]>()
+  readonly #unstarted = new Map<PgMajor, Timeline[]>()
+  readonly #taken: number[] = []
+  #stopping = false
+  #refilling: Promise<void> | undefined
+  #wanted = false
+
+  constructor(context: () => ControlContext, limits: PoolLimits) {
+    this.#context = context
+    this.#limits = limits
+  }
+
+  /** Takes up the slots that an earlier process left. Those half made are removed by `tidy`. */
+  async open(): Promise<void> {
+    const { store, storage, supervisor, cell } = this.#context()
+    for (const timeline of await listTimelinesInState(store, cell, ['pooled'])) {
+      if (!(await storage.hasTimeline(timeline.id))) {
+        await removeTimeline(this.#context(), timeline.id)
+        continue
+      }
+      const running = supervisor.state(timeline.id).kind === 'running' && timeline.serviceKeyId !== templateServiceKey
+      if (running) slots(this.#started, timeline.pgMajor).push({ timeline, client: undefined })
+      else slots(this.#unstarted, timeline.pgMajor).push(timeline)
+    }
+  }
+
+  counts(): PoolSizes {
+    const sum = (map: ReadonlyMap<PgMajor, unknown[]>): number => [...map.values()].reduce((total, list) => total + list.length, 0)
+    return { started: sum(this.#started), unstarted: sum(this.#unstarted) }
+  }
+
+  /**
+   * Gives a slot to a branch, durably: from the commit on the slot is the branch's, whatever happens. `started`: only with a
+   * compute that runs already is of more use than one that does not.
+   */
+  async claim(branchId: BranchId, major: PgMajor, wish: { started: boolean }): Promise<Claim | undefined> {
+    for (;;) {
+      const startedSlot = wish.started ? slots(this.#started, major).shift() : undefined
+      const timeline = startedSlot?.timeline ?? slots(this.#unstarted, major).shift()
+      if (!timeline) return undefined
+      this.#taken.push(Date.now())
+      this.refill()
+      const won = await this.#context().store.transaction(async (sql) => {
+        if (!(await moveTimeline(sql, timeline.id, 'pooled', 'owned'))) return false
+        await setBranchTimeline(sql, branchId, timeline.id)
+        return true
+      })
+      if (won) return { timeline, started: startedSlot !== undefined, client: startedSlot?.client }
+      await startedSlot?.client?.end().catch(() => {})
+    }
+  }
+
+  /** Nudges the refilling; returns at once. */
+  refill(): void {
+    this.#wanted = true
+    if (this.#stopping) return
+    this.#refilling ??= this.#refill()
+      .catch((error: unknown) => this.#context().logger.warn({ cause: errorChain(error) }, 'could not refill the warm pool'))
+      .finally(() => (this.#refilling = undefined))
+  }
+
+  /** Waits until nothing is being made. */
+  async settled(): Promise<void> {
+    while (this.#refilling) await this.#refilling
+  }
+
+  /** The slots stay for the next start; only our connections to them end. */
+  async close(): Promise<void> {
+    this.#stopping = true
+    await this.settled()
+    for (const list of this.#started.values()) for (const slot of list) await slot.client?.end().catch(() => {})
+  }
+
+  /** A slot's compute has died: it is an unstarted one now. */
+  computeExited(timelineId: TimelineId): void {
+    for (const [major, list] of this.#started) {
+      const index = list.findIndex((slot) => slot.timeline.id === timelineId)
+      if (index === -1) continue
+      const [slot] = list.splice(index, 1)
+      if (slot) slots(this.#unstarted, major).push(slot.timeline)
+      this.refill()
+    }
+  }
+
+  isSlot(timelineId: TimelineId): boolean {
+    for (const list of this.#started.values()) if (list.some((slot) => slot.timeline.id === timelineId)) return true
+    for (const list of this.#unstarted.values()) if (list.some((timeline) => timeline.id === timelineId)) return true
+    return false
+  }
+
+  async #refill(): Promise<void> {
+    while (this.#wanted && !this.#stopping) {
+      this.#wanted = false
+      const now = Date.now()
+      while ((this.#taken[0] ?? now) < now - rateWindowMs) this.#taken.shift()
+      const wanted = wantedSizes(this.#limits, this.#taken.length)
+      const started = slots(this.#started, defaultPgMajor)
+      const unstarted = slots(this.#unstarted, defaultPgMajor)
+      if (started.length < wanted.started && unstarted.length > 0) {
+        this.#wanted = true
+        await this.#startOne(defaultPgMajor)
+      } else if (unstarted.length < wanted.unstarted || (started.length < wanted.started && unstarted.length === 0)) {
+        this.#wanted = true
+        await this.#makeOne(defaultPgMajor)
+      }
+    }
+  }
+
+  async #makeOne(major: PgMajor): Promise<void> {
+    const control = this.#context()
+    await control.storage.assertRoom()
+    await control.ensureTemplate(major)
+    const id = newTimelineId()
+    const timeline = await insertTimeline(control.store, control.cell, {
+      id,
+      pgMajor: major,
+      state: 'making',
+      uidOffset: undefined,
+      serviceKeyId: templateServiceKey,
+    })
+    try {
+      await control.storage.cloneTimeline(id, { template: String(major) }, { owner: control.ownerOf(timeline.uidOffset) })
+      await failpoint('pool.cloned')
+      await moveTimeline(control.store, id, 'making', 'pooled')
+    } catch (error) {
+      await removeTimeline(control, id)
+      throw error
+    }
+    slots(this.#unstarted, major).push(timeline)
+  }
+
+  async #startOne(major: PgMajor): Promise<void> {
+    const control = this.#context()
+    const timeline = slots(this.#unstarted, major).shift()
+    if (!timeline) return
+    try {
+      const own = await personalise(control, timeline)
+      await control.supervisor.ensureRunning(slotSpec(own, control.ownerOf(own.uidOffset)))
+      const client = await control.supervisor.client(own.id)
+      client.on('error', () => {})
+      slots(this.#started, major).push({ timeline: own, client })
+    } catch (error) {
+      await removeTimeline(control, timeline.id)
+      throw error
+    }
+  }
+}
+
+function slots<T>(map: Map<PgMajor, T[]>, major: PgMajor): T[] {
+  const list = map.get(major) ?? []
+  map.set(major, list)
+  return list
+}
+
+/**
+ * Gives a timeline its own service secret in place of the template's. Leaves its compute running. Repeatable: a timeline whose
+ * secret was changed but not yet written down is recognised by the secret that opens it.
+ */
+export async function personalise(control: ControlContext, timeline: Timeline, spec?: ComputeSpec): Promise<Timeline> {
+  if (timeline.serviceKeyId !== templateServiceKey) return timeline
+  const { supervisor, store, ownerOf, servicePassword } = control
+  const own: Timeline = { ...timeline, serviceKeyId: timeline.id }
+  const wanted = spec ?? slotSpec(timeline, ownerOf(timeline.uidOffset))
+  await supervisor.ensureRunning({ ...wanted, serviceKeyId: templateServiceKey })
+  const client = await supervisor.client(timeline.id).catch(async (error: unknown) => {
+    if ((error as { code?: string }).code !== wrongPassword) throw error
+    await supervisor.reconfigure({ ...wanted, serviceKeyId: own.serviceKeyId })
+    return await supervisor.client(timeline.id)
+  })
+  try {
+    await setServiceVerifier(client, await makeVerifier(servicePassword(own.serviceKeyId), { iterations: randomSecretIterations }))
+  } finally {
+    await client.end().catch(() => {})
+  }
+  await failpoint('pool.personalised')
+  await store.query('update timelines set service_key_id = $2 where id = $1', [timeline.id, own.serviceKeyId])
+  await supervisor.reconfigure({ ...wanted, serviceKeyId: own.serviceKeyId })
+  return own
+}
+
+/** invalid_password */
+const wrongPassword = '28P01'

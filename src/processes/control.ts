@@ -1,0 +1,218 @@
+// The control process: the API, operations, reconcilers and computes. Wires what they are made of, in order, and takes it apart again.
+
+import { chmod, chown } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createApiServer, listen } from '../api/server.ts'
+import { loadContract } from '../api/contract/load.ts'
+import { Assignments } from '../compute/assignments.ts'
+import { Supervisor } from '../compute/supervisor.ts'
+import { fillTemplate } from '../compute/template.ts'
+import type { Config } from '../config.ts'
+import { adminSocket, apiSocket, controlSocket, loadApiKey, loadCell, loadMasterKey, type Home } from '../home.ts'
+import { Addresses } from '../control/addresses.ts'
+import { ensureFirstUser, newApiKey } from '../control/accounts.ts'
+import { createControl } from '../control/create-control.ts'
+import { templateServiceKey } from '../control/warm-pool.ts'
+import { Cipher } from '../lib/cipher.ts'
+import type { Logger } from '../lib/logger.ts'
+import { serveRpc } from '../lib/rpc.ts'
+import { SingleFlight } from '../lib/single-flight.ts'
+import { defaultPgMajor, type PgMajor } from '../model/compute.ts'
+import { AppError } from '../model/errors.ts'
+import type { Store } from '../store/database.ts'
+import { controlPlaneMethods, pushEndpointChanged } from '../proxy/rpc-control-plane.ts'
+import { openStorage, type Storage } from '../storage/timelines.ts'
+import { exampleConnection } from './example-project.ts'
+import { openControlDatabase } from './control-database.ts'
+import { findDomain } from './domain.ts'
+import type { ControlReady, Ports } from './messages.ts'
+import { listInstallations, PostgresTrees } from './postgres-trees.ts'
+import { controlDatabaseOffset, edgeOffset, findUidRange, ownerAt, templateOffset } from './uids.ts'
+
+export type ControlProcess = {
+  ready: ControlReady
+  setPorts(ports: Ports): void
+  /** Into a project that the very first start makes; undefined once that is deleted. */
+  exampleConnection(): Promise<string | undefined>
+  /** `computes`: Postgres processes end too, and the pool is unmounted; without it only we end. */
+  stop(options: { computes: boolean }): Promise<void>
+}
+
+type Closer = () => Promise<void>
+
+export async function startControl(options: {
+  config: Config
+  home: Home
+  logger: Logger
+  progress: (text: string) => void
+}): Promise<ControlProcess> {
+  const closers: Closer[] = []
+  try {
+    return await start(options, closers)
+  } catch (error) {
+    for (const close of closers.toReversed()) await close().catch(() => {})
+    throw error
+  }
+}
+
+async function start(
+  { config, home, logger, progress }: { config: Config; home: Home; logger: Logger; progress: (text: string) => void },
+  closers: Closer[],
+): Promise<ControlProcess> {
+  const range = config.isRoot ? await findUidRange() : undefined
+  const ownerOf = (offset: number): { uid: number; gid: number } | undefined => range && ownerAt(range, offset)
+  const edgeGid = ownerOf(edgeOffset)?.gid
+  const cipher = new Cipher(await loadMasterKey(home, config.masterKey))
+  const trees = new PostgresTrees(home, await listInstallations(home, config))
+  let ports: Ports = { pg: config.pg.port, http: config.http.port, https: config.https?.port }
+
+  progress('preparing Postgres')
+  const database = await openControlDatabase({ config, home, cipher, trees, owner: ownerOf(controlDatabaseOffset), logger, progress })
+  const { store } = database
+  // The database stops with the computes: a control plane that is only replaced leaves it running for its successor.
+  let stopsDatabase = true
+  closers.push(() => (stopsDatabase ? database.stop() : store.close()))
+
+  const cell = await loadCell(home)
+  const cellLock = await holdCell(store, cell)
+  closers.push(cellLock)
+
+  progress('opening storage')
+  const storage = await openStorage({ home: home.root, wanted: config.storage, floorBytes: config.diskFloorBytes, logger })
+  let unmounts = true
+  closers.push(() => storage.close({ unmount: unmounts }))
+
+  const servicePassword = (serviceKeyId: string): string => cipher.derive(`service role of ${serviceKeyId}`)
+  const supervisor = new Supervisor({
+    timelineDir: (id) => storage.timelineDir(id),
+    runDir: home.run,
+    stateDir: home.computes,
+    tree: (major) => trees.tree(major),
+    servicePassword,
+    edgeGid,
+    logger,
+  })
+  await supervisor.adopt()
+
+  const templates = new SingleFlight<void>()
+  const madeTemplates = new Set<PgMajor>()
+  const ensureTemplate = (major: PgMajor): Promise<void> =>
+    templates.run(String(major), async () => {
+      if (madeTemplates.has(major)) return
+      await makeTemplate(storage, trees, major, ownerOf(templateOffset), servicePassword(templateServiceKey), progress)
+      madeTemplates.add(major)
+    })
+
+  const domain = await findDomain(config.domain)
+  const addresses = new Addresses({
+    domain: domain.domain,
+    domainResolves: domain.resolves,
+    pgHost: config.pg.host === '0.0.0.0' || config.pg.host === '::' ? '127.0.0.1' : config.pg.host,
+    pgPort: () => ports.pg,
+    trustedCertificate: false,
+  })
+  const first = await loadApiKey(home, config.apiKey, newApiKey)
+  const user = await ensureFirstUser(store, first.key)
+
+  const plane = createControl({
+    store,
+    storage,
+    supervisor,
+    assignments: new Assignments(home.assignments),
+    cipher,
+    addresses,
+    logger,
+    cell,
+    processId: crypto.randomUUID(),
+    availableMajors: trees.majors,
+    ownerOf,
+    ensureTemplate,
+    preloadable: async (major) => (await trees.tree(major)).preloadLibraries,
+    servicePassword,
+    recoveryWindowSeconds: config.recoveryWindowSeconds,
+    journalFolder: home.journal,
+    poolLimits: config.pool,
+  })
+  if (trees.majors.includes(defaultPgMajor)) await ensureTemplate(defaultPgMajor)
+  await plane.open()
+  let stopsComputes = true
+  closers.push(async () => {
+    await plane.close()
+    if (!stopsComputes) return
+    await Promise.all(supervisor.running().map((id) => supervisor.ensureStopped(id, 'fast')))
+  })
+
+  const rpc = await serveRpc(controlSocket(home), controlPlaneMethods(plane.proxy), { mode: 0o660, gid: edgeGid, logger })
+  closers.push(() => rpc.close())
+  plane.proxy.onEndpointChanged((endpointId) => pushEndpointChanged(rpc, endpointId))
+  const admin = await serveRpc(
+    adminSocket(home),
+    { report: async () => ({ ...(await plane.report()), storage: storage.description, free: await storage.freeBytes(), ports }) },
+    { mode: 0o600, logger },
+  )
+  closers.push(() => admin.close())
+
+  const contract = await loadContract({ cacheFolder: home.contractCache })
+  const server = createApiServer({
+    contract,
+    control: plane.control,
+    log: logger,
+    checkResponses: config.checkResponses,
+    behindEdge: true,
+  })
+  const listening = await listen(server, { socketPath: apiSocket(home), mode: 0o660, gid: edgeGid })
+  closers.push(() => listening.close())
+  if (edgeGid !== undefined) await chown(home.run, 0, edgeGid)
+  if (edgeGid !== undefined) await chmod(home.run, 0o711)
+
+  return {
+    ready: {
+      storage: storage.description.why,
+      apiKey: first.key,
+      apiKeyIsNew: first.isNew,
+      domain: domain.domain,
+      domainResolves: domain.resolves,
+    },
+    setPorts: (actual) => {
+      ports = actual
+    },
+    exampleConnection: () => exampleConnection(plane.control, store, { userId: user.id, keyId: 0 }),
+    async stop({ computes }) {
+      stopsComputes = stopsDatabase = unmounts = computes
+      for (const close of closers.toReversed()) await close()
+    },
+  }
+}
+
+async function makeTemplate(
+  storage: Storage,
+  trees: PostgresTrees,
+  major: PgMajor,
+  owner: { uid: number; gid: number } | undefined,
+  servicePassword: string,
+  progress: (text: string) => void,
+): Promise<void> {
+  const tree = await trees.tree(major)
+  await storage.ensureTemplate(String(major), owner, async (dir) => {
+    progress(`making the template of Postgres ${tree.version} (once)`)
+    await fillTemplate(tree, dir, { owner, servicePassword })
+  })
+}
+
+/** Two control planes must not act for one cell. A predecessor's session ends a moment after its process. */
+async function holdCell(store: Store, cell: string): Promise<Closer> {
+  const session = await store.session()
+  const deadline = Date.now() + cellPatienceMs
+  for (;;) {
+    const { rows } = await session.query<{ held: boolean }>('select pg_try_advisory_lock(hashtextextended($1, 0)) as held', [
+      `pgrove cell ${cell}`,
+    ])
+    if (rows[0]?.held === true) return async () => session.release(true)
+    if (Date.now() > deadline) break
+    await delay(100)
+  }
+  session.release(true)
+  throw new AppError('home_in_use', 'another pgrove acts for this home folder; stop it first')
+}
+
+const cellPatienceMs = 10_000

@@ -1,0 +1,59 @@
+// The Postgres majors of this machine, each with its runtime tree, made when it is first needed.
+
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { chooseInstallations, findInstallations, type Installation } from '../compute/installation.ts'
+import { ensureRuntimeTree, type RuntimeTree } from '../compute/runtime-tree.ts'
+import type { Config } from '../config.ts'
+import type { Home } from '../home.ts'
+import { SingleFlight } from '../lib/single-flight.ts'
+import { pgMajors, type PgMajor } from '../model/compute.ts'
+import { AppError } from '../model/errors.ts'
+
+/** `node_modules` beside this source tree, above it when pgrove is itself a dependency, and what `pgrove postgres add` fetched. */
+export function packageRoots(home: Home): string[] {
+  const here = fileURLToPath(new URL('../../', import.meta.url))
+  return [join(here, 'node_modules'), join(here, '..'), ...pgMajors.map((major) => join(home.postgres, 'packages', String(major), 'node_modules'))]
+}
+
+export async function listInstallations(home: Home, config: Config): Promise<Installation[]> {
+  return await findInstallations({
+    packageRoots: packageRoots(home),
+    overrides: config.postgresOverrides,
+    path: process.env['PATH'] ?? '',
+  })
+}
+
+export class PostgresTrees {
+  readonly #home: Home
+  readonly #chosen: ReadonlyMap<PgMajor, Installation>
+  readonly #trees = new Map<PgMajor, RuntimeTree>()
+  readonly #flights = new SingleFlight<RuntimeTree>()
+
+  constructor(home: Home, installations: readonly Installation[]) {
+    this.#home = home
+    this.#chosen = chooseInstallations(installations)
+  }
+
+  get majors(): PgMajor[] {
+    return [...this.#chosen.keys()].toSorted((a, b) => a - b)
+  }
+
+  /** Throws `postgres_missing`. */
+  async tree(major: PgMajor): Promise<RuntimeTree> {
+    const known = this.#trees.get(major)
+    if (known) return known
+    const installation = this.#chosen.get(major)
+    if (!installation) {
+      throw new AppError(
+        'postgres_missing',
+        `Postgres ${major} is not installed; run \`pgrove postgres add ${major}\`, install it on the machine, or point PGROVE_PG_${major} at its bin folder`,
+      )
+    }
+    return await this.#flights.run(String(major), async () => {
+      const tree = await ensureRuntimeTree(installation, join(this.#home.postgres, String(major)))
+      this.#trees.set(major, tree)
+      return tree
+    })
+  }
+}

@@ -1,0 +1,123 @@
+// What a database client reads when a connection cannot be made: one table from AppError codes to SQLSTATE and text.
+//
+// Texts are those of Neon's proxy, since drivers and people match on them. SQLSTATEs are ours: Neon sends XX000 for everything, which tells
+// a client nothing about whether to try again. Codes without a text of their own here never show their message: it may say
+// something about the inside.
+
+import { isAppError, type AppError, type ErrorCode } from '../model/errors.ts'
+import { ProtocolError } from '../pgwire/protocol-error.ts'
+import { writeErrorResponse, type ErrorFields } from '../pgwire/error-fields.ts'
+import { Refusal } from './refusal.ts'
+
+type Wording = { sqlState: string; text: string; message: 'as_text' | 'as_detail' | 'hidden' }
+
+const invalidAuthorization = '28000'
+const cannotConnectNow = '57P03'
+const objectNotInPrerequisiteState = '55000'
+const configurationLimitExceeded = '53400'
+const tooManyConnections = '53300'
+const diskFull = '53100'
+const featureNotSupported = '0A000'
+const internalError = 'XX000'
+
+const temporarilyUnavailable =
+  'Control plane request failed: endpoint is temporarily unavailable. Check your quotas and/or contact our support.'
+const notFound =
+  "The requested endpoint could not be found, or you don't have access to it. Please check the provided ID and try again."
+
+const failed: Wording = { sqlState: internalError, text: 'Control plane request failed', message: 'hidden' }
+const tryLater: Wording = { sqlState: cannotConnectNow, text: 'Control plane request failed', message: 'hidden' }
+const noCompute: Wording = { sqlState: cannotConnectNow, text: "Couldn't connect to compute node", message: 'as_detail' }
+
+const wordings: Readonly<Record<ErrorCode, Wording>> = {
+  endpoint_not_found: { sqlState: invalidAuthorization, text: notFound, message: 'as_detail' },
+  not_found: { sqlState: invalidAuthorization, text: notFound, message: 'as_detail' },
+  gone: { sqlState: invalidAuthorization, text: notFound, message: 'as_detail' },
+  endpoint_disabled: {
+    sqlState: objectNotInPrerequisiteState,
+    text: 'Control plane request failed: endpoint is disabled',
+    message: 'as_detail',
+  },
+  quota_exceeded: { sqlState: configurationLimitExceeded, text: temporarilyUnavailable, message: 'as_text' },
+  rate_limited: {
+    sqlState: tooManyConnections,
+    text: 'Too many connections to this endpoint. Please try again later.',
+    message: 'hidden',
+  },
+  locked: { sqlState: cannotConnectNow, text: temporarilyUnavailable, message: 'as_detail' },
+  compute_start_failed: noCompute,
+  compute_stop_failed: noCompute,
+  storage_failed: noCompute,
+  postgres_missing: noCompute,
+  disk_full: { sqlState: diskFull, text: "Couldn't connect to compute node", message: 'as_detail' },
+  unavailable: tryLater,
+  control_database_unavailable: tryLater,
+  not_implemented: { sqlState: featureNotSupported, text: 'Control plane request failed', message: 'as_detail' },
+  bad_request: failed,
+  unauthorized: failed,
+  forbidden: failed,
+  already_exists: failed,
+  not_acceptable: failed,
+  precondition_failed: failed,
+  unprocessable: failed,
+  too_large: failed,
+  internal: failed,
+  command_failed: failed,
+  config_invalid: failed,
+  home_in_use: failed,
+  port_taken: failed,
+  schema_newer: failed,
+  master_key_wrong: failed,
+}
+
+/** The bytes to send before closing; undefined where the peer is no Postgres client and gets nothing. */
+export function errorResponseFor(error: unknown): Buffer | undefined {
+  if (error instanceof ProtocolError) return undefined
+  return writeErrorResponse(errorFieldsFor(error))
+}
+
+export function errorFieldsFor(error: unknown): ErrorFields {
+  if (error instanceof Refusal) return error.fields
+  if (isAppError(error)) return fieldsForAppError(error)
+  return { severity: 'FATAL', sqlState: internalError, message: 'internal error' }
+}
+
+function fieldsForAppError(error: AppError): ErrorFields {
+  const { sqlState, text, message } = wordings[error.code]
+  switch (message) {
+    case 'as_text':
+      return { severity: 'FATAL', sqlState, message: error.message || text }
+    case 'as_detail':
+      return { severity: 'FATAL', sqlState, message: text, detail: error.message }
+    case 'hidden':
+      return { severity: 'FATAL', sqlState, message: text }
+  }
+}
+
+export const refusals = {
+  insecure: (): Refusal => new Refusal(invalidAuthorization, 'connection is insecure (try using `sslmode=require`)'),
+
+  endpointNotSpecified: (): Refusal =>
+    new Refusal(
+      invalidAuthorization,
+      "Endpoint ID is not specified. Either please upgrade the postgres client library (libpq) for SNI support or pass the endpoint ID (first part of the domain name) as a parameter: '?options=endpoint%3D<endpoint-id>'. See more at https://neon.tech/sni",
+    ),
+
+  inconsistentEndpoints: (fromServerName: string, fromOptions: string): Refusal =>
+    new Refusal(
+      invalidAuthorization,
+      `Inconsistent project name inferred from SNI ('${fromServerName}') and project option ('${fromOptions}').`,
+    ),
+
+  malformedEndpoint: (name: string): Refusal =>
+    new Refusal(
+      invalidAuthorization,
+      `Project name ('${name.slice(0, 100)}') must contain only alphanumeric characters and hyphen.`,
+    ),
+
+  unsupportedProtocol: (major: number, minor: number): Refusal =>
+    new Refusal(featureNotSupported, `unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.2`),
+
+  authenticationFailed: (user: string): Refusal =>
+    new Refusal('28P01', `password authentication failed for user '${user}'`),
+} as const

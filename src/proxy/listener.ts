@@ -1,0 +1,116 @@
+// The Postgres port: one port for plain connections, for TLS by SSLRequest and for TLS from the first byte.
+//
+// A connection has a bounded time to say what it wants, and there is a bound to how many may be in that state; whoever does
+// not speak the protocol is dropped without a word. Plain connections are for this machine only.
+
+import { createServer, type Socket } from 'node:net'
+import type { SecureContext } from 'node:tls'
+import type { Logger } from '../lib/logger.ts'
+import { errorChain, isAppError } from '../model/errors.ts'
+import { ProtocolError } from '../pgwire/protocol-error.ts'
+import { errorResponseFor, refusals } from './errors.ts'
+import { listenOn, type ListenAddress } from './listen.ts'
+import { isLoopback } from './peer.ts'
+import { Refusal } from './refusal.ts'
+import { routeSession, startSession, type Routed, type SessionContext } from './session.ts'
+import { closeWith, ConnectionLost } from './socket-reader.ts'
+import { readStartup } from './startup.ts'
+
+export type ListenerOptions = {
+  address: ListenAddress
+  /** Asked for at each connection, so that a renewed certificate needs no restart. */
+  secureContext: () => SecureContext
+  context: SessionContext
+  logger: Logger
+  handshakeTimeoutMs?: number
+}
+
+export type PostgresListener = {
+  port: number
+  /** Connections of any kind that are open now. */
+  connections(): number
+  /** Takes no more; what is still open after the time is cut off. */
+  close(drainMs: number): Promise<void>
+}
+
+const defaultHandshakeTimeoutMs = 15_000
+const mostHandshakes = 4_096
+const keepAliveAfterMs = 60_000
+
+export async function startListener(options: ListenerOptions): Promise<PostgresListener> {
+  const open = new Set<Socket>()
+  let handshakes = 0
+  const server = createServer(
+    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveAfterMs },
+    (tcp) => {
+      tcp.on('error', () => {})
+      if (handshakes >= mostHandshakes) return void tcp.destroy()
+      open.add(tcp)
+      tcp.on('close', () => open.delete(tcp))
+      handshakes++
+      void serve(tcp, options, () => handshakes--)
+    },
+  )
+  const port = await listenOn(server, options.address)
+  return {
+    port,
+    connections: () => open.size,
+    async close(drainMs) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      const timer = setTimeout(() => {
+        for (const socket of open) socket.destroy()
+      }, drainMs)
+      await closed
+      clearTimeout(timer)
+    },
+  }
+}
+
+async function serve(tcp: Socket, options: ListenerOptions, handshakeDone: () => void): Promise<void> {
+  /** Where an answer can be read: inside TLS once that is up. */
+  let client = tcp
+  try {
+    const routed = await shakeHands(tcp, options, (socket) => (client = socket)).finally(handshakeDone)
+    if (routed) await startSession(routed, options.context)
+  } catch (error) {
+    logRefused(options.logger, error)
+    if (error instanceof ConnectionLost) tcp.destroy()
+    else closeWith(client, errorResponseFor(error))
+  }
+}
+
+/** Undefined where the connection has done what it came for. */
+async function shakeHands(
+  tcp: Socket,
+  options: ListenerOptions,
+  answering: (socket: Socket) => void,
+): Promise<Routed | undefined> {
+  const timer = setTimeout(() => tcp.destroy(), options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs)
+  try {
+    const startup = await readStartup(tcp, options.secureContext())
+    const { socket, packet, secure } = startup
+    answering(socket)
+    switch (packet.kind) {
+      case 'cancel_request':
+        await options.context.cancelKeys.cancel(packet.pid, packet.secret)
+        socket.destroySoon()
+        return undefined
+      case 'startup':
+        if (!secure && !isLoopback(tcp.remoteAddress)) throw refusals.insecure()
+        return await routeSession({ ...startup, packet }, options.context)
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function logRefused(logger: Logger, error: unknown): void {
+  if (error instanceof ConnectionLost || error instanceof ProtocolError || error instanceof Refusal) {
+    // Strangers can make as many of these as they like.
+    logger.debug({ error: errorChain(error) }, 'connection refused')
+  } else if (isAppError(error) && error.isCallersFault) {
+    logger.info({ error: errorChain(error) }, 'connection refused')
+  } else {
+    logger.warn({ error: errorChain(error) }, 'connection failed')
+  }
+}

@@ -1,0 +1,61 @@
+// Logs in to a compute in a client's place, with the password that the client gave us.
+//
+// Leaves unread in the socket what the client is to see: AuthenticationOk and all after it, or the server's error.
+
+import type { Socket } from 'node:net'
+import { AppError } from '../model/errors.ts'
+import { authenticationCodes } from '../pgwire/backend-messages.ts'
+import { writeSaslInitialResponse, writeSaslResponse } from '../pgwire/frontend-messages.ts'
+import { readMessage } from '../pgwire/message.ts'
+import { ProtocolError } from '../pgwire/protocol-error.ts'
+import { ScramClient, scramSha256 } from '../pgwire/scram-client.ts'
+import type { Parsed } from '../pgwire/startup-packet.ts'
+import { readFrom } from './socket-reader.ts'
+
+const loginTimeoutMs = 15_000
+const longestMessage = 65_536
+
+type Answer = { kind: 'authentication'; code: number; data: string } | { kind: 'for_the_client' }
+
+/** Throws `compute_start_failed` where the server is lost or says something that Postgres would not. */
+export async function logIn(server: Socket, password: string): Promise<void> {
+  const timer = setTimeout(() => server.destroy(), loginTimeoutMs)
+  try {
+    const scram = new ScramClient(password)
+    for (;;) {
+      const answer = await readFrom(server, readAnswer)
+      if (answer.kind === 'for_the_client') return
+      switch (answer.code) {
+        case authenticationCodes.sasl:
+          if (!answer.data.split('\0').includes(scramSha256)) throw new ProtocolError('SCRAM-SHA-256 is not offered')
+          server.write(writeSaslInitialResponse(scramSha256, scram.first()))
+          break
+        case authenticationCodes.saslContinue:
+          server.write(writeSaslResponse(await scram.final(answer.data)))
+          break
+        case authenticationCodes.saslFinal:
+          scram.verify(answer.data)
+          break
+        default:
+          throw new ProtocolError(`authentication request ${answer.code} is not supported`)
+      }
+    }
+  } catch (cause) {
+    server.destroy()
+    throw new AppError('compute_start_failed', 'the compute did not complete the login', { cause })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function readAnswer(buffer: Buffer): Parsed<Answer> {
+  if (buffer.length === 0) return undefined
+  if (buffer[0] !== 'R'.charCodeAt(0)) return { value: { kind: 'for_the_client' }, length: 0 }
+  const message = readMessage(buffer, longestMessage)
+  if (!message) return undefined
+  const { body } = message.value
+  if (body.length < 4) throw new ProtocolError('authentication request is too short')
+  const code = body.readInt32BE(0)
+  if (code === authenticationCodes.ok) return { value: { kind: 'for_the_client' }, length: 0 }
+  return { value: { kind: 'authentication', code, data: body.toString('utf8', 4) }, length: message.length }
+}

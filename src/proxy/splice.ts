@@ -1,0 +1,77 @@
+// Joins a client and its server: bytes go both ways as they come, and only as fast as the other side takes them.
+//
+// Nothing is read in them but what the server says up to its first ReadyForQuery, where the cancel key is. An end on one side
+// becomes an end on the other: a client that has said its last may still be read to (`shutdown`), a server that ended has
+// nothing more to hear. So neither side is left behind half open.
+
+import type { Socket } from 'node:net'
+import { BackendGreeting, type BackendKey } from '../pgwire/backend-greeting.ts'
+import type { EndpointMeter } from './activity.ts'
+
+export type SpliceOptions = {
+  meter: EndpointMeter
+  exchangeKey: (key: BackendKey) => BackendKey
+  /** Once, when both sides are closed. */
+  onClosed: () => void
+}
+
+/** How long a client that takes nothing may keep the last bytes of a server that ended. */
+const lingerMs = 60_000
+
+export function splice(client: Socket, server: Socket, options: SpliceOptions): void {
+  const { meter } = options
+  const greeting = new BackendGreeting(options.exchangeKey)
+
+  const toServer = (chunk: Buffer): void => {
+    meter.bytesFromClient += chunk.length
+    meter.touch()
+    if (!server.write(chunk)) client.pause()
+  }
+  const toClient = (chunk: Buffer): void => {
+    meter.bytesToClient += chunk.length
+    meter.touch()
+    if (!client.write(chunk)) server.pause()
+  }
+  const greet = (chunk: Buffer): void => {
+    try {
+      for (const part of greeting.push(chunk)) toClient(part)
+    } catch {
+      server.destroy()
+      return
+    }
+    if (!greeting.done) return
+    server.off('data', greet)
+    server.on('data', toClient)
+  }
+
+  client.on('data', toServer)
+  server.on('data', greet)
+  client.on('drain', () => server.resume())
+  server.on('drain', () => client.resume())
+
+  client.on('end', () => server.end())
+  server.on('end', () => server.destroy())
+  client.on('error', () => {})
+  server.on('error', () => {})
+  client.on('close', () => {
+    server.destroy()
+    if (server.closed) closed()
+  })
+  server.on('close', () => {
+    if (client.closed) return closed()
+    client.setTimeout(lingerMs, () => client.destroy())
+    client.destroySoon()
+  })
+
+  let isClosed = false
+  const closed = (): void => {
+    if (isClosed) return
+    isClosed = true
+    options.onClosed()
+  }
+
+  if (server.destroyed) return void client.destroy()
+  if (client.destroyed) server.destroy()
+  client.resume()
+  server.resume()
+}

@@ -1,0 +1,51 @@
+// Where an endpoint's compute answers, started if need be. Any number of connections to one endpoint make one wake.
+//
+// Addresses are kept until dialling one fails, control says that the endpoint changed, or control was away and may have said so
+// unheard. An answer that was on its way when the endpoint changed is given to those who asked before, and kept for nobody.
+
+import { SingleFlight } from '../lib/single-flight.ts'
+import type { ControlPlane, WokenCompute } from './control-plane.ts'
+
+export class Waker {
+  readonly #controlPlane: Pick<ControlPlane, 'wake'>
+  readonly #known = new Map<string, WokenCompute>()
+  readonly #flights = new SingleFlight<WokenCompute>()
+  /** Endpoints with a wake on its way, and how often each was forgotten since. */
+  readonly #epochs = new Map<string, number>()
+  #allEpoch = 0
+
+  constructor(controlPlane: Pick<ControlPlane, 'wake'>) {
+    this.#controlPlane = controlPlane
+  }
+
+  async compute(endpointId: string): Promise<WokenCompute> {
+    const known = this.#known.get(endpointId)
+    if (known) return known
+    const epoch = this.#epoch(endpointId)
+    return this.#flights.run(`${endpointId} ${epoch}`, async () => {
+      const woken = await this.#controlPlane.wake(endpointId)
+      if (this.#epoch(endpointId) === epoch) this.#known.set(endpointId, woken)
+      return woken
+    })
+  }
+
+  /** Dialling this one failed; another one that has been found meanwhile stays. */
+  forgetStale(endpointId: string, stale: WokenCompute): void {
+    if (this.#known.get(endpointId)?.generation === stale.generation) this.#known.delete(endpointId)
+  }
+
+  forget(endpointId: string): void {
+    this.#known.delete(endpointId)
+    this.#epochs.set(endpointId, (this.#epochs.get(endpointId) ?? 0) + 1)
+  }
+
+  forgetAll(): void {
+    this.#known.clear()
+    this.#epochs.clear()
+    this.#allEpoch++
+  }
+
+  #epoch(endpointId: string): string {
+    return `${this.#allEpoch}.${this.#epochs.get(endpointId) ?? 0}`
+  }
+}

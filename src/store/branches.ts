@@ -1,0 +1,192 @@
+import type { Branch, BranchState } from '../model/branch.ts'
+import type { BranchId, ProjectId, TimelineId, UserId } from '../model/ids.ts'
+import { formatLsn, parseLsn, type Lsn } from '../model/lsn.ts'
+import type { Row, Sql } from './database.ts'
+
+const toBranch = (row: Row): Branch => ({
+  id: row['id'] as BranchId,
+  projectId: row['project_id'] as ProjectId,
+  timelineId: (row['timeline_id'] as TimelineId | null) ?? undefined,
+  name: row['name'] as string,
+  parentId: (row['parent_id'] as BranchId | null) ?? undefined,
+  parentLsn: row['parent_lsn'] === null ? undefined : parseLsn(row['parent_lsn'] as string),
+  parentTimestamp: (row['parent_timestamp'] as Date | null) ?? undefined,
+  state: row['state'] as BranchState,
+  pendingState: (row['pending_state'] as Branch['pendingState'] | null) ?? undefined,
+  stateChangedAt: row['state_changed_at'] as Date,
+  isDefault: row['is_default'] as boolean,
+  protected: row['protected'] as boolean,
+  logicalSizeBytes: (row['logical_size_bytes'] as number | null) ?? undefined,
+  annotation: row['annotation'] as Record<string, string>,
+  creationSource: row['creation_source'] as string,
+  createdBy: (row['created_by'] as UserId | null) ?? undefined,
+  createdAt: row['created_at'] as Date,
+  updatedAt: row['updated_at'] as Date,
+  deletedAt: (row['deleted_at'] as Date | null) ?? undefined,
+  purgingAt: (row['purging_at'] as Date | null) ?? undefined,
+})
+
+export type NewBranch = Pick<
+  Branch,
+  'id' | 'projectId' | 'name' | 'parentId' | 'isDefault' | 'protected' | 'annotation' | 'creationSource' | 'createdBy'
+>
+
+export async function insertBranch(sql: Sql, branch: NewBranch): Promise<Branch> {
+  const [row] = await sql.query(
+    `insert into branches (id, project_id, name, parent_id, state, pending_state, is_default, protected, annotation, creation_source, created_by, parent_timestamp)
+     values ($1, $2, $3, $4, 'init', 'ready', $5, $6, $7, $8, $9, case when $4::text is null then null else now() end) returning *`,
+    [
+      branch.id,
+      branch.projectId,
+      branch.name,
+      branch.parentId ?? null,
+      branch.isDefault,
+      branch.protected,
+      JSON.stringify(branch.annotation),
+      branch.creationSource,
+      branch.createdBy ?? null,
+    ],
+  )
+  return toBranch(row ?? {})
+}
+
+/** Deleted ones too. */
+export async function getBranch(sql: Sql, projectId: string, id: string): Promise<Branch | undefined> {
+  const [row] = await sql.query('select * from branches where id = $1 and project_id = $2', [id, projectId])
+  return row && toBranch(row)
+}
+
+export async function defaultBranch(sql: Sql, projectId: string): Promise<Branch | undefined> {
+  const [row] = await sql.query('select * from branches where project_id = $1 and is_default and deleted_at is null', [projectId])
+  return row && toBranch(row)
+}
+
+const sortColumns = { name: 'b.name', created_at: 'b.created_at', updated_at: 'b.updated_at' } as const
+const sortTypes = { name: 'text', created_at: 'timestamptz', updated_at: 'timestamptz' } as const
+
+/** Each with the text of the value it was sorted by, in full precision, for the cursor. */
+export async function listBranches(
+  sql: Sql,
+  projectId: string,
+  query: {
+    search: string | undefined
+    sortBy: keyof typeof sortColumns
+    descending: boolean
+    limit: number
+    after: { branchId: string; value: string } | undefined
+    includeDeleted: boolean
+  },
+): Promise<{ branch: Branch; sortValue: string }[]> {
+  const column = sortColumns[query.sortBy]
+  const [comparison, direction] = query.descending ? ['<', 'desc'] : ['>', 'asc']
+  const rows = await sql.query(
+    `select b.*, ${column}::text as sort_value from branches b
+      where b.project_id = $1
+        and case when $2 then b.purging_at is null else b.deleted_at is null end
+        and ($3::text is null or position(lower($3) in lower(b.name)) > 0 or position(lower($3) in b.id) > 0)
+        and ($4::text is null or (${column}, b.id) ${comparison} ($4::${sortTypes[query.sortBy]}, $5::text))
+      order by ${column} ${direction}, b.id ${direction}
+      limit $6`,
+    [projectId, query.includeDeleted, query.search ?? null, query.after?.value ?? null, query.after?.branchId ?? null, query.limit],
+  )
+  return rows.map((row) => ({ branch: toBranch(row), sortValue: row['sort_value'] as string }))
+}
+
+export async function listAllBranches(sql: Sql, projectId: string): Promise<Branch[]> {
+  return (await sql.query('select * from branches where project_id = $1 order by created_at, id', [projectId])).map(toBranch)
+}
+
+export async function countBranches(sql: Sql, projectId: string, search: string | undefined): Promise<number> {
+  const [row] = await sql.query<{ count: number }>(
+    `select count(*) from branches where project_id = $1 and deleted_at is null
+        and ($2::text is null or position(lower($2) in lower(name)) > 0 or position(lower($2) in id) > 0)`,
+    [projectId, search ?? null],
+  )
+  return row?.count ?? 0
+}
+
+/** Children that are not deleted. */
+export async function countChildren(sql: Sql, id: BranchId): Promise<number> {
+  const [row] = await sql.query<{ count: number }>('select count(*) from branches where parent_id = $1 and deleted_at is null', [id])
+  return row?.count ?? 0
+}
+
+export async function updateBranch(
+  sql: Sql,
+  id: BranchId,
+  change: { name?: string | undefined; protected?: boolean | undefined },
+): Promise<Branch> {
+  const [row] = await sql.query(
+    'update branches set name = coalesce($2, name), protected = coalesce($3, protected), updated_at = now() where id = $1 returning *',
+    [id, change.name ?? null, change.protected ?? null],
+  )
+  return toBranch(row ?? {})
+}
+
+export async function setDefaultBranch(sql: Sql, projectId: ProjectId, id: BranchId): Promise<Branch> {
+  await sql.query('update branches set is_default = false, updated_at = now() where project_id = $1 and is_default and id <> $2', [projectId, id])
+  const [row] = await sql.query('update branches set is_default = true, updated_at = now() where id = $1 returning *', [id])
+  return toBranch(row ?? {})
+}
+
+export async function setBranchTimeline(sql: Sql, id: BranchId, timelineId: TimelineId): Promise<void> {
+  await sql.query('update branches set timeline_id = $2, updated_at = now() where id = $1', [id, timelineId])
+}
+
+export async function setBranchParentPoint(sql: Sql, id: BranchId, lsn: Lsn, at: Date): Promise<void> {
+  await sql.query('update branches set parent_lsn = $2, parent_timestamp = $3 where id = $1', [id, formatLsn(lsn), at])
+}
+
+export async function setBranchReady(sql: Sql, id: BranchId): Promise<void> {
+  await sql.query(
+    `update branches set state = 'ready', pending_state = null, state_changed_at = now(), updated_at = now() where id = $1 and state <> 'ready'`,
+    [id],
+  )
+}
+
+export async function setBranchLogicalSize(sql: Sql, id: BranchId, bytes: number): Promise<void> {
+  await sql.query('update branches set logical_size_bytes = $2 where id = $1', [id, bytes])
+}
+
+/** The name is freed at once; `recoverBranch` asks for it again. `purging`: nothing can be recovered from here on. */
+export async function setBranchDeleted(sql: Sql, id: BranchId, options: { purging: boolean }): Promise<Branch> {
+  const [row] = await sql.query(
+    `update branches set deleted_at = coalesce(deleted_at, now()), purging_at = case when $2 then coalesce(purging_at, now()) else purging_at end,
+            pending_state = 'storage_deleted', state_changed_at = now(), updated_at = now() where id = $1 returning *`,
+    [id, options.purging],
+  )
+  return toBranch(row ?? {})
+}
+
+export async function setBranchRecovered(sql: Sql, id: BranchId): Promise<Branch> {
+  const [row] = await sql.query(
+    `update branches set deleted_at = null, pending_state = null, state_changed_at = now(), updated_at = now() where id = $1 returning *`,
+    [id],
+  )
+  return toBranch(row ?? {})
+}
+
+/** Soft-deleted ones whose recovery window is over become purgeable. */
+export async function expireDeletedBranches(sql: Sql, cell: string, recoveryWindowSeconds: number): Promise<void> {
+  await sql.query(
+    `update branches b set purging_at = now() from projects p
+      where p.id = b.project_id and p.cell = $1 and b.purging_at is null and b.deleted_at < now() - make_interval(secs => $2)`,
+    [cell, recoveryWindowSeconds],
+  )
+}
+
+/** Branches to be removed now: none whose project has a chain at work. */
+export async function listBranchesToPurge(sql: Sql, cell: string): Promise<Branch[]> {
+  const rows = await sql.query(
+    `select b.* from branches b join projects p on p.id = b.project_id
+      where p.cell = $1 and b.purging_at is not null
+        and not exists (select from chains c where c.project_id = b.project_id and c.state in ('running', 'undoing'))
+      order by b.purging_at limit 100`,
+    [cell],
+  )
+  return rows.map(toBranch)
+}
+
+export async function deleteBranchRow(sql: Sql, id: BranchId): Promise<void> {
+  await sql.query('delete from branches where id = $1', [id])
+}

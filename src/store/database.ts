@@ -1,0 +1,136 @@
+// The control database: connections, transactions, migrations. Plain SQL; each table family has its file beside this one.
+//
+// Not stored here, and why: what runs at the moment (asked of the supervisor: a row would only ever be an echo of it), compute
+// specs and the journal of starts and stops (files, so that a wake works while this database is down), data directories.
+
+import { readdir, readFile } from 'node:fs/promises'
+import pg from 'pg'
+import { AppError, errorChain } from '../model/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+
+export type Row = Record<string, unknown>
+
+/** Runs one statement. Handed out by `Store`, either on a connection of its own or inside a transaction. */
+export interface Sql {
+  query<R = Row>(text: string, values?: readonly unknown[]): Promise<R[]>
+}
+
+// bigint columns hold counts and ids below 2^53; timestamps stay Date.
+const types = new pg.TypeOverrides()
+types.setTypeParser(20, Number)
+
+const lostConnection = new Set(['57P01', '57P02', '57P03', '08000', '08001', '08003', '08006', '53300'])
+
+function isConnectionError(error: unknown): boolean {
+  const { code, message } = error as { code?: string; message?: string }
+  if (code !== undefined && (lostConnection.has(code) || /^E[A-Z]+$/.test(code))) return true
+  return /Connection terminated|timeout exceeded when trying to connect|Client was closed/.test(message ?? '')
+}
+
+function translated(error: unknown): unknown {
+  if (error instanceof AppError || !isConnectionError(error)) return error
+  return new AppError('control_database_unavailable', 'the control database does not answer; try again shortly', {
+    cause: error,
+    retryAfterSeconds: 1,
+  })
+}
+
+export type StoreOptions = {
+  connection: { connectionString: string } | { host: string; port: number; user: string; password: string; database: string }
+  maxConnections: number
+  logger: Logger
+}
+
+export class Store implements Sql {
+  readonly #pool: pg.Pool
+
+  constructor(options: StoreOptions) {
+    this.#pool = new pg.Pool({
+      ...options.connection,
+      max: options.maxConnections,
+      idleTimeoutMillis: 30_000,
+      connectionTimeoutMillis: 5_000,
+      application_name: 'pgrove control',
+      types,
+    })
+    this.#pool.on('error', (error) => options.logger.warn({ cause: errorChain(error) }, 'lost a control database connection'))
+  }
+
+  async query<R = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
+    try {
+      const result = await this.#pool.query(text, [...values])
+      return result.rows as R[]
+    } catch (error) {
+      throw translated(error)
+    }
+  }
+
+  /** All of it or nothing. `quick`: the commit may be lost in a crash, for changes that the next run would make again. */
+  async transaction<T>(work: (sql: Sql) => Promise<T>, options: { quick?: boolean } = {}): Promise<T> {
+    let client: pg.PoolClient
+    try {
+      client = await this.#pool.connect()
+    } catch (error) {
+      throw translated(error)
+    }
+    let broken = false
+    try {
+      await client.query(options.quick ? 'begin; set local synchronous_commit = off' : 'begin')
+      const result = await work({
+        query: async <R>(text: string, values: readonly unknown[] = []) =>
+          (await client.query(text, [...values])).rows as R[],
+      })
+      await client.query('commit')
+      return result
+    } catch (error) {
+      try {
+        await client.query('rollback')
+      } catch {
+        broken = true
+      }
+      throw translated(error)
+    } finally {
+      client.release(broken)
+    }
+  }
+
+  /** A connection outside the pool, for locks that live as long as the session. */
+  async session(): Promise<pg.PoolClient> {
+    try {
+      return await this.#pool.connect()
+    } catch (error) {
+      throw translated(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end()
+  }
+}
+
+const migrationsFolder = new URL('./migrations/', import.meta.url)
+/** Any number that no other program would lock on the same database. */
+const migrationLock = 7_046_029_254
+
+/** Brings the schema up to date. Several control planes may do so at once. Throws `schema_newer` when a newer pgrove was here. */
+export async function migrate(store: Store, logger: Logger): Promise<void> {
+  const files = (await readdir(migrationsFolder)).filter((name) => /^\d{4}-.+\.sql$/.test(name)).toSorted()
+  await store.transaction(async (sql) => {
+    await sql.query('select pg_advisory_xact_lock($1)', [migrationLock])
+    await sql.query('create table if not exists migrations (number integer primary key, name text not null, applied_at timestamptz not null default now())')
+    const applied = await sql.query<{ number: number; name: string }>('select number, name from migrations order by number')
+    const known = files.length
+    const newest = applied.at(-1)
+    if (newest && newest.number > known) {
+      throw new AppError(
+        'schema_newer',
+        `the control database has schema ${newest.number} (${newest.name}), this pgrove knows ${known}: a newer pgrove has used it. Install that version or newer, or point PGROVE_HOME or PGROVE_CONTROL_DATABASE_URL elsewhere`,
+      )
+    }
+    for (const name of files.slice(applied.length)) {
+      await sql.query(await readFile(new URL(name, migrationsFolder), 'utf8'))
+      await sql.query('insert into migrations (number, name) values ($1, $2)', [Number(name.slice(0, 4)), name])
+      logger.info({ migration: name }, 'migrated the control database')
+    }
+  })
+}

@@ -1,0 +1,150 @@
+import type { PgMajor } from '../model/compute.ts'
+import type { OrganizationId, ProjectId, UserId } from '../model/ids.ts'
+import type { EndpointDefaults, Project, ProjectSettings } from '../model/project.ts'
+import type { Row, Sql } from './database.ts'
+
+const toProject = (row: Row): Project => ({
+  id: row['id'] as ProjectId,
+  orgId: row['org_id'] as OrganizationId,
+  name: row['name'] as string,
+  regionId: row['region_id'] as string,
+  pgMajor: row['pg_major'] as PgMajor,
+  storePasswords: row['store_passwords'] as boolean,
+  historyRetentionSeconds: row['history_retention_seconds'] as number,
+  endpointDefaults: row['endpoint_defaults'] as EndpointDefaults,
+  settings: row['settings'] as ProjectSettings,
+  creationSource: row['creation_source'] as string,
+  createdAt: row['created_at'] as Date,
+  updatedAt: row['updated_at'] as Date,
+  deletedAt: (row['deleted_at'] as Date | null) ?? undefined,
+  purgingAt: (row['purging_at'] as Date | null) ?? undefined,
+})
+
+export type NewProject = Omit<Project, 'createdAt' | 'updatedAt' | 'deletedAt' | 'purgingAt'>
+
+export async function insertProject(sql: Sql, cell: string, project: NewProject): Promise<Project> {
+  const [row] = await sql.query(
+    `insert into projects (id, cell, org_id, name, region_id, pg_major, store_passwords, history_retention_seconds, endpoint_defaults, settings, creation_source)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning *`,
+    [
+      project.id,
+      cell,
+      project.orgId,
+      project.name,
+      project.regionId,
+      project.pgMajor,
+      project.storePasswords,
+      project.historyRetentionSeconds,
+      JSON.stringify(project.endpointDefaults),
+      JSON.stringify(project.settings),
+      project.creationSource,
+    ],
+  )
+  return toProject(row ?? {})
+}
+
+/** Deleted ones too, until they are purged. */
+export async function getProject(sql: Sql, id: string): Promise<Project | undefined> {
+  const [row] = await sql.query('select * from projects where id = $1', [id])
+  return row && toProject(row)
+}
+
+/** Deleted ones too; holds the row until the transaction ends, so that calls on one project come one after another. */
+export async function lockProject(sql: Sql, id: string): Promise<Project | undefined> {
+  const [row] = await sql.query('select * from projects where id = $1 for update', [id])
+  return row && toProject(row)
+}
+
+export type ProjectListRow = { project: Project; orgName: string; lastActiveAt: Date | undefined }
+
+/** Projects of the user's organizations in order of id; `recoverable` lists the deleted ones instead. */
+export async function listProjects(
+  sql: Sql,
+  query: {
+    userId: UserId
+    orgId: string | undefined
+    after: string | undefined
+    limit: number
+    search: string | undefined
+    recoverable: boolean
+  },
+): Promise<ProjectListRow[]> {
+  const rows = await sql.query(
+    `select p.*, o.name as org_name,
+            (select max(e.last_active_at) from endpoints e where e.project_id = p.id) as last_active_at
+       from projects p
+       join organizations o on o.id = p.org_id
+      where p.org_id in (select org_id from members where user_id = $1)
+        and ($2::text is null or p.org_id = $2)
+        and ($3::text is null or p.id > $3)
+        and ($4::text is null or position(lower($4) in lower(p.name)) > 0 or position(lower($4) in p.id) > 0)
+        and case when $5 then p.deleted_at is not null and p.purging_at is null else p.deleted_at is null end
+      order by p.id
+      limit $6`,
+    [query.userId, query.orgId ?? null, query.after ?? null, query.search ?? null, query.recoverable, query.limit],
+  )
+  return rows.map((row) => ({
+    project: toProject(row),
+    orgName: row['org_name'] as string,
+    lastActiveAt: (row['last_active_at'] as Date | null) ?? undefined,
+  }))
+}
+
+export async function updateProject(
+  sql: Sql,
+  id: ProjectId,
+  change: Pick<Project, 'name' | 'settings' | 'endpointDefaults' | 'historyRetentionSeconds'>,
+): Promise<Project> {
+  const [row] = await sql.query(
+    `update projects set name = $2, settings = $3, endpoint_defaults = $4, history_retention_seconds = $5, updated_at = now()
+      where id = $1 returning *`,
+    [
+      id,
+      change.name,
+      JSON.stringify(change.settings),
+      JSON.stringify(change.endpointDefaults),
+      change.historyRetentionSeconds,
+    ],
+  )
+  return toProject(row ?? {})
+}
+
+export async function setProjectDeleted(sql: Sql, id: ProjectId, deletedAt: Date | undefined): Promise<Project> {
+  const [row] = await sql.query('update projects set deleted_at = $2, updated_at = now() where id = $1 returning *', [
+    id,
+    deletedAt ?? null,
+  ])
+  return toProject(row ?? {})
+}
+
+/** From here on the project cannot be recovered and its data is removed. */
+export async function setProjectPurging(sql: Sql, id: ProjectId): Promise<void> {
+  await sql.query(
+    'update projects set deleted_at = coalesce(deleted_at, now()), purging_at = coalesce(purging_at, now()), updated_at = now() where id = $1',
+    [id],
+  )
+  await sql.query(
+    'update branches set deleted_at = coalesce(deleted_at, now()), purging_at = coalesce(purging_at, now()) where project_id = $1',
+    [id],
+  )
+}
+
+export async function listProjectsToPurge(sql: Sql, cell: string, recoveryWindowSeconds: number): Promise<ProjectId[]> {
+  const rows = await sql.query<{ id: ProjectId }>(
+    `select id from projects
+      where cell = $1 and purging_at is null and deleted_at < now() - make_interval(secs => $2) order by deleted_at limit 100`,
+    [cell, recoveryWindowSeconds],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** Removes the rows of projects whose branches are all gone, an hour after: until then their operations can still be polled. */
+export async function deletePurgedProjects(sql: Sql, cell: string): Promise<number> {
+  const rows = await sql.query(
+    `delete from projects p where p.cell = $1 and p.purging_at < now() - interval '1 hour'
+        and not exists (select from branches b where b.project_id = p.id)
+        and not exists (select from chains c where c.project_id = p.id and c.state in ('running', 'undoing')) returning id`,
+    [cell],
+  )
+  return rows.length
+}
