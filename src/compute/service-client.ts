@@ -4,31 +4,44 @@
 // options, and names resolve in `pg_catalog` only: no function or operator of a tenant's is ever called by accident.
 
 import pg from 'pg'
+import type { PgMajor } from '../model/compute.ts'
 import { maintenanceDatabase, serviceRole, socketPort } from './postgres-service.ts'
 
 /** Counted as ours and not as a tenant's activity. */
 export const serviceApplication = 'pgrove'
 
-const options = [
+const overrides = [
+  // Who we are and what a name means.
+  'role=none',
   'search_path=pg_catalog',
+  'local_preload_libraries=',
+  'row_security=off',
+  // Whether and for how long a statement runs.
   'default_transaction_read_only=off',
+  'default_transaction_deferrable=off',
   'default_transaction_isolation=read\\ committed',
   'statement_timeout=0',
   'lock_timeout=0',
   'idle_in_transaction_session_timeout=0',
   'idle_session_timeout=0',
-  'row_security=off',
+  'exit_on_error=off',
+  'synchronous_commit=on',
+  // How text is read and written.
   'standard_conforming_strings=on',
   'client_min_messages=warning',
-  'synchronous_commit=on',
+  'datestyle=ISO',
+  'timezone=UTC',
+  'bytea_output=hex',
 ]
-  .map((each) => `-c ${each}`)
-  .join(' ')
 
-export type ServiceAddress = { socketDir: string; password: string; database?: string }
+function startupOptions(major: PgMajor): string {
+  return [...overrides, ...(major >= 17 ? ['transaction_timeout=0'] : [])].map((each) => `-c ${each}`).join(' ')
+}
+
+export type ServiceAddress = { major: PgMajor; socketDir: string; password: string; database?: string }
 
 /** The caller ends it. */
-export async function connectAsService({ socketDir, password, database }: ServiceAddress): Promise<pg.Client> {
+export async function connectAsService({ major, socketDir, password, database }: ServiceAddress): Promise<pg.Client> {
   const client = new pg.Client({
     host: socketDir,
     port: socketPort,
@@ -36,7 +49,7 @@ export async function connectAsService({ socketDir, password, database }: Servic
     password,
     database: database ?? maintenanceDatabase,
     application_name: serviceApplication,
-    options,
+    options: startupOptions(major),
     connectionTimeoutMillis: 10_000,
   })
   // A compute may end under an idle client; whoever uses the client next hears of it from the query.

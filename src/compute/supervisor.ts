@@ -166,6 +166,7 @@ export class Supervisor {
     const entry = this.#entries.get(id)
     if (!entry?.postmaster) throw new AppError('unavailable', `the compute of timeline ${id} is not running`)
     return await connectAsService({
+      major: entry.spec.pgMajor,
       socketDir: this.#files.socketDir(id),
       password: this.#options.servicePassword(entry.spec.serviceKeyId),
       ...(database === undefined ? {} : { database }),

@@ -132,7 +132,7 @@ for (const [major, installation] of testInstallations) {
     })
 
     test('sets none of the settings that are not for it', async () => {
-      await refused('SET log_statement = none', 'SET temp_file_limit = -1', 'SET lc_messages = de', 'SET zero_damaged_pages = on', 'SET local_preload_libraries = dblink')
+      await refused('SET log_statement = none', 'SET temp_file_limit = -1', 'SET lc_messages = de', 'SET zero_damaged_pages = on')
     })
 
     test('reaches no socket without a password, by dblink or by postgres_fdw', async () => {
@@ -170,20 +170,24 @@ for (const [major, installation] of testInstallations) {
       for (const statement of ['CREATE TABLE public.x (a int)', 'CREATE SCHEMA mine', 'CREATE TEMP TABLE x (a int)', `CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'`]) {
         assert.equal(await refusedAs(there, statement), '42501', statement)
       }
-      await refused('ALTER DATABASE postgres SET search_path = public')
+      await refused('ALTER DATABASE postgres SET search_path = public', `ALTER ROLE ALL SET role = 'app'`, `ALTER ROLE pgrove_service SET role = 'app'`)
     })
 
     test('cannot stop the service role from coming in', async () => {
       await tenant.query(`ALTER DATABASE app SET default_transaction_read_only = on`)
       await tenant.query(`ALTER DATABASE app SET search_path = own`)
       await tenant.query(`ALTER DATABASE app SET statement_timeout = 1`)
+      await tenant.query(`ALTER DATABASE app SET local_preload_libraries = 'nothing'`)
+      await tenant.query(`ALTER DATABASE app SET role = 'app'`)
+      await tenant.query(`ALTER DATABASE app SET exit_on_error = on`)
+      if (major >= 17) await tenant.query(`ALTER DATABASE app SET transaction_timeout = 1`)
       await tenant.query('ALTER DATABASE app CONNECTION LIMIT 0')
       await tenant.query(`CREATE FUNCTION own.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT 'hijacked'::text $$`)
       const service = await computes.service(supervisor, id, 'app')
       const { rows } = await service.query<Record<string, string>>(
-        `SELECT current_setting('search_path') AS path, current_setting('default_transaction_read_only') AS ro, current_setting('statement_timeout') AS timeout`,
+        `SELECT current_setting('search_path') AS path, current_setting('default_transaction_read_only') AS ro, current_setting('statement_timeout') AS timeout, current_user::text AS me`,
       )
-      assert.deepEqual(rows[0], { path: 'pg_catalog', ro: 'off', timeout: '0' })
+      assert.deepEqual(rows[0], { path: 'pg_catalog', ro: 'off', timeout: '0', me: 'pgrove_service' })
       await service.query('ALTER DATABASE app RESET ALL')
       await service.query('ALTER DATABASE app CONNECTION LIMIT -1')
     })

@@ -40,7 +40,10 @@ test('a certificate names itself, and signs with SHA-256', async (t) => {
   const ca = new X509Certificate(await readFile(made.caFile ?? ''))
   assert.ok(leaf.checkIssued(ca))
   assert.ok(ca.ca && !leaf.ca)
-  assert.match(leaf.subjectAltName ?? '', /DNS:\*\.db\.example\.test.*IP Address:127\.0\.0\.1.*IP Address:0:0:0:0:0:0:0:1/)
+  assert.match(
+    leaf.subjectAltName ?? '',
+    /DNS:\*\.db\.example\.test.*IP Address:127\.0\.0\.1.*IP Address:0:0:0:0:0:0:0:1/,
+  )
   assert.equal(leaf.signatureAlgorithm, 'ecdsa-with-SHA256')
 })
 
@@ -99,13 +102,17 @@ test("an operator's own files are left alone, and refused where they cannot work
     { commonName: 'their CA', key },
   )
   await writeFile(join(path, 'server.crt'), theirs)
-  await assert.rejects(ensureCertificates(path, { domains: ['a.test'] }), (error) => isAppError(error, 'config_invalid'))
+  await assert.rejects(ensureCertificates(path, { domains: ['a.test'] }), (error) =>
+    isAppError(error, 'config_invalid'),
+  )
   const pem = key.export({ type: 'pkcs8', format: 'pem' }).toString()
   await writeFile(join(path, 'server.key'), pem)
   const served = await ensureCertificates(path, { domains: ['a.test'] })
   assert.deepEqual([served.cert, served.key, served.caFile], [theirs, pem, undefined])
   await rm(join(path, 'server.crt'))
-  await assert.rejects(ensureCertificates(path, { domains: ['a.test'] }), (error) => isAppError(error, 'config_invalid'))
+  await assert.rejects(ensureCertificates(path, { domains: ['a.test'] }), (error) =>
+    isAppError(error, 'config_invalid'),
+  )
 })
 
 test('keys are readable by nobody, the server key by the group that needs it', async (t) => {

@@ -55,7 +55,10 @@ export async function ensureCertificates(folder: string, options: CertificateOpt
   const names = namesFor(options.domains)
 
   if (cert === undefined && key !== undefined) {
-    throw new AppError('config_invalid', `${files.keyFile} is there without server.crt: add the certificate or remove the key`)
+    throw new AppError(
+      'config_invalid',
+      `${files.keyFile} is there without server.crt: add the certificate or remove the key`,
+    )
   }
   if (cert !== undefined && !isSignedBy(cert, caCert)) {
     return { ...(await readOperatorsPair(cert, key, files)), caFile: undefined, ...files }
@@ -143,17 +146,16 @@ async function readOperatorsPair(
   key: string | undefined,
   files: { certFile: string; keyFile: string },
 ): Promise<{ cert: string; key: string }> {
-  const refuse = (what: string, cause?: unknown): AppError => {
-    return new AppError('config_invalid', what, cause === undefined ? {} : { cause })
+  if (key === undefined) {
+    throw new AppError('config_invalid', `${files.certFile} is not pgrove's own and has no server.key beside it`)
   }
-  if (key === undefined) throw refuse(`${files.certFile} is not pgrove's own and has no server.key beside it`)
   let matches: boolean
   try {
     matches = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
   } catch (cause) {
-    throw refuse(`${files.certFile} and server.key cannot be read as PEM`, cause)
+    throw new AppError('config_invalid', `${files.certFile} and server.key cannot be read as PEM`, { cause })
   }
-  if (!matches) throw refuse(`${files.keyFile} is not the key of server.crt`)
+  if (!matches) throw new AppError('config_invalid', `${files.keyFile} is not the key of server.crt`)
   return { cert, key }
 }
 

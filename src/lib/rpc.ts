@@ -289,8 +289,8 @@ function eachLine(socket: Socket, take: (line: Line) => void): void {
       parts = []
       held = 0
       at = end + 1
-      if (!line) return void socket.destroy()
-      take(line)
+      if (line) take(line)
+      else socket.destroy()
       if (socket.destroyed) return
     }
     if (at === text.length) return

@@ -103,8 +103,11 @@ function generalName(name: string): Der {
 function addressBytes(address: string): Buffer {
   if (isIP(address) === 4) return Buffer.from(address.split('.').map(Number))
   const [head = '', tail] = address.split('::')
-  const groups = (text: string): number[] => (text === '' ? [] : text.split(':').map((group) => parseInt(group, 16)))
   const [before, after] = [groups(head), groups(tail ?? '')]
   const all = tail === undefined ? before : [...before, ...Array(8 - before.length - after.length).fill(0), ...after]
   return Buffer.from(all.flatMap((group: number) => [group >> 8, group & 0xff]))
+}
+
+function groups(text: string): number[] {
+  return text === '' ? [] : text.split(':').map((group) => parseInt(group, 16))
 }

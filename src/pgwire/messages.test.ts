@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import {
   writeAuthenticationCleartextPassword,
   writeAuthenticationOk,
@@ -27,7 +27,11 @@ const written: [name: string, bytes: Buffer, hex: string][] = [
   ['BackendKeyData', writeBackendKeyData(258, Buffer.of(1, 2, 3, 4)), '4b 0000000c 00000102 01020304'],
   ['ParameterStatus', writeParameterStatus('a', 'bc'), '53 00000009 6100 626300'],
   ['ReadyForQuery', writeReadyForQuery('I'), '5a 00000005 49'],
-  ['NegotiateProtocolVersion', writeNegotiateProtocolVersion(0, ['_pq_.x']), '76 00000013 00030000 00000001 5f70715f2e7800'],
+  [
+    'NegotiateProtocolVersion',
+    writeNegotiateProtocolVersion(0, ['_pq_.x']),
+    '76 00000013 00030000 00000001 5f70715f2e7800',
+  ],
   ['PasswordMessage', writePasswordMessage('pw'), '70 00000007 707700'],
   ['SASLInitialResponse', writeSaslInitialResponse('M', 'xy'), '70 0000000c 4d00 00000002 7879'],
   ['SASLResponse', writeSaslResponse('xy'), '70 00000006 7879'],
@@ -91,7 +95,10 @@ test('splitting and joining options keeps what they mean', () => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('a', ' ', '\\', '=', '\t') }), (options) => {
       const once = splitOptions(options)
-      assert.deepEqual(splitOptions(joinOptions(once)).map((word) => word.text), once.map((word) => word.text))
+      assert.deepEqual(
+        splitOptions(joinOptions(once)).map((word) => word.text),
+        once.map((word) => word.text),
+      )
     }),
   )
 })

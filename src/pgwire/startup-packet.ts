@@ -86,7 +86,10 @@ export function parameterValue(parameters: readonly StartupParameter[], name: st
   return parameters.findLast(([key]) => key === name)?.[1]
 }
 
-export function writeStartupMessage(version: { major: number; minor: number }, parameters: readonly StartupParameter[]): Buffer {
+export function writeStartupMessage(
+  version: { major: number; minor: number },
+  parameters: readonly StartupParameter[],
+): Buffer {
   const texts = parameters.flatMap(([name, value]) => [Buffer.from(`${name}\0`), Buffer.from(`${value}\0`)])
   const body = Buffer.concat([...texts, Buffer.of(0)])
   const head = Buffer.alloc(8)

@@ -27,7 +27,11 @@ const notFound =
 
 const failed: Wording = { sqlState: internalError, text: 'Control plane request failed', message: 'hidden' }
 const tryLater: Wording = { sqlState: cannotConnectNow, text: 'Control plane request failed', message: 'hidden' }
-const noCompute: Wording = { sqlState: cannotConnectNow, text: "Couldn't connect to compute node", message: 'as_detail' }
+const noCompute: Wording = {
+  sqlState: cannotConnectNow,
+  text: "Couldn't connect to compute node",
+  message: 'as_detail',
+}
 
 const wordings: Readonly<Record<ErrorCode, Wording>> = {
   endpoint_not_found: { sqlState: invalidAuthorization, text: notFound, message: 'as_detail' },

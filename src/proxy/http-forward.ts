@@ -39,7 +39,8 @@ const neverConnected = new Set(['ECONNREFUSED', 'ENOENT', 'EAGAIN'])
 
 export function forward(incoming: IncomingMessage, outgoing: ServerResponse, target: ForwardTarget): void {
   const headers = requestHeaders(incoming)
-  const hasBody = incoming.headers['transfer-encoding'] !== undefined || Number(incoming.headers['content-length'] ?? 0) > 0
+  const hasBody =
+    incoming.headers['transfer-encoding'] !== undefined || Number(incoming.headers['content-length'] ?? 0) > 0
   const attempt = (isRetry: boolean): void => {
     const upstream = httpRequest({
       socketPath: target.socketPath,

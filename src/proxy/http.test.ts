@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { Agent, createServer, request, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { createServer, request, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -59,7 +59,12 @@ test('a request goes through and its answer comes back', async (t) => {
   await control(t, front, mirror)
   const response = await fetch(`http://127.0.0.1:${front.httpPort}/api/v2/projects?limit=1&x=%2F`, {
     method: 'POST',
-    headers: { authorization: 'Bearer key', 'x-forwarded-for': '6.6.6.6', forwarded: 'for=6.6.6.6', 'x-real-ip': '6.6.6.6' },
+    headers: {
+      authorization: 'Bearer key',
+      'x-forwarded-for': '6.6.6.6',
+      forwarded: 'for=6.6.6.6',
+      'x-real-ip': '6.6.6.6',
+    },
     body: '{"project":{}}',
   })
   const seen = (await response.json()) as Mirrored
@@ -125,7 +130,14 @@ test('headers of one connection stay on it', async (t) => {
   for await (const chunk of socket) text += String(chunk)
   const { headers } = JSON.parse(text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1)) as Mirrored
   assert.deepEqual(
-    [headers['host'], headers['authorization'], headers['x-kept'], headers['x-secret'], headers['te'], headers['upgrade']],
+    [
+      headers['host'],
+      headers['authorization'],
+      headers['x-kept'],
+      headers['x-secret'],
+      headers['te'],
+      headers['upgrade'],
+    ],
     ['a', 'b', '1', undefined, undefined, undefined],
   )
 })
@@ -170,7 +182,7 @@ test('a request that control broke off is not called safe to repeat', async (t) 
   assert.equal(response.status, 502)
 })
 
-test('headers without end and half a request are cut off', async (t) => {
+test('headers without end are refused', async (t) => {
   const front = await start(t)
   await control(t, front, mirror)
   const socket = connect({ port: front.httpPort, host: '127.0.0.1' })
@@ -178,6 +190,4 @@ test('headers without end and half a request are cut off', async (t) => {
   socket.write(`GET / HTTP/1.1\r\nHost: a\r\nX: ${'y'.repeat(100_000)}`)
   const [reply] = (await once(socket, 'data')) as [Buffer]
   assert.match(String(reply), /^HTTP\/1\.1 431/)
-  const agent = new Agent({ keepAlive: true })
-  t.after(() => agent.destroy())
 })

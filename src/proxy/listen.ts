@@ -42,16 +42,30 @@ function tryListen(server: Server, host: string, port: number): Promise<number> 
 
 function explain(code: string | undefined, address: ListenAddress, cause: unknown): AppError {
   const { host, port, portVariable, hostVariable } = address
-  switch (code) {
+  switch (code ?? '') {
     case 'EADDRINUSE':
-      return new AppError('port_taken', `port ${port} on ${host} is taken: stop what listens there or set ${portVariable} to another port`, { cause })
+      return new AppError(
+        'port_taken',
+        `port ${port} on ${host} is taken: stop what listens there or set ${portVariable} to another port`,
+        { cause },
+      )
     case 'EACCES':
-      return new AppError('config_invalid', `port ${port} may not be opened without privileges: set ${portVariable} to one from 1024 on`, { cause })
+      return new AppError(
+        'config_invalid',
+        `port ${port} may not be opened without privileges: set ${portVariable} to one from 1024 on`,
+        { cause },
+      )
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return new AppError('config_invalid', `${host} is no address of this machine: set ${hostVariable} to one`, { cause })
+      return new AppError('config_invalid', `${host} is no address of this machine: set ${hostVariable} to one`, {
+        cause,
+      })
     default:
-      return new AppError('config_invalid', `port ${port} on ${host} could not be opened: check ${portVariable} and ${hostVariable}`, { cause })
+      return new AppError(
+        'config_invalid',
+        `port ${port} on ${host} could not be opened: check ${portVariable} and ${hostVariable}`,
+        { cause },
+      )
   }
 }

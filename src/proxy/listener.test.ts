@@ -7,8 +7,8 @@ import { connect, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { after, before, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
-import fc from 'fast-check'
-import pg from 'pg'
+import * as fc from 'fast-check'
+import { Client } from 'pg'
 import { silentLogger } from '../lib/logger.ts'
 import { ensureCertificates } from '../lib/certificates.ts'
 import { writePasswordMessage } from '../pgwire/frontend-messages.ts'
@@ -49,7 +49,12 @@ function errorIn(bytes: Buffer): Map<string, string> {
 }
 
 test('garbage is dropped without a word', async () => {
-  for (const bytes of ['GET / HTTP/1.1\r\n\r\n', '\0\0\0\x07', 'SSH-2.0-x\r\n', '\x16\x03\x01\x00\x02\x01\x00\xff\xff']) {
+  for (const bytes of [
+    'GET / HTTP/1.1\r\n\r\n',
+    '\0\0\0\x07',
+    'SSH-2.0-x\r\n',
+    '\x16\x03\x01\x00\x02\x01\x00\xff\xff',
+  ]) {
     const socket = open()
     socket.write(bytes, 'latin1')
     const reply = await everything(socket)
@@ -140,7 +145,15 @@ test('another major version is told which are spoken', async () => {
 
 test('a newer minor version is negotiated by Postgres, or by us where the password names the endpoint', async () => {
   const socket = open()
-  socket.write(startup([['options', `endpoint=${testEndpoint}`], ['_pq_.unheard_of', 'x']], 2))
+  socket.write(
+    startup(
+      [
+        ['options', `endpoint=${testEndpoint}`],
+        ['_pq_.unheard_of', 'x'],
+      ],
+      2,
+    ),
+  )
   const [bytes] = (await once(socket, 'data')) as [Buffer]
   const negotiation = readMessage(bytes, 1_000)?.value
   assert.equal(negotiation?.type, 'v')
@@ -181,10 +194,10 @@ test('from another machine TLS is required', { skip: ownAddress ? false : 'no ad
   })
   try {
     const login = { host, port: edge.ports.pg, user: 'x', password: 'x', options: 'endpoint=ep-unknown' }
-    await assert.rejects(new pg.Client(login).connect(), /connection is insecure \(try using `sslmode=require`\)/)
+    await assert.rejects(new Client(login).connect(), /connection is insecure \(try using `sslmode=require`\)/)
     assert.deepEqual(controlPlane.wakes, [])
     const ssl = { rejectUnauthorized: false }
-    await assert.rejects(new pg.Client({ ...login, ssl }).connect(), /could not be found/)
+    await assert.rejects(new Client({ ...login, ssl }).connect(), /could not be found/)
   } finally {
     await edge.close()
   }
@@ -199,12 +212,12 @@ test('a thousand quick connections leave nothing behind', async () => {
     database: 'postgres',
     options: `endpoint=${testEndpoint}`,
   }
-  const files = (): number => process.getActiveResourcesInfo().filter((name) => /Wrap$/.test(name)).length
+  const files = (): number => process.getActiveResourcesInfo().filter((name) => name.endsWith('Wrap')).length
   const before = files()
   let left = 1_000
   const visitor = async (): Promise<void> => {
     while (left-- > 0) {
-      const client = new pg.Client(login)
+      const client = new Client(login)
       client.on('error', () => {})
       await client.connect()
       // Every third leaves without a word.

@@ -44,7 +44,10 @@ export async function startListener(options: ListenerOptions): Promise<PostgresL
     { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveAfterMs },
     (tcp) => {
       tcp.on('error', () => {})
-      if (handshakes >= mostHandshakes) return void tcp.destroy()
+      if (handshakes >= mostHandshakes) {
+        tcp.destroy()
+        return
+      }
       open.add(tcp)
       tcp.on('close', () => open.delete(tcp))
       handshakes++

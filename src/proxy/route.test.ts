@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { StartupParameter } from '../pgwire/startup-packet.ts'
 import { Refusal } from './refusal.ts'
 import { routeByPassword, routeByStartup, withoutRouting } from './route.ts'

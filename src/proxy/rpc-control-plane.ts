@@ -81,7 +81,8 @@ export function pushEndpointChanged(server: RpcServer, endpointId: string): Prom
 
 function readEndpointId(params: unknown): string {
   const { endpointId } = asRecord(params)
-  if (typeof endpointId !== 'string' || !isEndpointId(endpointId)) throw new AppError('bad_request', 'not an endpoint id')
+  if (typeof endpointId !== 'string' || !isEndpointId(endpointId))
+    throw new AppError('bad_request', 'not an endpoint id')
   return endpointId
 }
 

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
-import pg from 'pg'
+import { Client, type ClientConfig } from 'pg'
 import { run } from '../lib/run.ts'
 import { isAppError } from '../model/errors.ts'
 import { writePasswordMessage } from '../pgwire/frontend-messages.ts'
@@ -46,8 +46,8 @@ const plain = (more = ''): string =>
 const tls = (host: string, more = ''): string =>
   `host=${host} hostaddr=127.0.0.1 port=${it.port} user=${testUser} dbname=postgres sslmode=verify-full sslrootcert=${it.caFile} ${more}`
 
-function client(more: pg.ClientConfig = {}): pg.Client {
-  return new pg.Client({
+function client(more: ClientConfig = {}): Client {
+  return new Client({
     host: '127.0.0.1',
     port: it.port,
     user: testUser,
@@ -58,7 +58,7 @@ function client(more: pg.ClientConfig = {}): pg.Client {
   })
 }
 
-async function withClient<T>(config: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
+async function withClient<T>(config: ClientConfig, work: (client: Client) => Promise<T>): Promise<T> {
   const connection = client(config)
   connection.on('error', () => {})
   await connection.connect()
@@ -69,7 +69,7 @@ async function withClient<T>(config: pg.ClientConfig, work: (client: pg.Client) 
   }
 }
 
-const count = (client: pg.Client): Promise<unknown> =>
+const count = (client: Client): Promise<unknown> =>
   client.query('select count(*)::int as n from generate_series(1, 10)').then(({ rows }) => rows[0].n)
 
 const ca = (): string => readFileSync(it.caFile, 'utf8')
@@ -110,12 +110,24 @@ test('a wrong password gets the error from Postgres itself, on both ways', withP
   assert.match(prefixed, /password authentication failed for user "postgres"/)
 })
 
+test('a password beyond ASCII works in the password route too', withPsql, async () => {
+  const password = 'pä\u00a0ss\u2168 \u{1f511}'
+  await withClient({}, (client) => client.query(`create role umlaut login password '${password}'`))
+  const connection = `host=127.0.0.1 port=${it.port} user=umlaut dbname=postgres sslmode=disable`
+  const PGPASSWORD = `endpoint=${testEndpoint};${password}`
+  assert.equal(await psql(connection, 'select current_user', { PGPASSWORD }), 'umlaut')
+  assert.equal(
+    await psql(`${connection} options=endpoint=${testEndpoint}`, 'select current_user', { PGPASSWORD: password }),
+    'umlaut',
+  )
+})
+
 test('node-postgres: plain, TLS, and TLS from the first byte', async () => {
   assert.equal(await withClient({}, count), 10)
   const ssl = { ca: ca(), servername: `${testEndpoint}.${testDomain}` }
   assert.equal(await withClient({ ssl, options: '' }, count), 10)
   const direct = { ssl: { ...ssl, ALPNProtocols: ['postgresql'] }, options: '', sslnegotiation: 'direct' }
-  assert.equal(await withClient(direct as pg.ClientConfig, count), 10)
+  assert.equal(await withClient(direct as ClientConfig, count), 10)
 })
 
 test('parameters of the startup packet reach Postgres, ours do not', async () => {
@@ -129,7 +141,7 @@ test('parameters of the startup packet reach Postgres, ours do not', async () =>
 })
 
 test('errors say what is wrong, with a SQLSTATE', async () => {
-  const failing = async (config: pg.ClientConfig): Promise<{ code: string; message: string; detail: string }> =>
+  const failing = async (config: ClientConfig): Promise<{ code: string; message: string; detail: string }> =>
     withClient(config, () => Promise.resolve(assert.fail('connected'))).catch((error) => error)
   const unknown = await failing({ options: 'endpoint=ep-unknown' })
   assert.equal(unknown.code, '28000')
@@ -163,12 +175,16 @@ test('a query is cancelled, in clear and inside TLS', withPsql, async () => {
       () => 'slept',
       (error: { code: string }) => error.code,
     )
-    await until('the query runs', () => withClient({}, async (other) => {
-      const { rows } = await other.query("select 1 from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'")
-      return rows.length > 0
-    }))
+    await until('the query runs', () =>
+      withClient({}, async (other) => {
+        const { rows } = await other.query(
+          "select 1 from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active'",
+        )
+        return rows.length > 0
+      }),
+    )
     // node-postgres sends the request as it came: in clear, or through a TLS connection of its own.
-    const canceller = client(config) as pg.Client & { cancel(client: pg.Client, query: unknown): void }
+    const canceller = client(config) as Client & { cancel(client: Client, query: unknown): void }
     const { processID, secretKey } = connection as unknown as { processID: number; secretKey: number }
     await cancelWith(canceller, processID, secretKey)
     assert.equal(await sleeping, '57014')
@@ -177,7 +193,7 @@ test('a query is cancelled, in clear and inside TLS', withPsql, async () => {
 })
 
 /** Drives node-postgres' own Connection, the way its Client cancels. */
-async function cancelWith(canceller: pg.Client, pid: number, secret: number): Promise<void> {
+async function cancelWith(canceller: Client, pid: number, secret: number): Promise<void> {
   const { connection } = canceller as unknown as {
     connection: {
       once(event: string, listener: () => void): void
@@ -203,10 +219,14 @@ test('psql cancels on SIGINT', withPsql, async () => {
   })
   let stderr = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  await until('the query runs', () => withClient({}, async (other) => {
-    const { rows } = await other.query("select 1 from pg_stat_activity where query = 'select pg_sleep(61)' and state = 'active'")
-    return rows.length > 0
-  }))
+  await until('the query runs', () =>
+    withClient({}, async (other) => {
+      const { rows } = await other.query(
+        "select 1 from pg_stat_activity where query = 'select pg_sleep(61)' and state = 'active'",
+      )
+      return rows.length > 0
+    }),
+  )
   child.kill('SIGINT')
   await once(child, 'close')
   assert.match(stderr, /canceling statement due to user request/)
@@ -250,7 +270,10 @@ test('sessions and bytes are reported, and an idle endpoint is reported no more'
     await until('one session', () => it.controlPlane.activity.get(testEndpoint)?.sessions === 1)
     const { bytesToClient = 0 } = it.controlPlane.activity.get(testEndpoint) ?? {}
     await client.query("select repeat('x', 100000)")
-    await until('bytes', () => (it.controlPlane.activity.get(testEndpoint)?.bytesToClient ?? 0) >= bytesToClient + 100_000)
+    await until(
+      'bytes',
+      () => (it.controlPlane.activity.get(testEndpoint)?.bytesToClient ?? 0) >= bytesToClient + 100_000,
+    )
   })
   await until('no session', () => it.controlPlane.activity.get(testEndpoint)?.sessions === 0)
   const { reports } = it.controlPlane
@@ -264,15 +287,22 @@ test('a client that vanishes takes its server connection with it', async () => {
   await connection.connect()
   const { rows } = await connection.query('select pg_backend_pid() as pid')
   ;(connection as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy()
-  await until('backend gone', () => withClient({}, async (other) => {
-    const found = await other.query('select 1 from pg_stat_activity where pid = $1', [rows[0].pid])
-    return found.rows.length === 0
-  }))
+  await until('backend gone', () =>
+    withClient({}, async (other) => {
+      const found = await other.query('select 1 from pg_stat_activity where pid = $1', [rows[0].pid])
+      return found.rows.length === 0
+    }),
+  )
 })
 
 test('a client that only ends its sending half still reads its answer', async () => {
   const socket = connect({ port: it.port, host: '127.0.0.1', allowHalfOpen: true })
-  socket.write(writeStartupMessage({ major: 3, minor: 0 }, [['user', testUser], ['database', 'postgres']]))
+  socket.write(
+    writeStartupMessage({ major: 3, minor: 0 }, [
+      ['user', testUser],
+      ['database', 'postgres'],
+    ]),
+  )
   socket.write(writePasswordMessage(`endpoint=${testEndpoint};${testPassword}`))
   socket.end(writeMessage('Q', cString("select 'all' || 'there'")))
   let text = ''

@@ -36,13 +36,14 @@ export type Routed = {
 export async function routeSession(startup: SessionStartup, context: SessionContext): Promise<Routed> {
   const { socket: client, packet, serverName } = startup
   if (packet.major !== 3) throw refusals.unsupportedProtocol(packet.major, packet.minor)
-  const write = (minor: number, parameters: readonly StartupParameter[]): Buffer =>
-    writeStartupMessage({ major: 3, minor }, withoutRouting(parameters))
-
   const route = routeByStartup(serverName, packet.parameters, context.domains)
-  if (route) return { client, route, startupMessage: write(packet.minor, packet.parameters), password: undefined }
+  if (route) return { client, route, startupMessage: forPostgres(packet.minor, packet.parameters), password: undefined }
   const asked = await askForPassword(client, packet)
-  return { client, route: asked.route, startupMessage: write(0, asked.parameters), password: asked.password }
+  return { client, route: asked.route, startupMessage: forPostgres(0, asked.parameters), password: asked.password }
+}
+
+function forPostgres(minor: number, parameters: readonly StartupParameter[]): Buffer {
+  return writeStartupMessage({ major: 3, minor }, withoutRouting(parameters))
 }
 
 /** Returns once the session runs by itself. Throws AppError. */

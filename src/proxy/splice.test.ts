@@ -91,8 +91,16 @@ test('a compute that starts up is waited for, and the client never hears of it',
   const path = join(it.postgres.folder, 'starting', '.s.PGSQL.5432')
   await mkdir(join(it.postgres.folder, 'starting'))
   let asked = 0
-  const starting = writeErrorResponse({ severity: 'FATAL', sqlState: '57P03', message: 'the database system is starting up' })
-  const refusing = writeErrorResponse({ severity: 'FATAL', sqlState: '53300', message: 'sorry, too many clients already' })
+  const starting = writeErrorResponse({
+    severity: 'FATAL',
+    sqlState: '57P03',
+    message: 'the database system is starting up',
+  })
+  const refusing = writeErrorResponse({
+    severity: 'FATAL',
+    sqlState: '53300',
+    message: 'sorry, too many clients already',
+  })
   const server = createServer((socket: Socket) => {
     socket.on('error', () => {})
     socket.once('data', () => socket.end(++asked <= 8 ? starting : refusing))

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import {
@@ -12,7 +12,7 @@ import {
 } from '../../test/storage/file-systems.ts'
 import { smallPool } from '../../test/storage/small-pool.ts'
 import { silentLogger } from '../lib/logger.ts'
-import { AppError, isAppError } from '../model/errors.ts'
+import { isAppError } from '../model/errors.ts'
 import { parseExtents } from './ballast.ts'
 import type { WantedStorage } from './choose.ts'
 import { sumShared } from './folder-usage.ts'
@@ -25,7 +25,7 @@ const open = (home: string, wanted: WantedStorage): Promise<Storage> =>
 const refuses =
   (pattern: RegExp) =>
   (error: unknown): boolean =>
-    isAppError(error, 'config_invalid') && pattern.test((error as AppError).message)
+    isAppError(error, 'config_invalid') && pattern.test(error.message)
 
 const fill = (draft: string): Promise<void> => writeFile(join(draft, 'PG_VERSION'), '17\n')
 
@@ -123,7 +123,7 @@ test(
     await mkdir(home)
     await chmod(home, 0o755)
     const { root } = (await open(home, 'copy')).description
-    const { mode } = await import('node:fs/promises').then(({ stat }) => stat(join(root, 'timelines')))
+    const { mode } = await stat(join(root, 'timelines'))
     assert.equal(mode & 0o777, 0o711)
   },
 )

@@ -107,17 +107,15 @@ for (const { name, wanted, make, obstacle } of places) {
 
     test('cloning again does nothing; a clone that failed leaves nothing', async () => {
       const id = newTimelineId()
-      const finish = (): Promise<void> => Promise.reject(new Error('finish failed'))
       const from = { template: 'sample' }
-      await assert.rejects(storage.cloneTimeline(id, from, { owner: tenant, finish }), /finish failed/)
+      await assert.rejects(storage.cloneTimeline(id, from, { owner: tenant, finish: failToFinish }), /finish failed/)
       assert.equal(await storage.hasTimeline(id), false)
       setFailpoints('storage.clone.draft=error', [])
       await assert.rejects(storage.cloneTimeline(id, from, { owner: tenant }), /failpoint/)
       setFailpoints('', [])
       assert.deepEqual(await readdir(join(storage.description.root, 'drafts')), [])
-      const mark = (draft: string): Promise<void> => writeFile(join(draft, 'mark'), 'finished')
-      const dir = await storage.cloneTimeline(id, from, { owner: tenant, finish: mark, sync: true })
-      assert.equal(await storage.cloneTimeline(id, from, { owner: tenant, finish }), dir)
+      const dir = await storage.cloneTimeline(id, from, { owner: tenant, finish: leaveMark, sync: true })
+      assert.equal(await storage.cloneTimeline(id, from, { owner: tenant, finish: failToFinish }), dir)
       assert.equal(await readFile(join(dir, 'mark'), 'utf8'), 'finished')
       assert.ok((await storage.listTimelines()).includes(id))
     })
@@ -224,6 +222,9 @@ for (const { name, wanted, make, obstacle } of places) {
     })
   })
 }
+
+const failToFinish = (): Promise<void> => Promise.reject(new Error('finish failed'))
+const leaveMark = (draft: string): Promise<void> => writeFile(join(draft, 'mark'), 'finished')
 
 /** Creates, removes and replaces files for as long as it may. */
 async function churn(dir: string, signal: AbortSignal): Promise<void> {

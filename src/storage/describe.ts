@@ -12,6 +12,7 @@ export async function describeStorage(home: string, wanted: WantedStorage): Prom
   if (await canSnapshotSubvolumes(home)) return 'btrfs: the home folder is on btrfs, copies will be snapshots'
   if (await canReflink(home)) return 'reflink: the file system of the home folder shares blocks between files'
   const obstacle = await poolObstacle()
-  if (obstacle === undefined) return 'pool: the file system cannot share blocks, so databases will live in a pool file with XFS in it'
+  if (obstacle === undefined)
+    return 'pool: the file system cannot share blocks, so databases will live in a pool file with XFS in it'
   return `copy: no copy-on-write here (a pool would need ${obstacle}), so every branch takes its full size and time`
 }

@@ -20,7 +20,7 @@ import { isAppError } from '../model/errors.ts'
 import { newTimelineId } from '../model/ids.ts'
 import { freeBytesOf } from './file-system.ts'
 import { openPool, unmountPool, type PoolOptions } from './pool.ts'
-import { openStorage } from './timelines.ts'
+import { openStorage, type Storage } from './timelines.ts'
 
 const mebibyte = 1024 * 1024
 
@@ -31,6 +31,9 @@ const optionsFor = (place: TestFolder): PoolOptions => ({
   stepBytes: smallPool.poolStepBytes,
   logger: silentLogger,
 })
+
+const openPooled = (home: string): Promise<Storage> =>
+  openStorage({ ...smallPool, home, wanted: 'pool', logger: silentLogger })
 
 const imageSizes = async (place: TestFolder): Promise<{ size: number; allocated: number }> => {
   const { size, blocks } = await stat(join(place.folder, 'pool.img'))
@@ -175,9 +178,7 @@ describe('pool', skipUnless(obstacleTo('xfs')), () => {
   test('what was synced survives a power cut', async () => {
     await using place = plainFolder()
     const [home, copyHome] = [join(place.folder, 'a'), join(place.folder, 'b')]
-    const open = (at: string): ReturnType<typeof openStorage> =>
-      openStorage({ ...smallPool, home: at, wanted: 'pool', logger: silentLogger })
-    const storage = await open(home)
+    const storage = await openPooled(home)
     await storage.ensureTemplate('sample', undefined, (draft) => fillSampleTree(draft, undefined))
     const [whole, later] = [newTimelineId(), newTimelineId()]
     const from = { template: 'sample' }
@@ -191,7 +192,7 @@ describe('pool', skipUnless(obstacleTo('xfs')), () => {
     execFileSync('mkdir', [copyHome])
     execFileSync('cp', ['--sparse=always', join(home, 'pool.img'), join(copyHome, 'pool.img')])
     await storage.close({ unmount: true })
-    const revived = await open(copyHome)
+    const revived = await openPooled(copyHome)
     assert.deepEqual([await listTree(revived.timelineDir(whole)), await listTree(revived.timelineDir(later))], expected)
     await revived.close({ unmount: true })
   })

@@ -76,8 +76,8 @@ function makeBase(): string {
 
 /** Unmounts everything under a folder, frees the loop devices of files in it, and removes it. */
 export function takeDown(base: string): void {
-  for (const mount of mountsUnder(base).reverse()) spawnSync('umount', [mount])
-  for (const mount of mountsUnder(base).reverse()) spawnSync('umount', ['-l', mount])
+  for (const mount of mountsUnder(base).toReversed()) spawnSync('umount', [mount])
+  for (const mount of mountsUnder(base).toReversed()) spawnSync('umount', ['-l', mount])
   for (const device of loopDevicesUnder(base)) spawnSync('losetup', ['-d', device])
   rmSync(base, { recursive: true, force: true })
   live.delete(base)

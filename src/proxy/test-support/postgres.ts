@@ -46,10 +46,14 @@ export class TestPostgres implements AsyncDisposable {
     const postgres = new TestPostgres(folder, settings)
     try {
       const options = ['--auth=scram-sha-256', '--no-sync', '--no-instructions', '--encoding=UTF8', '--locale=C']
-      await run(join(binaries, 'initdb'), ['-D', postgres.#data, '-U', testUser, `--pwfile=${passwordFile}`, ...options], {
-        owner: unprivileged,
-        cwd: folder,
-      })
+      await run(
+        join(binaries, 'initdb'),
+        ['-D', postgres.#data, '-U', testUser, `--pwfile=${passwordFile}`, ...options],
+        {
+          owner: unprivileged,
+          cwd: folder,
+        },
+      )
       await postgres.start()
     } catch (error) {
       await postgres[Symbol.asyncDispose]()
@@ -105,7 +109,7 @@ export class TestPostgres implements AsyncDisposable {
       cwd: this.folder,
       env: allowedEnvironment(),
       stdio: ['ignore', 'ignore', 'ignore'],
-      ...(unprivileged ?? {}),
+      ...unprivileged,
     })
     this.#child = child
     child.once('exit', () => (this.#child = undefined))

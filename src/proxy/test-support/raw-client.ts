@@ -18,7 +18,12 @@ export class RawClient {
   /** Logs in with the endpoint in the password: clear text, so there is no SCRAM to do. */
   static async logIn(port: number, endpointId: string): Promise<RawClient> {
     const client = new RawClient(connect({ port, host: '127.0.0.1' }))
-    client.socket.write(writeStartupMessage({ major: 3, minor: 0 }, [['user', testUser], ['database', 'postgres']]))
+    client.socket.write(
+      writeStartupMessage({ major: 3, minor: 0 }, [
+        ['user', testUser],
+        ['database', 'postgres'],
+      ]),
+    )
     client.socket.write(writePasswordMessage(`endpoint=${endpointId};${testPassword}`))
     await client.until('Z')
     return client
