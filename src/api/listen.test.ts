@@ -16,7 +16,8 @@ const create = () => createApiServer({ control: fakeControl(), contract, log: si
 
 async function getRegions(socketPath: string): Promise<number | undefined> {
   return await new Promise((resolve, reject) => {
-    const options = { socketPath, path: '/api/v2/regions', headers: { authorization: `Bearer ${validKey}` } }
+    // A kept connection would reach the server that it was made to, whoever holds the name now.
+    const options = { agent: false, socketPath, path: '/api/v2/regions', headers: { authorization: `Bearer ${validKey}` } }
     request(options, (answer) => {
       answer.resume().on('end', () => resolve(answer.statusCode))
     })
@@ -32,11 +33,13 @@ test('the API listens on a Unix socket with the mode it is given, in the place o
   await writeFile(socketPath, 'left behind')
 
   const listening = await listen(create(), { socketPath, mode: 0o660 })
+  t.after(() => listening.close())
   assert.equal(listening.address, socketPath)
   assert.equal((await stat(socketPath)).mode & 0o777, 0o660)
   assert.equal(await getRegions(socketPath), 200)
 
   const successor = await listen(create(), { socketPath, mode: 0o600 })
+  t.after(() => successor.close())
   await listening.close()
   assert.equal(await getRegions(socketPath), 200, 'closing the first leaves the socket of the second')
   await successor.close()

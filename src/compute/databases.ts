@@ -113,15 +113,16 @@ async function assertTenant(client: pg.Client, role: string): Promise<void> {
 
 const attempts = 20
 
+/** Ends the sessions first: Postgres itself would wait five seconds for them. */
 async function undisturbed(client: pg.Client, database: string, work: () => Promise<unknown>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
+    await client.query('SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()', [database])
     try {
       await work()
       return
     } catch (error) {
-      // object_in_use; Postgres itself has waited up to five seconds by then.
+      // object_in_use: somebody was quicker.
       if (sqlState(error) !== '55006' || attempt === attempts) throw error
-      await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()', [database])
     }
   }
 }

@@ -44,4 +44,5 @@ test('passwords are prepared, or used as they are', () => {
   assert.equal(saslPrep('a\u00a0b'), 'a b')
   assert.equal(saslPrep('\u00aa\u0007'), '\u00aa\u0007')
   assert.equal(saslPrep('\u00ad'), '\u00ad')
+  assert.equal(saslPrep('\u2168\u{1f511}'), '\u2168\u{1f511}')
 })
