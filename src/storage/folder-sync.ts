@@ -4,13 +4,14 @@
 // of each of 1,300 files takes 90-200 ms, neighbours or not, since each flushes the device's cache even where nothing is dirty.
 // - Little waits to be written on this machine: `syncfs`. Always on btrfs, where fsyncs of many files hinder each other (4 s).
 // - XFS with a `CloneMark` (a reflink writes the source's pages out first, so right after a clone no data is dirty): only files
-//   changed since then are written out (66 ms for 40 files beside those 1.2 GB), and one fsync of a new file forces the log. XFS makes metadata durable in the order in
-//   which it was changed, so that fsync covers every inode of the clone.
+//   changed since then are written out (66 ms for 40 files beside those 1.2 GB), and one fsync of a new file forces the log.
+//   XFS makes metadata durable in the order in which it was changed, so that fsync covers every inode of the clone.
 // - All else, and whenever the mark cannot be trusted: each file and folder.
 
 import { open, readFile, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { run } from '../lib/run.ts'
+import { isAppError } from '../model/errors.ts'
 import type { FileSystemKind } from './file-system.ts'
 import { filesUnder } from './tree-plan.ts'
 
@@ -40,15 +41,22 @@ async function unwrittenBytes(): Promise<number> {
   return dirty === undefined || writeback === undefined ? Infinity : (Number(dirty) + Number(writeback)) * 1024
 }
 
-/** False where the program cannot do it; trying each file then tells what else may be wrong. */
+/** False where the program cannot do it. */
 async function syncFileSystem(folder: string): Promise<boolean> {
-  return await run('sync', ['-f', folder], { timeoutMs: syncTimeoutMs }).then(
-    () => true,
-    () => false,
-  )
+  try {
+    await run('sync', ['-f', folder], { env: { LC_ALL: 'C' }, timeoutMs: syncTimeoutMs })
+    return true
+  } catch (error) {
+    // The kernel reports a failed write once: an fsync after this one might know nothing of it.
+    if (isAppError(error) && String(error.cause).includes('error syncing')) throw error
+    return false
+  }
 }
 
-/** Makes a short-lived file beside the folder and asks the file system when that was. `durable`: everything before it is, too (XFS). */
+/**
+ * Makes a short-lived file beside the folder and asks the file system when that was. `durable`: on XFS, all metadata changed
+ * before it is on the disk afterwards.
+ */
 export async function markNow(folder: string, durable: boolean): Promise<CloneMark> {
   const path = join(dirname(folder), `.mark-${crypto.randomUUID()}`)
   const file = await open(path, 'wx', 0o600)
@@ -61,8 +69,8 @@ export async function markNow(folder: string, durable: boolean): Promise<CloneMa
   }
 }
 
-/** False when it could not be done this way. */
-async function syncChangedSince(folder: string, mark: CloneMark): Promise<boolean> {
+/** For XFS. False when it could not be done this way. */
+export async function syncChangedSince(folder: string, mark: CloneMark): Promise<boolean> {
   const now = await markNow(folder, false)
   const drift = now.fileSystemMs - mark.fileSystemMs - (now.monotonicMs - mark.monotonicMs)
   if (Math.abs(drift) > clockToleranceMs) return false

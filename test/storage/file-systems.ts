@@ -47,7 +47,12 @@ export function plainFolder(): TestFolder {
   return { folder: base, [Symbol.asyncDispose]: () => Promise.resolve(takeDown(base)) }
 }
 
-export function mountedFolder(kind: LoopFileSystem, options: { mb?: number } = {}): TestFolder {
+export type MountedFolder = TestFolder & {
+  /** The same file system as a machine would find it that lost power now: what the device has been given, and no more. */
+  afterPowerCut(): TestFolder
+}
+
+export function mountedFolder(kind: LoopFileSystem, options: { mb?: number } = {}): MountedFolder {
   const base = makeBase()
   const { program, args, mb } = makers[kind]
   const [image, folder] = [join(base, 'image'), join(base, 'mounted')]
@@ -58,6 +63,25 @@ export function mountedFolder(kind: LoopFileSystem, options: { mb?: number } = {
     mkdirSync(folder)
     execFileSync('mount', ['-t', kind, '-o', 'loop,noatime', image, folder], { stdio: 'pipe' })
     chmodSync(folder, 0o711)
+  } catch (error) {
+    takeDown(base)
+    throw error
+  }
+  return {
+    folder,
+    [Symbol.asyncDispose]: () => Promise.resolve(takeDown(base)),
+    afterPowerCut: () => mountCopy(kind, image),
+  }
+}
+
+function mountCopy(kind: LoopFileSystem, image: string): TestFolder {
+  const base = makeBase()
+  const folder = join(base, 'mounted')
+  try {
+    execFileSync('cp', ['--sparse=always', image, join(base, 'image')])
+    mkdirSync(folder)
+    const flags = kind === 'xfs' ? 'loop,nouuid' : 'loop'
+    execFileSync('mount', ['-t', kind, '-o', flags, join(base, 'image'), folder], { stdio: 'pipe' })
   } catch (error) {
     takeDown(base)
     throw error
