@@ -77,7 +77,8 @@ function readChoice<T extends string>(env: Environment, name: string, choices: r
 function readPool(env: Environment): PoolLimits {
   const text = env['PGROVE_WARM_POOL'] ?? ''
   const match = text === '' ? ['', '3', '8'] : /^(\d{1,3}),(\d{1,3})$/.exec(text)
-  if (!match) throw bad('PGROVE_WARM_POOL', text, 'write two numbers, started and unstarted slots, such as 3,8 (0,0: no pool)')
+  if (!match)
+    throw bad('PGROVE_WARM_POOL', text, 'write two numbers, started and unstarted slots, such as 3,8 (0,0: no pool)')
   const [started, unstarted] = [Number(match[1]), Number(match[2])]
   return { started, unstarted, startedAtMost: started * 8, unstartedAtMost: unstarted * 8 }
 }
@@ -102,7 +103,10 @@ function readUrl(env: Environment): string | undefined {
   if (!text) return undefined
   // The value may hold a password: never part of a message.
   if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) {
-    throw new AppError('config_invalid', 'PGROVE_CONTROL_DATABASE_URL cannot be used: write a URL such as postgresql://user:password@host:5432/database')
+    throw new AppError(
+      'config_invalid',
+      'PGROVE_CONTROL_DATABASE_URL cannot be used: write a URL such as postgresql://user:password@host:5432/database',
+    )
   }
   return text
 }
@@ -110,7 +114,8 @@ function readUrl(env: Environment): string | undefined {
 function readMasterKey(env: Environment): string | undefined {
   const text = env['PGROVE_MASTER_KEY']
   if (!text) return undefined
-  if (Buffer.byteLength(text) < 32) throw new AppError('config_invalid', 'PGROVE_MASTER_KEY is too short: use at least 32 random characters')
+  if (Buffer.byteLength(text) < 32)
+    throw new AppError('config_invalid', 'PGROVE_MASTER_KEY is too short: use at least 32 random characters')
   return text
 }
 
@@ -119,7 +124,8 @@ export function readConfig(env: Environment): Config {
   const isRoot = process.getuid?.() === 0
   const httpHost = env['PGROVE_HTTP_HOST'] || '127.0.0.1'
   const domain = env['PGROVE_DOMAIN']?.toLowerCase()
-  if (domain && !/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(domain)) throw bad('PGROVE_DOMAIN', domain, 'write a domain name such as db.example.com')
+  if (domain && !/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(domain))
+    throw bad('PGROVE_DOMAIN', domain, 'write a domain name such as db.example.com')
   return Object.freeze({
     home: readHome(env, isRoot),
     http: { host: httpHost, ...readPort(env, 'PGROVE_HTTP_PORT', 4400) },

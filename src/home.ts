@@ -151,7 +151,10 @@ export async function loadMasterKey(home: Home, configured: string | undefined):
   if (stored !== undefined) {
     const key = Buffer.from(stored.trim(), 'hex')
     if (key.length !== 32) {
-      throw new AppError('master_key_wrong', `${home.masterKey} does not hold a master key; put the right file back from your backup`)
+      throw new AppError(
+        'master_key_wrong',
+        `${home.masterKey} does not hold a master key; put the right file back from your backup`,
+      )
     }
     return key
   }
@@ -173,11 +176,12 @@ export async function loadApiKey(
       const { api_key: key } = JSON.parse(stored) as { api_key?: unknown }
       if (typeof key === 'string' && key !== '') return { key, isNew: false }
     } catch (cause) {
-      throw new AppError('config_invalid', `${home.credentials} cannot be read; delete it and a new API key is made`, { cause })
+      throw new AppError('config_invalid', `${home.credentials} cannot be read; delete it and a new API key is made`, {
+        cause,
+      })
     }
   }
   const key = make()
   await writeDurably(home.credentials, `${JSON.stringify({ api_key: key }, null, 2)}\n`)
   return { key, isNew: true }
 }
-

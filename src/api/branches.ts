@@ -51,7 +51,9 @@ export const branches = {
       includeDeleted: query.include_deleted ?? false,
     })
     return ok({
-      branches: page.branches.map((branch) => branchView(branch, branch.createdBy && page.creators.get(branch.createdBy))),
+      branches: page.branches.map((branch) =>
+        branchView(branch, branch.createdBy && page.creators.get(branch.createdBy)),
+      ),
       annotations: annotationsView(page.branches),
       pagination: {
         next: page.next && formatBranchCursor({ ...page.next, sortBy, descending }),

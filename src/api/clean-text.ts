@@ -13,7 +13,8 @@ export function assertCleanText(text: string, where: string): void {
 export function assertCleanJson(value: unknown, depth = 0): void {
   if (typeof value === 'string') return assertCleanText(value, 'the body')
   if (typeof value !== 'object' || value === null) return
-  if (depth === deepestNesting) throw new AppError('bad_request', `invalid request: the body is nested deeper than ${deepestNesting} levels`)
+  if (depth === deepestNesting)
+    throw new AppError('bad_request', `invalid request: the body is nested deeper than ${deepestNesting} levels`)
   for (const [key, child] of Object.entries(value)) {
     assertCleanText(key, 'the body')
     assertCleanJson(child, depth + 1)

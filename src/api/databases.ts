@@ -24,7 +24,13 @@ export const databases = {
 
   async updateProjectBranchDatabase({ control, caller, params, body }: ApiRequest<unknown, DatabaseUpdateRequest>) {
     const input = { name: body.database.name, ownerName: body.database.owner_name }
-    const updated = await control.databases.update(caller, params.project_id, params.branch_id, params.database_name, input)
+    const updated = await control.databases.update(
+      caller,
+      params.project_id,
+      params.branch_id,
+      params.database_name,
+      input,
+    )
     return ok(operationsView(updated))
   },
 

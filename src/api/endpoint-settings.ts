@@ -19,6 +19,9 @@ export function toEndpointSettings(body: Body): EndpointSettingsInput {
     autoscalingLimitMaxCu: body.autoscaling_limit_max_cu,
     suspendTimeoutSeconds: body.suspend_timeout_seconds,
     pgSettings: body.settings?.pg_settings,
-    preloadLibraries: libraries && { useDefaults: libraries.use_defaults, enabledLibraries: libraries.enabled_libraries },
+    preloadLibraries: libraries && {
+      useDefaults: libraries.use_defaults,
+      enabledLibraries: libraries.enabled_libraries,
+    },
   }
 }

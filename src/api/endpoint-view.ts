@@ -7,7 +7,9 @@ import type { Endpoint } from '../model/endpoint.ts'
 import type { Wire } from './contract/wire.ts'
 import { seconds, secondsIfSet } from './timestamps.ts'
 
-type Hosts = { read_write_host: string; read_write_pooled_host: string } | { read_only_host: string; read_only_pooled_host: string }
+type Hosts =
+  | { read_write_host: string; read_write_pooled_host: string }
+  | { read_only_host: string; read_only_pooled_host: string }
 
 /** `hosts` is newer than the contract that we are held to; `@neon/sdk` reads it. */
 export type EndpointView = Wire<EndpointWire> & { hosts: Hosts }
@@ -81,6 +83,8 @@ function hostsView(endpoint: Endpoint, host: string, pooled: string): Hosts {
 function settingsView(endpoint: Endpoint): Wire<EndpointSettingsData> {
   return {
     ...(Object.keys(endpoint.pgSettings).length > 0 ? { pg_settings: endpoint.pgSettings } : {}),
-    ...(endpoint.preloadLibraries.length > 0 ? { preload_libraries: { enabled_libraries: endpoint.preloadLibraries } } : {}),
+    ...(endpoint.preloadLibraries.length > 0
+      ? { preload_libraries: { enabled_libraries: endpoint.preloadLibraries } }
+      : {}),
   }
 }

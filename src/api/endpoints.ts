@@ -8,7 +8,13 @@ import { created, ok, okOrGone, type ApiRequest, type Handlers } from './handler
 import { operationView } from './operation-view.ts'
 
 export const endpoints = {
-  async createProjectEndpoint({ control, caller, params, body, creationSource }: ApiRequest<unknown, EndpointCreateRequest>) {
+  async createProjectEndpoint({
+    control,
+    caller,
+    params,
+    body,
+    creationSource,
+  }: ApiRequest<unknown, EndpointCreateRequest>) {
     const { endpoint } = body
     const made = await control.endpoints.create(caller, params.project_id, {
       ...toEndpointSettings(endpoint),
@@ -35,8 +41,15 @@ export const endpoints = {
 
   async updateProjectEndpoint({ control, caller, params, body }: ApiRequest<unknown, EndpointUpdateRequest>) {
     const { endpoint } = body
-    const input = { ...toEndpointSettings(endpoint), branchId: endpoint.branch_id, name: endpoint.name, disabled: endpoint.disabled }
-    return ok(operationsView(control, await control.endpoints.update(caller, params.project_id, params.endpoint_id, input)))
+    const input = {
+      ...toEndpointSettings(endpoint),
+      branchId: endpoint.branch_id,
+      name: endpoint.name,
+      disabled: endpoint.disabled,
+    }
+    return ok(
+      operationsView(control, await control.endpoints.update(caller, params.project_id, params.endpoint_id, input)),
+    )
   },
 
   async deleteProjectEndpoint({ control, caller, params }: ApiRequest) {

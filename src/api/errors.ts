@@ -70,8 +70,9 @@ function fromFramework(error: unknown): AppError | undefined {
   const { statusCode, code } = (error ?? {}) as { statusCode?: unknown; code?: unknown }
   if (typeof statusCode !== 'number' || statusCode < 400 || statusCode >= 500) return undefined
   if (statusCode === 413) return new AppError('too_large', 'request body is too large', { cause: error })
-  if (code === 'FST_ERR_BAD_URL') return new AppError('bad_request', 'invalid request: the path is not valid percent-encoded UTF-8', { cause: error })
-  if (code === 'FST_ERR_MAX_PARAM_LENGTH') return new AppError('bad_request', 'invalid request: a part of the path is too long', { cause: error })
-  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new AppError('bad_request', 'invalid request: Content-Type is not a media type', { cause: error })
+  if (code === 'FST_ERR_BAD_URL')
+    return new AppError('bad_request', 'invalid request: the path is not valid percent-encoded UTF-8', { cause: error })
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return new AppError('bad_request', 'invalid request: Content-Type is not a media type', { cause: error })
   return new AppError('bad_request', 'invalid request: malformed HTTP request', { cause: error })
 }

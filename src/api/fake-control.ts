@@ -7,7 +7,16 @@ import type { ApiKey, User } from '../model/caller.ts'
 import type { Database } from '../model/database.ts'
 import type { Endpoint } from '../model/endpoint.ts'
 import { AppError } from '../model/errors.ts'
-import type { BranchId, ChainId, EndpointId, OperationId, OrganizationId, ProjectId, TimelineId, UserId } from '../model/ids.ts'
+import type {
+  BranchId,
+  ChainId,
+  EndpointId,
+  OperationId,
+  OrganizationId,
+  ProjectId,
+  TimelineId,
+  UserId,
+} from '../model/ids.ts'
 import type { Lsn } from '../model/lsn.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Organization } from '../model/organization.ts'
@@ -109,7 +118,11 @@ export const endpoint: Endpoint = {
   deletedAt: undefined,
 }
 
-export const endpointStatus: EndpointStatus = { endpoint, compute: { kind: 'starting', since: then }, pendingState: 'active' }
+export const endpointStatus: EndpointStatus = {
+  endpoint,
+  compute: { kind: 'starting', since: then },
+  pendingState: 'active',
+}
 
 export const role: Role = {
   branchId: rootBranch.id,
@@ -198,7 +211,10 @@ export function fakeControl(replacements: Replacements = {}): Control {
         operations,
         connections: [connection],
       }),
-      list: async () => ({ projects: [{ project, orgName: organization.name, lastActiveAt: then }], cursor: project.id }),
+      list: async () => ({
+        projects: [{ project, orgName: organization.name, lastActiveAt: then }],
+        cursor: project.id,
+      }),
       get: async () => ({ project, owner: user, lastActiveAt: undefined, branchesLimit: 5000 }),
       update: async () => ({ project, operations: [] }),
       delete: async () => project,
@@ -217,7 +233,11 @@ export function fakeControl(replacements: Replacements = {}): Control {
         operations,
         connections: [connection],
       }),
-      list: async () => ({ branches: [rootBranch, childBranch], creators: new Map([[user.id, user]]), next: undefined }),
+      list: async () => ({
+        branches: [rootBranch, childBranch],
+        creators: new Map([[user.id, user]]),
+        next: undefined,
+      }),
       count: async () => 2,
       get: async () => ({ branch: rootBranch, creator: user }),
       update: async () => branchOperations,
@@ -230,7 +250,10 @@ export function fakeControl(replacements: Replacements = {}): Control {
     endpoints: {
       create: async () => endpointOperations,
       list: async () => [endpointStatus],
-      get: async () => ({ ...endpointStatus, awakeReasons: [{ kind: 'recent_activity', idleSeconds: 1, suspendsInSeconds: 299 }] }),
+      get: async () => ({
+        ...endpointStatus,
+        awakeReasons: [{ kind: 'recent_activity', idleSeconds: 1, suspendsInSeconds: 299 }],
+      }),
       update: async () => endpointOperations,
       delete: async () => endpointOperations,
       start: async () => endpointOperations,

@@ -7,7 +7,10 @@ import type { AnswerOf, OperationName, Wire } from './contract/wire.ts'
 
 /** Parameters by their names in the contract. Which of them there are is the path's affair: a handler asks for those of its own. */
 export type PathParams = Readonly<
-  Record<'project_id' | 'branch_id' | 'endpoint_id' | 'operation_id' | 'role_name' | 'database_name' | 'org_id', string> & { key_id: number }
+  Record<
+    'project_id' | 'branch_id' | 'endpoint_id' | 'operation_id' | 'role_name' | 'database_name' | 'org_id',
+    string
+  > & { key_id: number }
 >
 
 /** A request that has been checked against the contract. */
@@ -26,7 +29,9 @@ export type ApiRequest<Query = unknown, Body = unknown> = CheckedApiRequest<Wire
 
 export type Answer<Body> = { status: 200 | 201 | 202; body: Body } | { status: 204 }
 
-export type Handler<Name extends OperationName> = (request: CheckedApiRequest<never, never>) => Promise<Answer<AnswerOf<Name>>>
+export type Handler<Name extends OperationName> = (
+  request: CheckedApiRequest<never, never>,
+) => Promise<Answer<AnswerOf<Name>>>
 
 /** The operations that are written; the server answers 501 to the contract's others. */
 export type Handlers = { readonly [Name in OperationName]?: Handler<Name> }

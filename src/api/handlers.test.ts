@@ -45,7 +45,11 @@ async function call(operationId: string): Promise<{ status: number; body: Record
   const operation = contract.operations.find(({ id }) => id === operationId)
   assert.ok(operation, operationId)
   const body = bodies[operationId]
-  const answer = await server.inject({ ...request(operation), headers: { authorization }, ...(body ? { payload: body } : {}) })
+  const answer = await server.inject({
+    ...request(operation),
+    headers: { authorization },
+    ...(body ? { payload: body } : {}),
+  })
   return { status: answer.statusCode, body: answer.json<Record<string, unknown>>() }
 }
 
@@ -55,7 +59,8 @@ test('every operation of the contract is routed: 401 without a key, and with one
   for (const operation of contract.operations) {
     assert.equal((await server.inject(request(operation))).statusCode, 401, operation.id)
     const { status, body } = await call(operation.id)
-    if (implemented.has(operation.id)) assert.ok(status === 200 || status === 201, `${operation.id}: ${status} ${JSON.stringify(body)}`)
+    if (implemented.has(operation.id))
+      assert.ok(status === 200 || status === 201, `${operation.id}: ${status} ${JSON.stringify(body)}`)
     else {
       assert.equal(status, 501, operation.id)
       assert.match(String(body['message']), new RegExp(`${operation.id} `))
@@ -66,9 +71,22 @@ test('every operation of the contract is routed: 401 without a key, and with one
 test('a created project has what the toolkit reads: endpoints, a connection string, passwords', async () => {
   const { status, body } = await call('createProject')
   assert.equal(status, 201)
-  assert.deepEqual(Object.keys(body), ['project', 'connection_uris', 'roles', 'databases', 'operations', 'branch', 'endpoints'])
+  assert.deepEqual(Object.keys(body), [
+    'project',
+    'connection_uris',
+    'roles',
+    'databases',
+    'operations',
+    'branch',
+    'endpoints',
+  ])
   const created = body as {
-    project: { consumption_period_start: string; created_at: string; settings: object; default_endpoint_settings: object }
+    project: {
+      consumption_period_start: string
+      created_at: string
+      settings: object
+      default_endpoint_settings: object
+    }
     roles: { password: string }[]
     operations: { created_at: string; total_duration_ms: number }[]
     endpoints: { current_state: string; pending_state: string; settings: object }[]
@@ -139,7 +157,11 @@ test('a page of branches leads to the next by its cursor alone', async (t) => {
     branches: {
       list: async (_caller, _project, query) => {
         queries.push(query)
-        return { branches: [fake.childBranch], creators: new Map(), next: { branchId: fake.childBranch.id, value: 'dev' } }
+        return {
+          branches: [fake.childBranch],
+          creators: new Map(),
+          next: { branchId: fake.childBranch.id, value: 'dev' },
+        }
       },
     },
   })
@@ -147,7 +169,9 @@ test('a page of branches leads to the next by its cursor alone', async (t) => {
   t.after(() => server.close())
   const list = async (query: string) =>
     await server.inject({ url: `/api/v2/projects/p/branches?${query}`, headers: { authorization } })
-  const page = (await list('sort_by=name&sort_order=asc&limit=1')).json<{ pagination: { next: string; sort_order: string } }>()
+  const page = (await list('sort_by=name&sort_order=asc&limit=1')).json<{
+    pagination: { next: string; sort_order: string }
+  }>()
   assert.equal(page.pagination.sort_order, 'ASC')
   await list(`cursor=${page.pagination.next}`)
   const common = { search: undefined, sortBy: 'name', descending: false, includeDeleted: false }
@@ -165,7 +189,8 @@ test('lists that page by cursor omit `pagination` when there is nothing', async 
   })
   const server = createApiServer({ control, contract, log: silentLogger, checkResponses: true })
   t.after(() => server.close())
-  const get = async (path: string) => (await server.inject({ url: `/api/v2${path}`, headers: { authorization } })).json<object>()
+  const get = async (path: string) =>
+    (await server.inject({ url: `/api/v2${path}`, headers: { authorization } })).json<object>()
   assert.deepEqual(await get('/projects'), { projects: [], applications: {}, integrations: {} })
   assert.deepEqual(await get('/projects/p/operations'), { operations: [] })
 })
@@ -183,7 +208,12 @@ test('an endpoint says why it is awake, and its host begins with its id', async 
 test('passwords are shown where they were just made, and nowhere else', async () => {
   for (const id of ['createProjectBranchRole', 'resetProjectBranchRolePassword'])
     assert.equal(((await call(id)).body as { role: { password: string } }).role.password, 'secret')
-  for (const id of ['getProjectBranchRole', 'listProjectBranchRoles', 'deleteProjectBranchRole', 'createProjectBranch']) {
+  for (const id of [
+    'getProjectBranchRole',
+    'listProjectBranchRoles',
+    'deleteProjectBranchRole',
+    'createProjectBranch',
+  ]) {
     const { role, roles = [] } = (await call(id)).body as { role?: object; roles?: object[] }
     for (const shown of role ? [role] : roles) assert.ok(!('password' in shown), id)
   }
@@ -194,7 +224,12 @@ test('deleting what is gone answers 204 without a body', async (t) => {
   const control = fake.fakeControl({ branches: gone, endpoints: gone, roles: gone, databases: gone })
   const server = createApiServer({ control, contract, log: silentLogger, checkResponses: true })
   t.after(() => server.close())
-  for (const id of ['deleteProjectBranch', 'deleteProjectEndpoint', 'deleteProjectBranchRole', 'deleteProjectBranchDatabase']) {
+  for (const id of [
+    'deleteProjectBranch',
+    'deleteProjectEndpoint',
+    'deleteProjectBranchRole',
+    'deleteProjectBranchDatabase',
+  ]) {
     const operation = contract.operations.find((operation) => operation.id === id)
     assert.ok(operation)
     const answer = await server.inject({ ...request(operation), headers: { authorization } })
@@ -216,7 +251,11 @@ test('the older place of the compute limits still counts', async (t) => {
   })
   const server = createApiServer({ control, contract, log: silentLogger, checkResponses: true })
   t.after(() => server.close())
-  const project = { autoscaling_limit_min_cu: 1, autoscaling_limit_max_cu: 2, default_endpoint_settings: { autoscaling_limit_max_cu: 4 } }
+  const project = {
+    autoscaling_limit_min_cu: 1,
+    autoscaling_limit_max_cu: 2,
+    default_endpoint_settings: { autoscaling_limit_max_cu: 4 },
+  }
   await server.inject({ method: 'POST', url: '/api/v2/projects', headers: { authorization }, payload: { project } })
   assert.deepEqual(inputs, [
     { autoscalingLimitMinCu: 1, autoscalingLimitMaxCu: 4, suspendTimeoutSeconds: undefined, pgSettings: undefined },

@@ -89,6 +89,7 @@ test('an answer stands even when its key cannot be settled', async (t) => {
 
 test('a key that is none is refused before anything is done', async (t) => {
   const { control, count } = counting()
-  for (const key of ['', 'a b', 'x'.repeat(256)]) assert.equal((await api(t, control)(key, { project: {} })).statusCode, 400)
+  for (const key of ['', 'a b', 'x'.repeat(256)])
+    assert.equal((await api(t, control)(key, { project: {} })).statusCode, 400)
   assert.equal(count(), 0)
 })

@@ -25,10 +25,15 @@ export function parseIdempotencyKey(header: string | string[] | undefined): stri
 
 /** Two requests are the same if they would do the same. */
 export function fingerprintOf(method: string, url: string, body: unknown): string {
-  return createHash('sha256').update(JSON.stringify([method, url, body ?? null])).digest('hex')
+  return createHash('sha256')
+    .update(JSON.stringify([method, url, body ?? null]))
+    .digest('hex')
 }
 
-export async function answerOnce(claim: Claim, answer: () => Promise<WireAnswer>): Promise<WireAnswer & { replayed: boolean }> {
+export async function answerOnce(
+  claim: Claim,
+  answer: () => Promise<WireAnswer>,
+): Promise<WireAnswer & { replayed: boolean }> {
   const { control, caller, key, fingerprint, log } = claim
   const begun = await control.idempotency.begin(caller, key, fingerprint)
   switch (begun.kind) {

@@ -14,8 +14,11 @@ export function readJsonBodies(server: FastifyInstance): void {
   server.addContentTypeParser('*', { parseAs: 'string', bodyLimit: bodyLimitBytes }, (request, text, done) => {
     const body = String(text)
     if (body.trim() === '') return done(null, undefined)
-    parse(request, body, (error, value: unknown) => {
-      if (error) return done(new AppError('bad_request', 'invalid request: decode application/json: malformed JSON', { cause: error }))
+    void parse(request, body, (error, value: unknown) => {
+      if (error)
+        return done(
+          new AppError('bad_request', 'invalid request: decode application/json: malformed JSON', { cause: error }),
+        )
       try {
         assertCleanJson(value)
         done(null, value)

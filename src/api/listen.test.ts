@@ -9,7 +9,8 @@ import { silentLogger } from '../lib/logger.ts'
 import { contractCacheFolder } from './contract/coverage-page.ts'
 import { loadContract } from './contract/load.ts'
 import { fakeControl, validKey } from './fake-control.ts'
-import { createApiServer, listen } from './server.ts'
+import { listen } from './listen.ts'
+import { createApiServer } from './server.ts'
 
 const contract = await loadContract({ cacheFolder: contractCacheFolder() })
 const create = () => createApiServer({ control: fakeControl(), contract, log: silentLogger })
@@ -17,7 +18,12 @@ const create = () => createApiServer({ control: fakeControl(), contract, log: si
 async function getRegions(socketPath: string): Promise<number | undefined> {
   return await new Promise((resolve, reject) => {
     // A kept connection would reach the server that it was made to, whoever holds the name now.
-    const options = { agent: false, socketPath, path: '/api/v2/regions', headers: { authorization: `Bearer ${validKey}` } }
+    const options = {
+      agent: false,
+      socketPath,
+      path: '/api/v2/regions',
+      headers: { authorization: `Bearer ${validKey}` },
+    }
     request(options, (answer) => {
       answer.resume().on('end', () => resolve(answer.statusCode))
     })
@@ -56,6 +62,12 @@ test('what is not HTTP is answered in the form of the API', async (t) => {
     for await (const part of socket) received += String(part)
     return received
   }
-  assert.match(await exchange('nonsense\r\n\r\n'), /^HTTP\/1\.1 400 Bad Request[^]*\{"code":"","message":"invalid request/)
-  assert.match(await exchange(`GET / HTTP/1.1\r\nhost: a\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`), /^HTTP\/1\.1 431 [^]*"message":/)
+  assert.match(
+    await exchange('nonsense\r\n\r\n'),
+    /^HTTP\/1\.1 400 Bad Request[^]*\{"code":"","message":"invalid request/,
+  )
+  assert.match(
+    await exchange(`GET / HTTP/1.1\r\nhost: a\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`),
+    /^HTTP\/1\.1 431 [^]*"message":/,
+  )
 })

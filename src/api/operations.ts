@@ -21,6 +21,8 @@ export const operations = {
   },
 
   async getProjectOperation({ control, caller, params }: ApiRequest) {
-    return ok({ operation: operationView(await control.operations.get(caller, params.project_id, params.operation_id)) })
+    return ok({
+      operation: operationView(await control.operations.get(caller, params.project_id, params.operation_id)),
+    })
   },
 } satisfies Handlers

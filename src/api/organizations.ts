@@ -19,7 +19,7 @@ export const organizations = {
       sortBy === 'email' ? member.user.email : sortBy === 'role' ? member.role : member.joinedAt.toISOString()
     const sorted = members.toSorted((a, b) => sortKey(a).localeCompare(sortKey(b)))
     return ok({
-      members: (ascending ? sorted : sorted.reverse()).map((member) => memberView(member, params.org_id)),
+      members: (ascending ? sorted : sorted.toReversed()).map((member) => memberView(member, params.org_id)),
       pagination: { sort_by: sortBy, sort_order: ascending ? 'ASC' : 'DESC' },
     })
   },

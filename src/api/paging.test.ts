@@ -25,11 +25,17 @@ test('cursors come back as they were made', () => {
   const operation = { createdAt: '2026-01-02T03:04:05.678901Z', id: 'c1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11' }
   assert.deepEqual(parseOperationCursor(formatOperationCursor(operation)), operation)
   assert.equal(parseProjectCursor('quiet-river-12345678'), 'quiet-river-12345678')
-  for (const parse of [parseProjectCursor, parseBranchCursor, parseOperationCursor]) assert.equal(parse(undefined), undefined)
+  for (const parse of [parseProjectCursor, parseBranchCursor, parseOperationCursor])
+    assert.equal(parse(undefined), undefined)
 })
 
 test('whatever was not made by us is refused', () => {
-  const good = { branch_id: 'br-a-b-c', sort_by: 'created_at', sort_by_value: '2026-01-02T03:04:05Z', sort_order: 'ASC' }
+  const good = {
+    branch_id: 'br-a-b-c',
+    sort_by: 'created_at',
+    sort_by_value: '2026-01-02T03:04:05Z',
+    sort_order: 'ASC',
+  }
   assert.ok(parseBranchCursor(encode(good)))
   const bad = [
     'x',

@@ -77,5 +77,8 @@ function decode(cursor: string): Record<string, unknown> {
 }
 
 function invalidCursor(): AppError {
-  return new AppError('bad_request', 'invalid request: decode params: query: invalid: cursor (not a cursor of this list)')
+  return new AppError(
+    'bad_request',
+    'invalid request: decode params: query: invalid: cursor (not a cursor of this list)',
+  )
 }

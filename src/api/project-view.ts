@@ -48,7 +48,10 @@ export function projectDetailsView(details: ProjectDetails, proxyHost: string, n
   }
 }
 
-export function projectListItemView(item: ProjectPage['projects'][number], proxyHost: string): Wire<ProjectListItemWire> {
+export function projectListItemView(
+  item: ProjectPage['projects'][number],
+  proxyHost: string,
+): Wire<ProjectListItemWire> {
   const { project, orgName, lastActiveAt } = item
   return {
     ...commonFields(project, proxyHost),
@@ -57,7 +60,9 @@ export function projectListItemView(item: ProjectPage['projects'][number], proxy
     org_name: orgName,
     compute_last_active_at: secondsIfSet(lastActiveAt),
     deleted_at: secondsIfSet(project.deletedAt),
-    recoverable_until: secondsIfSet(project.deletedAt && new Date(project.deletedAt.getTime() + recoveryWindowSeconds * 1000)),
+    recoverable_until: secondsIfSet(
+      project.deletedAt && new Date(project.deletedAt.getTime() + recoveryWindowSeconds * 1000),
+    ),
   }
 }
 

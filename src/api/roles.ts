@@ -18,19 +18,28 @@ export const roles = {
   },
 
   async getProjectBranchRole({ control, caller, params }: ApiRequest) {
-    return ok({ role: roleView(await control.roles.get(caller, params.project_id, params.branch_id, params.role_name)) })
+    return ok({
+      role: roleView(await control.roles.get(caller, params.project_id, params.branch_id, params.role_name)),
+    })
   },
 
   async deleteProjectBranchRole({ control, caller, params }: ApiRequest) {
-    return okOrGone(await control.roles.delete(caller, params.project_id, params.branch_id, params.role_name), operationsView)
+    return okOrGone(
+      await control.roles.delete(caller, params.project_id, params.branch_id, params.role_name),
+      operationsView,
+    )
   },
 
   async getProjectBranchRolePassword({ control, caller, params }: ApiRequest) {
-    return ok({ password: await control.roles.revealPassword(caller, params.project_id, params.branch_id, params.role_name) })
+    return ok({
+      password: await control.roles.revealPassword(caller, params.project_id, params.branch_id, params.role_name),
+    })
   },
 
   async resetProjectBranchRolePassword({ control, caller, params }: ApiRequest) {
-    return ok(operationsView(await control.roles.resetPassword(caller, params.project_id, params.branch_id, params.role_name)))
+    return ok(
+      operationsView(await control.roles.resetPassword(caller, params.project_id, params.branch_id, params.role_name)),
+    )
   },
 } satisfies Handlers
 

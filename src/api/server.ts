@@ -1,22 +1,29 @@
-// The management API over HTTP. Every operation of the contract has a route; those without a handler answer 501.
+// The management API over HTTP. Every operation of the contract is routed; those without a handler answer 501.
 //
 // Nothing is said to strangers: a request without a valid key gets 401 before it learns whether a path or a resource exists. Every
 // answer that is not a success has Neon's error form. One line is logged a request: no path as it was sent (names are the tenant's
 // own), no body, no header.
 
-import { chmod, chown, lstat, rename, rm } from 'node:fs/promises'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Control } from '../control/control.ts'
 import type { Logger } from '../lib/logger.ts'
+import type { Caller } from '../model/caller.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import { authenticate } from './authn.ts'
-import type { Contract, ContractOperation } from './contract/operations.ts'
+import type { Contract, Method } from './contract/operations.ts'
+import { createPathMatcher, type Match, type PathMatcher } from './contract/path-matcher.ts'
 import { createValidator } from './contract/validator.ts'
 import { errorAnswer } from './errors.ts'
-import { handlers } from './handlers.ts'
+import type { WireAnswer } from './idempotency.ts'
 import { bodyLimitBytes, readJsonBodies } from './json-body.ts'
-import { addOperation, ContractBroken, toRoutePath, type OperationHandler, type RouteContext } from './operation-route.ts'
+import {
+  callOperation,
+  ContractBroken,
+  isImplemented,
+  notImplemented,
+  type OperationContext,
+} from './operation-call.ts'
 import { requestIdHeaders, requestIdOf } from './request-id.ts'
 
 export const basePath = '/api/v2'
@@ -31,10 +38,9 @@ export type ApiServerOptions = {
   behindEdge?: boolean
 }
 
-/** Longer than a name of 63 four-byte characters, each byte percent-encoded. */
-const longestPathPart = 1024
 const requestTimeoutMs = 60_000
-const closingTimeoutMs = 10_000
+/** As long as Node lets a request line be: our own matcher looks at the parts. */
+const longestPath = 16_384
 
 /** Not listening yet, so that tests may `inject` and others may add routes of their own beside the API. */
 export function createApiServer(options: ApiServerOptions): FastifyInstance {
@@ -44,12 +50,14 @@ export function createApiServer(options: ApiServerOptions): FastifyInstance {
     requestTimeout: requestTimeoutMs,
     genReqId: requestIdOf,
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: longestPathPart, querystringParser: () => ({}) },
+    exposeHeadRoutes: false,
+    routerOptions: { maxParamLength: longestPath, querystringParser: () => ({}) },
     clientErrorHandler: answerUnparsable,
     // A path that cannot be decoded matches no route, so the hooks below never see it.
     frameworkErrors: (error, request, reply) => void sendError(options.log, request, reply, error),
   })
   server.decorateRequest('caller', undefined)
+  server.decorateRequest('match', undefined)
   server.addHook('onRequest', (request, reply, done) => {
     void reply.headers({ ...requestIdHeaders(request.id), 'x-content-type-options': 'nosniff' })
     done()
@@ -59,40 +67,62 @@ export function createApiServer(options: ApiServerOptions): FastifyInstance {
     done()
   })
   server.setErrorHandler(async (error, request, reply) => sendError(options.log, request, reply, error))
-  server.setNotFoundHandler(async (request, reply) => sendError(options.log, request, reply, routeNotFound()))
+  server.setNotFoundHandler(async (request, reply) => sendError(options.log, request, reply, notPartOfApi()))
   server.register(async (api) => addApi(api, options), { prefix: basePath })
   return server
 }
 
 function addApi(api: FastifyInstance, options: ApiServerOptions): void {
-  const context: RouteContext = {
-    control: options.control,
-    validator: createValidator(options.contract),
-    log: options.log,
+  const { control, contract, log } = options
+  const matcher = createPathMatcher(contract.operations)
+  const context: OperationContext = {
+    control,
+    log,
+    validator: createValidator(contract),
     checkResponses: options.checkResponses ?? false,
   }
   readJsonBodies(api)
+  // Before the body is read: neither strangers nor operations that nobody has written need to receive an upload.
   api.addHook('onRequest', async (request) => {
-    const from = peerOf(request, options.behindEdge ?? false)
-    request.caller = await authenticate(options.control, request.headers.authorization, from)
+    request.caller = await authenticate(
+      control,
+      request.headers.authorization,
+      peerOf(request, options.behindEdge ?? false),
+    )
+    if (request.method === 'OPTIONS') return
+    request.match = matcher.match(methodOf(request), pathOf(request))
+    if (!request.match) throw notPartOfApi()
+    if (!isImplemented(request.match.operation)) throw notImplemented(request.match.operation)
   })
-  api.setNotFoundHandler(async (request, reply) => sendError(options.log, request, reply, routeNotFound()))
-  for (const operation of options.contract.operations) addOperation(api, context, operation, handlerOf(operation.id))
-  addAllowedMethods(api, options.contract.operations)
+  api.setNotFoundHandler(async (request, reply) => sendError(log, request, reply, notPartOfApi()))
+  api.route({
+    method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
+    url: '/*',
+    handler: async (request, reply) => {
+      if (request.method === 'OPTIONS') return await sendMethods(reply, matcher, pathOf(request))
+      const { caller, match, headers } = request
+      if (!caller || !match)
+        throw new AppError('internal', 'a request reached its handler without a caller or an operation')
+      const answer = await callOperation(context, {
+        ...match,
+        caller,
+        url: request.url,
+        body: request.body,
+        userAgent: headers['user-agent'],
+        idempotencyKey: headers['idempotency-key'],
+      })
+      return await sendAnswer(reply, answer)
+    },
+  })
 }
 
-function handlerOf(operationId: string): OperationHandler | undefined {
-  return Object.hasOwn(handlers, operationId) ? (handlers as Readonly<Record<string, OperationHandler>>)[operationId] : undefined
+function methodOf(request: FastifyRequest): Method {
+  return (request.method === 'HEAD' ? 'GET' : request.method) as Method
 }
 
-/** `OPTIONS` says which methods a path has. There is no CORS: the API is for programs that hold a key. */
-function addAllowedMethods(api: FastifyInstance, operations: readonly ContractOperation[]): void {
-  const byPath = Map.groupBy(operations, (operation) => toRoutePath(operation.path))
-  for (const [url, here] of byPath) {
-    const methods = here.map((operation) => operation.method)
-    const allow = [...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
-    api.options(url, async (_, reply) => reply.status(204).header('allow', allow).send())
-  }
+function pathOf(request: FastifyRequest): string {
+  const end = request.url.indexOf('?')
+  return request.url.slice(basePath.length, end === -1 ? undefined : end)
 }
 
 /** Only the edge's last word counts: what stands before it, the client may have written. */
@@ -102,31 +132,50 @@ function peerOf(request: FastifyRequest, behindEdge: boolean): string {
   return request.socket.remoteAddress ?? ''
 }
 
-function routeNotFound(): AppError {
+function notPartOfApi(): AppError {
   return new AppError('not_found', 'this method and path are no part of the API')
+}
+
+/** There is no CORS: the API is for programs that hold a key. */
+async function sendMethods(reply: FastifyReply, matcher: PathMatcher, path: string): Promise<FastifyReply> {
+  const methods = matcher.methodsOf(path)
+  if (methods.length === 0) throw notPartOfApi()
+  const allow = [...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ')
+  return await reply.status(204).header('allow', allow).send()
+}
+
+async function sendAnswer(reply: FastifyReply, answer: WireAnswer & { replayed: boolean }): Promise<FastifyReply> {
+  void reply.status(answer.status)
+  if (answer.replayed) void reply.header('idempotency-replayed', 'true')
+  if (answer.body === '') return await reply.send()
+  return await reply.header('content-type', 'application/json').send(answer.body)
 }
 
 function sendError(log: Logger, request: FastifyRequest, reply: FastifyReply, error: unknown): FastifyReply {
   const answer = errorAnswer(error, request.id)
   if (answer.status >= 500 && answer.status !== 501) {
-    log.error({ requestId: request.id, operationId: request.routeOptions.config.operationId, error: errorChain(error) }, 'request failed')
+    log.error(
+      { requestId: request.id, operationId: request.match?.operation.id, error: errorChain(error) },
+      'request failed',
+    )
   }
   // Nothing of ours is secret to a test.
   const body = error instanceof ContractBroken ? { ...answer.body, message: error.message } : answer.body
   void reply.status(answer.status).headers(requestIdHeaders(request.id))
-  if (answer.retryAfterSeconds !== undefined) void reply.header('retry-after', String(Math.ceil(answer.retryAfterSeconds)))
+  if (answer.retryAfterSeconds !== undefined)
+    void reply.header('retry-after', String(Math.ceil(answer.retryAfterSeconds)))
   if (answer.status === 401) void reply.header('www-authenticate', 'Bearer')
   return reply.header('content-type', 'application/json').send(JSON.stringify(body))
 }
 
 function logRequest(log: Logger, request: FastifyRequest, reply: FastifyReply): void {
-  const { url, config } = request.routeOptions
+  const operation = request.match?.operation
   log.info(
     {
       requestId: request.id,
       method: request.method,
-      route: url ?? 'none',
-      operationId: config.operationId,
+      route: operation?.path ?? 'none',
+      operationId: operation?.id,
       userId: request.caller?.userId,
       status: reply.statusCode,
       ms: Math.round(reply.elapsedTime * 10) / 10,
@@ -138,59 +187,22 @@ function logRequest(log: Logger, request: FastifyRequest, reply: FastifyReply): 
 /** What Node's HTTP parser refuses never becomes a request; it is answered on the bare socket. */
 function answerUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const [status, message] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? ['431 Request Header Fields Too Large', 'request headers are too large']
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? ['408 Request Timeout', 'the request took too long to arrive']
-        : ['400 Bad Request', 'invalid request: malformed HTTP request']
+  const [status, message] = refusalOf(error.code)
   const body = JSON.stringify({ code: '', message })
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   )
 }
 
-export type Listen = { socketPath: string; mode: number; gid?: number | undefined } | { host: string; port: number }
-
-export type ListeningServer = {
-  /** The socket's path, or `http://host:port`. */
-  address: string
-  /** Answers what has been asked, for ten seconds at most, and takes no more. */
-  close(): Promise<void>
+function refusalOf(code: string | undefined): [status: string, message: string] {
+  if (code === 'HPE_HEADER_OVERFLOW') return ['431 Request Header Fields Too Large', 'request headers are too large']
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return ['408 Request Timeout', 'the request took too long to arrive']
+  return ['400 Bad Request', 'invalid request: malformed HTTP request']
 }
 
-export async function listen(server: FastifyInstance, where: Listen): Promise<ListeningServer> {
-  if ('host' in where) {
-    await server.listen({ host: where.host, port: where.port })
-    const { address, port, family } = server.server.address() as AddressInfo
-    return { address: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`, close: () => close(server) }
-  }
-  const { socketPath, mode, gid } = where
-  // Bound under another name and moved into place once its mode is right: nobody can connect in between, and what a killed
-  // predecessor left behind is replaced.
-  const draft = `${socketPath}.${process.pid}.draft`
-  await rm(draft, { force: true })
-  await server.listen({ path: draft })
-  await chmod(draft, mode)
-  if (gid !== undefined) await chown(draft, -1, gid)
-  const { ino } = await lstat(draft)
-  await rename(draft, socketPath)
-  return {
-    address: socketPath,
-    async close() {
-      await close(server)
-      const there = await lstat(socketPath).catch(() => undefined)
-      // By now another process may serve here under the same name.
-      if (there?.ino === ino) await rm(socketPath, { force: true })
-    },
-  }
-}
-
-async function close(server: FastifyInstance): Promise<void> {
-  const impatience = setTimeout(() => server.server.closeAllConnections(), closingTimeoutMs)
-  try {
-    await server.close()
-  } finally {
-    clearTimeout(impatience)
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller: Caller | undefined
+    match: Match | undefined
   }
 }

@@ -16,13 +16,18 @@ export async function doctor(config: Config, printer: Printer): Promise<void> {
   const home = homeAt(config.home)
   const holder = await lockHolder(home)
   printer.line(`home       ${home.root}${holder ? ` (pgrove runs on it, process ${holder.pid})` : ''}`)
-  printer.line(`user       ${config.isRoot ? 'root: Postgres runs under unprivileged users, one a project' : 'not root: Postgres runs as this user; projects are not separated by user'}`)
+  printer.line(
+    `user       ${config.isRoot ? 'root: Postgres runs under unprivileged users, one a project' : 'not root: Postgres runs as this user; projects are not separated by user'}`,
+  )
   const installations = await listInstallations(home, config)
   const chosen = chooseInstallations(installations)
-  if (installations.length === 0) printer.line('postgres   none found; run `npm install` again, or install Postgres on the machine')
+  if (installations.length === 0)
+    printer.line('postgres   none found; run `npm install` again, or install Postgres on the machine')
   for (const each of installations) {
     const used = chosen.get(each.major) === each ? ' (used)' : ''
-    printer.line(`postgres   ${each.version} from ${each.source} at ${each.binDir}${used}: ${each.extensions.length} extensions`)
+    printer.line(
+      `postgres   ${each.version} from ${each.source} at ${each.binDir}${used}: ${each.extensions.length} extensions`,
+    )
     if (used) printer.line(`           ${each.extensions.join(', ')}`)
   }
   printer.line(`storage    ${await storageSentence(config, home.root)}`)
@@ -58,11 +63,20 @@ async function cgroupsSentence(config: Config): Promise<string> {
   const v2 = /\bcpu\b/.test(controllers) && /\bmemory\b/.test(controllers)
   const place = v2 ? 'version 2' : v1 ? 'version 1' : undefined
   if (!place) return 'none with cpu and memory: sizes are reported and not enforced'
-  const writable = config.isRoot && (await access('/sys/fs/cgroup', 2).then(() => true, () => false))
+  const writable =
+    config.isRoot &&
+    (await access('/sys/fs/cgroup', 2).then(
+      () => true,
+      () => false,
+    ))
   return `${place}${writable ? '' : ', not writable for this user'}; this version reports sizes and does not enforce them`
 }
 
-async function portSentence({ host, port }: { host: string; port: number }, variable: string, running: boolean): Promise<string> {
+async function portSentence(
+  { host, port }: { host: string; port: number },
+  variable: string,
+  running: boolean,
+): Promise<string> {
   if (port === 0) return 'any free one'
   const free = await new Promise<boolean>((resolve) => {
     const server = createServer()
@@ -70,5 +84,7 @@ async function portSentence({ host, port }: { host: string; port: number }, vari
     server.listen({ host, port }, () => server.close(() => resolve(true)))
   })
   if (free) return `${host}:${port} is free`
-  return running ? `${host}:${port} is in use, by pgrove most likely` : `${host}:${port} is taken; the next free one is used, or set ${variable}`
+  return running
+    ? `${host}:${port} is in use, by pgrove most likely`
+    : `${host}:${port} is taken; the next free one is used, or set ${variable}`
 }

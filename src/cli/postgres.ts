@@ -10,7 +10,8 @@ import { AppError } from '../model/errors.ts'
 import { listInstallations } from '../processes/postgres-trees.ts'
 import type { Printer } from './printer.ts'
 
-const usage = (): AppError => new AppError('bad_request', 'write `pgrove postgres add MAJOR`, with a major version from 14 to 18')
+const usage = (): AppError =>
+  new AppError('bad_request', 'write `pgrove postgres add MAJOR`, with a major version from 14 to 18')
 const npmTimeoutMs = 300_000
 
 export async function postgres(config: Config, printer: Printer, args: readonly string[]): Promise<void> {
@@ -27,7 +28,10 @@ export async function postgres(config: Config, printer: Printer, args: readonly 
   try {
     // Every version of this package is marked as a beta, which a plain range does not match.
     const range = `>=${major}.0.0-beta.0 <${major + 1}.0.0-0`
-    await run('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${range}`], { cwd: folder, timeoutMs: npmTimeoutMs })
+    await run('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${range}`], {
+      cwd: folder,
+      timeoutMs: npmTimeoutMs,
+    })
   } catch (cause) {
     throw new AppError('command_failed', `npm could not fetch ${name} for Postgres ${major}`, { cause })
   }

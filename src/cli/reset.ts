@@ -15,10 +15,14 @@ const marks = ['master.key', 'credentials.json', 'cell', 'control', 'postgres']
 export async function reset(config: Config, printer: Printer, confirmed: boolean): Promise<void> {
   const home = homeAt(config.home)
   if (!confirmed) {
-    throw new AppError('bad_request', `this removes every database below ${home.root} for good; run \`pgrove reset --yes\` if that is what you want`)
+    throw new AppError(
+      'bad_request',
+      `this removes every database below ${home.root} for good; run \`pgrove reset --yes\` if that is what you want`,
+    )
   }
   const holder = await lockHolder(home)
-  if (holder) throw new AppError('home_in_use', `pgrove is running on ${home.root} (process ${holder.pid}); stop it first`)
+  if (holder)
+    throw new AppError('home_in_use', `pgrove is running on ${home.root} (process ${holder.pid}); stop it first`)
   const names = await readdir(home.root).catch(() => [])
   if (names.length === 0) return printer.line(`${home.root} is empty already`)
   if (!names.some((name) => marks.includes(name))) {

@@ -85,7 +85,14 @@ class Watch {
             return
         }
       })
-      child.once('exit', (code, signal) => reject(new AppError('internal', `the control process ended with ${signal ?? code} before it was ready; see ${this.#home.log}`)))
+      child.once('exit', (code, signal) =>
+        reject(
+          new AppError(
+            'internal',
+            `the control process ended with ${signal ?? code} before it was ready; see ${this.#home.log}`,
+          ),
+        ),
+      )
     })
     if (this.#ports) this.#tellControl({ kind: 'listening', ports: this.#ports })
     child.once('exit', (code, signal) => {
@@ -131,7 +138,14 @@ class Watch {
             return
         }
       })
-      child.once('exit', (code, signal) => reject(new AppError('internal', `the edge process ended with ${signal ?? code} before it was ready; see ${this.#home.log}`)))
+      child.once('exit', (code, signal) =>
+        reject(
+          new AppError(
+            'internal',
+            `the edge process ended with ${signal ?? code} before it was ready; see ${this.#home.log}`,
+          ),
+        ),
+      )
       send(child, { kind: 'listen', settings } satisfies ToEdge)
     })
     this.#ports = ports
@@ -176,13 +190,17 @@ class Watch {
     const { http, https, pg } = this.#ports ?? { http: 0, https: undefined, pg: 0 }
     const config = this.#config
     const api = `http://${urlHost(config.http.host)}:${http}/api/v2`
-    if (!config.http.asked && http !== config.http.port) this.#printer.line(`port ${config.http.port} is taken, so HTTP listens on ${http} (PGROVE_HTTP_PORT chooses)`)
-    if (!config.pg.asked && pg !== config.pg.port) this.#printer.line(`port ${config.pg.port} is taken, so Postgres listens on ${pg} (PGROVE_PG_PORT chooses)`)
+    if (!config.http.asked && http !== config.http.port)
+      this.#printer.line(`port ${config.http.port} is taken, so HTTP listens on ${http} (PGROVE_HTTP_PORT chooses)`)
+    if (!config.pg.asked && pg !== config.pg.port)
+      this.#printer.line(`port ${config.pg.port} is taken, so Postgres listens on ${pg} (PGROVE_PG_PORT chooses)`)
     this.#printer.line(`storage    ${ready.storage}`)
     this.#printer.line(`api        ${api}`)
     if (https !== undefined) this.#printer.line(`https      https://${urlHost(config.http.host)}:${https}`)
     this.#printer.line(`postgres   ${config.pg.host}:${pg}`)
-    this.#printer.line(`domain     *.${ready.domain}${ready.domainResolves ? '' : ' (does not resolve here: connection strings name the endpoint in `options`)'}`)
+    this.#printer.line(
+      `domain     *.${ready.domain}${ready.domainResolves ? '' : ' (does not resolve here: connection strings name the endpoint in `options`)'}`,
+    )
     this.#printer.line(`home       ${this.#home.root}`)
     const keyPlace = config.apiKey === undefined ? `kept in ${this.#home.credentials}` : 'from PGROVE_API_KEY'
     this.#printer.line(`api key    ${ready.apiKeyIsNew ? `${ready.apiKey}  (${keyPlace})` : keyPlace}`)
@@ -191,8 +209,17 @@ class Watch {
   }
 }
 
-function toAddress({ host, port, asked }: { host: string; port: number; asked: boolean }, name: string): EdgeSettings['pg'] {
-  return { host, port, fallbackPort: !asked, portVariable: `PGROVE_${name}_PORT`, hostVariable: `PGROVE_${name === 'HTTPS' ? 'HTTP' : name}_HOST` }
+function toAddress(
+  { host, port, asked }: { host: string; port: number; asked: boolean },
+  name: string,
+): EdgeSettings['pg'] {
+  return {
+    host,
+    port,
+    fallbackPort: !asked,
+    portVariable: `PGROVE_${name}_PORT`,
+    hostVariable: `PGROVE_${name === 'HTTPS' ? 'HTTP' : name}_HOST`,
+  }
 }
 
 const urlHost = (host: string): string => (host.includes(':') ? `[${host}]` : host)

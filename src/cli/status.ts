@@ -24,18 +24,23 @@ const connectTimeoutMs = 3000
 export async function status(config: Config, printer: Printer): Promise<void> {
   const home = homeAt(config.home)
   const holder = await lockHolder(home)
-  if (!holder) throw new AppError('unavailable', `pgrove is not running on ${home.root}; start it with \`pgrove start\``)
+  if (!holder)
+    throw new AppError('unavailable', `pgrove is not running on ${home.root}; start it with \`pgrove start\``)
   const rpc = connectRpc(adminSocket(home))
   try {
     await rpc.whenConnected(connectTimeoutMs)
     const report = (await rpc.call('report', {})) as Report
     printer.line(`running    process ${holder.pid}, home ${home.root}`)
-    printer.line(`listening  http ${report.ports.http}, postgres ${report.ports.pg}${report.ports.https ? `, https ${report.ports.https}` : ''}`)
+    printer.line(
+      `listening  http ${report.ports.http}, postgres ${report.ports.pg}${report.ports.https ? `, https ${report.ports.https}` : ''}`,
+    )
     printer.line(`storage    ${report.storage.why}; ${gigabytes(report.free.storageBytes)} free`)
     printer.line(`warm pool  ${report.pool.started} started, ${report.pool.unstarted} unstarted`)
     printer.line(`computes   ${report.endpoints.length} awake`)
     for (const endpoint of report.endpoints.toSorted((a, b) => a.endpointId.localeCompare(b.endpointId))) {
-      printer.line(`  ${endpoint.endpointId}  ${endpoint.projectId}  ${endpoint.awakeReasons.map(sentence).join(', ') || 'about to be suspended'}`)
+      printer.line(
+        `  ${endpoint.endpointId}  ${endpoint.projectId}  ${endpoint.awakeReasons.map(sentence).join(', ') || 'about to be suspended'}`,
+      )
     }
   } finally {
     rpc.close()

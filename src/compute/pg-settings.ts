@@ -38,9 +38,8 @@ const text = (accepts: (value: string) => boolean): Setting => ({ kind: 'text', 
 const from = (since: PgMajor, setting: Setting): Setting => ({ ...setting, since })
 
 const cost = real(0, 1e10)
-const identifier = /^(?:[a-z_][a-z0-9_$]{0,62}|"(?:[^"\p{Cc}]|""){1,63}")$/iu
-const identifierList = (value: string): boolean =>
-  value.trim() === '' || splitList(value).every((part) => identifier.test(part.trim()))
+const identifier = '(?:[A-Za-z_][A-Za-z0-9_$]{0,62}|"(?:[^"]|""){1,63}")'
+const identifierList = new RegExp(`^\\s*(?:${identifier}(?:\\s*,\\s*${identifier})*\\s*)?$`)
 const threshold = choice('debug5', 'debug4', 'debug3', 'debug2', 'debug1', 'log', 'notice', 'warning', 'error')
 
 const settings: Readonly<Record<string, Setting>> = {
@@ -140,7 +139,6 @@ const settings: Readonly<Record<string, Setting>> = {
   synchronous_commit: choice('on', 'off', 'local'),
   commit_delay: count(0, 100_000),
   commit_siblings: count(0, 1000),
-  wal_compression: boolean,
   checkpoint_timeout: time('s', 30, 3600),
   checkpoint_completion_target: real(0, 1),
   max_wal_size: memory('MB', 64, 16_384),
@@ -172,7 +170,7 @@ const settings: Readonly<Record<string, Setting>> = {
   'ivfflat.probes': count(1, 32_768),
 
   // what sessions start with
-  search_path: text(identifierList),
+  search_path: text((value) => identifierList.test(value)),
   timezone: text(isTimezone),
   datestyle: text((value) => /^(iso|postgres|sql|german)?(\s*,?\s*(mdy|dmy|ymd))?$/i.test(value) && value !== ''),
   intervalstyle: choice('postgres', 'postgres_verbose', 'sql_standard', 'iso_8601'),
@@ -267,10 +265,6 @@ function isTimezone(value: string): boolean {
   } catch {
     return false
   }
-}
-
-function splitList(value: string): string[] {
-  return value.match(/(?:"(?:[^"]|"")*"|[^,"])+|(?<=,)(?=,)|(?<=^)(?=,)|(?<=,)$/g) ?? []
 }
 
 function shortened(name: string): string {

@@ -12,6 +12,7 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { readIfThere, syncFolder } from '../lib/durable-file.ts'
 import { AppError } from '../model/errors.ts'
 import type { PgMajor } from '../model/compute.ts'
+import { syncDataDir } from './data-dir.ts'
 import { isAllowedExtension, preloadableLibraries, scriptAddition, trustedControl } from './extensions.ts'
 import type { Installation } from './installation.ts'
 
@@ -42,6 +43,8 @@ export async function ensureRuntimeTree(installation: Installation, dir: string)
   const draft = join(dir, `draft-${crypto.randomUUID().slice(0, 8)}`)
   try {
     await build(installation, draft)
+    // Else a power cut could leave the stamp and not what it vouches for.
+    await syncDataDir(draft)
     await rename(draft, root).catch(async (error: unknown) => {
       // Somebody else made the same tree meanwhile.
       if (!(await readTree(root))) throw error

@@ -105,7 +105,10 @@ export function apiKeyControl(control: ControlContext): Control['apiKeys'] {
 export function userControl(control: ControlContext): Control['users'] {
   return {
     async me(caller) {
-      return { user: await userOf(control, caller), organization: await organizationFor(control.store, caller, undefined) }
+      return {
+        user: await userOf(control, caller),
+        organization: await organizationFor(control.store, caller, undefined),
+      }
     },
   }
 }
@@ -117,7 +120,14 @@ export function organizationControl(control: ControlContext): Control['organizat
     async members(caller, orgId) {
       const organization = await organizationFor(control.store, caller, orgId)
       const members = await listMembers(control.store, organization.id)
-      const users = new Map((await getUsers(control.store, members.map(({ userId }) => userId))).map((user) => [user.id, user]))
+      const users = new Map(
+        (
+          await getUsers(
+            control.store,
+            members.map(({ userId }) => userId),
+          )
+        ).map((user) => [user.id, user]),
+      )
       return members.flatMap(({ id, userId, role, joinedAt }) => {
         const user = users.get(userId)
         return user ? [{ id, user, role, joinedAt }] : []

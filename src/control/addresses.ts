@@ -37,7 +37,13 @@ export class Addresses {
    * A string that works when pasted into `psql`. Where the domain does not resolve, the endpoint travels in `options`, which every
    * libpq-like client passes on. node-postgres reads `sslmode=require` as "verify", so TLS is asked for only with a trusted certificate.
    */
-  connectionUri(target: { endpointId: string; database: string; role: string; password: string | undefined; pooled: boolean }): string {
+  connectionUri(target: {
+    endpointId: string
+    database: string
+    role: string
+    password: string | undefined
+    pooled: boolean
+  }): string {
     const { domainResolves, pgHost, trustedCertificate } = this.#options
     const label = target.pooled ? `${target.endpointId}-pooler` : target.endpointId
     const user = encodeURIComponent(target.role) + (target.password ? `:${encodeURIComponent(target.password)}` : '')
@@ -52,7 +58,12 @@ export class Addresses {
     return `postgresql://${user}@${host}${port}/${encodeURIComponent(target.database)}${query}`
   }
 
-  connection(target: { endpointId: string; database: string; role: string; password: string | undefined }): ConnectionDetails {
+  connection(target: {
+    endpointId: string
+    database: string
+    role: string
+    password: string | undefined
+  }): ConnectionDetails {
     return {
       uri: this.connectionUri({ ...target, pooled: false }),
       database: target.database,

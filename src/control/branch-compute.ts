@@ -20,7 +20,9 @@ export async function servingTarget(
   control: ControlContext,
   branch: Branch,
 ): Promise<(EndpointTarget & { timelineId: TimelineId }) | undefined> {
-  const endpoint = (await listBranchEndpoints(control.store, branch.id)).find(({ type, disabled }) => type === 'read_write' && !disabled)
+  const endpoint = (await listBranchEndpoints(control.store, branch.id)).find(
+    ({ type, disabled }) => type === 'read_write' && !disabled,
+  )
   if (!endpoint) return undefined
   const target = await getEndpointTarget(control.store, endpoint.id)
   if (!target?.timelineId) return undefined
@@ -29,7 +31,10 @@ export async function servingTarget(
 
 /** A compute for a branch that no endpoint serves: the smallest that does the work. */
 async function plainSpec(control: ControlContext, branch: Branch, timelineId: TimelineId): Promise<ComputeSpec> {
-  const [project, timeline] = await Promise.all([getProject(control.store, branch.projectId), getTimeline(control.store, timelineId)])
+  const [project, timeline] = await Promise.all([
+    getProject(control.store, branch.projectId),
+    getTimeline(control.store, timelineId),
+  ])
   return toComputeSpec(
     {
       endpointId: '' as EndpointTarget['endpointId'],
@@ -84,7 +89,11 @@ export async function withBranchCompute<T>(
   }
 }
 
-export async function withClient<T>(control: ControlContext, timelineId: TimelineId, work: (client: pg.Client) => Promise<T>): Promise<T> {
+export async function withClient<T>(
+  control: ControlContext,
+  timelineId: TimelineId,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
   const client = await control.supervisor.client(timelineId)
   try {
     return await work(client)

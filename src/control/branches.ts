@@ -3,7 +3,7 @@
 import type { Branch } from '../model/branch.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError } from '../model/errors.ts'
-import { newBranchId, newEndpointId, type UserId } from '../model/ids.ts'
+import { newBranchId, newEndpointId } from '../model/ids.ts'
 import { getUser, getUsers } from '../store/accounts.ts'
 import {
   countBranches,
@@ -23,6 +23,7 @@ import { insertEndpoint, listBranchEndpoints } from '../store/endpoints.ts'
 import { hasUnfinishedChain } from '../store/operations.ts'
 import { copyRoles, setRolePassword } from '../store/roles.ts'
 import { branchNotFound, liveBranch, lockVisibleProject, visibleProject } from './access.ts'
+import { syncCatalog } from './catalog.ts'
 import type { BranchOperations, Control, CreateBranchInput, CreatedBranch, ListBranchesQuery } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { endpointStatuses, readOnlyUnavailable } from './endpoints.ts'
@@ -32,13 +33,15 @@ import { projectLocked, schedule } from './operations/schedule.ts'
 import { newRoleSecret, resealRolePassword, revealRolePassword } from './role-secrets.ts'
 import { branchesLimit } from './projects.ts'
 
-const notYet = (what: string): AppError => new AppError('not_implemented', `${what} is not available in this version of pgrove`)
+const notYet = (what: string): AppError =>
+  new AppError('not_implemented', `${what} is not available in this version of pgrove`)
 
 /** What a call may ask for that has no answer yet: said before anything is written. */
 function assertAvailable(input: CreateBranchInput): void {
   if (input.parentLsn !== undefined) throw notYet('branching at an LSN (parent_lsn)')
   if (input.parentTimestamp !== undefined) throw notYet('branching at a past time (parent_timestamp)')
-  if (input.initSource !== undefined && input.initSource !== 'parent-data') throw notYet(`init_source ${input.initSource}`)
+  if (input.initSource !== undefined && input.initSource !== 'parent-data')
+    throw notYet(`init_source ${input.initSource}`)
   if (input.expiresAt !== undefined) throw notYet('expires_at on branches')
   if (input.archived === true) throw notYet('creating an archived branch')
   if (input.endpoints.some((endpoint) => endpoint.type === 'read_only')) throw readOnlyUnavailable()
@@ -46,18 +49,36 @@ function assertAvailable(input: CreateBranchInput): void {
 }
 
 async function assertNameFree(sql: Sql, projectId: string, name: string): Promise<void> {
-  const rows = await sql.query('select from branches where project_id = $1 and name = $2 and deleted_at is null', [projectId, name])
-  if (rows.length > 0) throw new AppError('already_exists', `branch named ${JSON.stringify(name)} already exists in this project`)
+  const rows = await sql.query('select from branches where project_id = $1 and name = $2 and deleted_at is null', [
+    projectId,
+    name,
+  ])
+  if (rows.length > 0)
+    throw new AppError('already_exists', `branch named ${JSON.stringify(name)} already exists in this project`)
 }
 
-async function create(control: ControlContext, caller: Caller, projectId: string, input: CreateBranchInput): Promise<CreatedBranch> {
+async function create(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  input: CreateBranchInput,
+): Promise<CreatedBranch> {
   if (input.name !== undefined) assertDisplayName(input.name, 'branch')
+  const known = await visibleProject(control.store, caller, projectId)
+  const source = input.parentId
+    ? await getBranch(control.store, known.id, input.parentId)
+    : await defaultBranch(control.store, known.id)
+  if (source) await syncCatalog(control, source)
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
-    const parent = input.parentId ? await getBranch(sql, projectId, input.parentId) : await defaultBranch(sql, projectId)
+    const parent = input.parentId
+      ? await getBranch(sql, projectId, input.parentId)
+      : await defaultBranch(sql, projectId)
     if (!parent || parent.deletedAt) throw new AppError('not_found', 'parent branch not found')
     assertAvailable(input)
     if ((await countBranches(sql, projectId, undefined)) >= branchesLimit) {
-      throw new AppError('unprocessable', `branches limit of ${branchesLimit} exceeded`, { apiCode: 'BRANCHES_LIMIT_EXCEEDED' })
+      throw new AppError('unprocessable', `branches limit of ${branchesLimit} exceeded`, {
+        apiCode: 'BRANCHES_LIMIT_EXCEEDED',
+      })
     }
     await control.storage.assertRoom()
     const id = newBranchId()
@@ -138,12 +159,24 @@ async function create(control: ControlContext, caller: Caller, projectId: string
   }
 }
 
-async function listPage(control: ControlContext, caller: Caller, projectId: string, query: ListBranchesQuery): ReturnType<Control['branches']['list']> {
+async function listPage(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  query: ListBranchesQuery,
+): ReturnType<Control['branches']['list']> {
   await visibleProject(control.store, caller, projectId)
-  const rows = await listBranches(control.store, projectId, { ...query, search: query.search, after: query.after, limit: query.limit + 1 })
+  const rows = await listBranches(control.store, projectId, {
+    ...query,
+    search: query.search,
+    after: query.after,
+    limit: query.limit + 1,
+  })
   const page = rows.slice(0, query.limit)
   const last = page.at(-1)
-  const creators = await getUsers(control.store, [...new Set(page.flatMap(({ branch }) => (branch.createdBy ? [branch.createdBy] : [])))])
+  const creators = await getUsers(control.store, [
+    ...new Set(page.flatMap(({ branch }) => (branch.createdBy ? [branch.createdBy] : []))),
+  ])
   return {
     branches: page.map(({ branch }) => branch),
     creators: new Map(creators.map((user) => [user.id as string, user])),
@@ -151,10 +184,15 @@ async function listPage(control: ControlContext, caller: Caller, projectId: stri
   }
 }
 
-async function get(control: ControlContext, caller: Caller, projectId: string, branchId: string): ReturnType<Control['branches']['get']> {
+async function get(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  branchId: string,
+): ReturnType<Control['branches']['get']> {
   await visibleProject(control.store, caller, projectId)
   const branch = await liveBranch(control.store, projectId, branchId)
-  return { branch, creator: branch.createdBy && (await getUser(control.store, branch.createdBy as UserId)) }
+  return { branch, creator: branch.createdBy && (await getUser(control.store, branch.createdBy)) }
 }
 
 async function update(
@@ -174,7 +212,12 @@ async function update(
   })
 }
 
-async function setDefault(control: ControlContext, caller: Caller, projectId: string, branchId: string): Promise<BranchOperations> {
+async function setDefault(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  branchId: string,
+): Promise<BranchOperations> {
   return await control.store.transaction(async (sql) => {
     const project = await lockVisibleProject(sql, caller, projectId)
     const branch = await liveBranch(sql, projectId, branchId)
@@ -183,11 +226,16 @@ async function setDefault(control: ControlContext, caller: Caller, projectId: st
 }
 
 async function assertDeletable(sql: Sql, branch: Branch): Promise<void> {
-  if (branch.isDefault) throw new AppError('unprocessable', 'the default branch cannot be deleted; set another branch as default first')
-  if (branch.protected) throw new AppError('unprocessable', 'a protected branch cannot be deleted; set "protected" to false first')
+  if (branch.isDefault)
+    throw new AppError('unprocessable', 'the default branch cannot be deleted; set another branch as default first')
+  if (branch.protected)
+    throw new AppError('unprocessable', 'a protected branch cannot be deleted; set "protected" to false first')
   const children = await countChildren(sql, branch.id)
   if (children > 0) {
-    throw new AppError('unprocessable', `branch has children: delete its ${children} child ${children === 1 ? 'branch' : 'branches'} first`)
+    throw new AppError(
+      'unprocessable',
+      `branch has children: delete its ${children} child ${children === 1 ? 'branch' : 'branches'} first`,
+    )
   }
 }
 
@@ -206,7 +254,9 @@ async function remove(
       return { result: undefined, plan: undefined }
     }
     await assertDeletable(sql, branch)
-    const active = (await listBranchEndpoints(sql, branch.id)).filter(({ id }) => control.computes.servingEndpoint(id) !== undefined)
+    const active = (await listBranchEndpoints(sql, branch.id)).filter(
+      ({ id }) => control.computes.servingEndpoint(id) !== undefined,
+    )
     return {
       result: await setBranchDeleted(sql, branch.id, { purging: options.hard }),
       plan: {
@@ -219,11 +269,17 @@ async function remove(
     }
   })
   if (!result) return undefined
-  for (const endpoint of await listBranchEndpoints(control.store, result.id)) await control.computes.changed(endpoint.id)
+  for (const endpoint of await listBranchEndpoints(control.store, result.id))
+    await control.computes.changed(endpoint.id)
   return { branch: result, operations }
 }
 
-async function recover(control: ControlContext, caller: Caller, projectId: string, branchId: string): ReturnType<Control['branches']['recover']> {
+async function recover(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  branchId: string,
+): ReturnType<Control['branches']['recover']> {
   const recovered = await control.store.transaction(async (sql) => {
     const project = await lockVisibleProject(sql, caller, projectId)
     const branch = await getBranch(sql, projectId, branchId)
@@ -234,7 +290,10 @@ async function recover(control: ControlContext, caller: Caller, projectId: strin
     await assertNameFree(sql, projectId, branch.name)
     return await setBranchRecovered(sql, branch.id)
   })
-  return { branch: recovered, endpoints: await endpointStatuses(control, await listBranchEndpoints(control.store, recovered.id)) }
+  return {
+    branch: recovered,
+    endpoints: await endpointStatuses(control, await listBranchEndpoints(control.store, recovered.id)),
+  }
 }
 
 export function branchControl(control: ControlContext): Control['branches'] {
@@ -257,4 +316,3 @@ export function branchControl(control: ControlContext): Control['branches'] {
     },
   }
 }
-

@@ -12,7 +12,9 @@ export async function planChange(
   kind: string,
   input: Record<string, unknown>,
 ): Promise<ChainPlan> {
-  const endpoint = (await listBranchEndpoints(sql, branch.id)).find(({ type, disabled }) => type === 'read_write' && !disabled)
+  const endpoint = (await listBranchEndpoints(sql, branch.id)).find(
+    ({ type, disabled }) => type === 'read_write' && !disabled,
+  )
   const target = { branchId: branch.id, endpointId: endpoint?.id }
   const asleep = endpoint !== undefined && control.computes.servingEndpoint(endpoint.id) === undefined
   return {

@@ -7,7 +7,10 @@ import type { EndpointTarget } from '../store/endpoints.ts'
 type PreloadSettings = { use_defaults?: boolean; enabled_libraries?: string[] }
 
 /** Project-wide libraries first, then the endpoint's own, each once. */
-export function preloadLibrariesOf(projectSettings: Record<string, unknown>, endpointLibraries: readonly string[]): string[] {
+export function preloadLibrariesOf(
+  projectSettings: Record<string, unknown>,
+  endpointLibraries: readonly string[],
+): string[] {
   const project = (projectSettings['preload_libraries'] as PreloadSettings | undefined)?.enabled_libraries ?? []
   return [...new Set([...project, ...endpointLibraries])]
 }

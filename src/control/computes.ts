@@ -57,7 +57,8 @@ export class Computes {
   }
 
   servingEndpoint(endpointId: string): { timelineId: TimelineId; serving: Serving } | undefined {
-    for (const [timelineId, serving] of this.#serving) if (serving.endpointId === endpointId) return { timelineId, serving }
+    for (const [timelineId, serving] of this.#serving)
+      if (serving.endpointId === endpointId) return { timelineId, serving }
     return undefined
   }
 
@@ -125,7 +126,9 @@ export class Computes {
       const settled = target.branchReady && !(await isEndpointBusy(store, target.projectId, target.branchId))
       if (settled) return assertWakeable(target)
       if (!(await runner.whenQuiet(target.projectId, deadline - Date.now()))) {
-        throw new AppError('unavailable', `endpoint ${endpointId} is being worked on; try again shortly`, { retryAfterSeconds: 1 })
+        throw new AppError('unavailable', `endpoint ${endpointId} is being worked on; try again shortly`, {
+          retryAfterSeconds: 1,
+        })
       }
     }
   }
@@ -177,15 +180,28 @@ export class Computes {
         })
         await assignments.write(assignment)
         const ms = at - startedAt
-        logger.info({ endpoint: ids.endpointId, timeline: timelineId, process: running.pid, ms, cause }, 'compute started')
+        logger.info(
+          { endpoint: ids.endpointId, timeline: timelineId, process: running.pid, ms, cause },
+          'compute started',
+        )
         this.#record({ ...ids, action: 'start_compute', startedAt, durationMs: ms, cause })
         void this.changed(ids.endpointId)
       }
       return running
     } catch (error) {
-      logger.error({ endpoint: ids.endpointId, timeline: timelineId, cause: errorChain(error) }, 'compute did not start')
+      logger.error(
+        { endpoint: ids.endpointId, timeline: timelineId, cause: errorChain(error) },
+        'compute did not start',
+      )
       if (cause !== 'chain') {
-        this.#record({ ...ids, action: 'start_compute', startedAt, durationMs: Date.now() - startedAt, cause, error: 'the compute did not start' })
+        this.#record({
+          ...ids,
+          action: 'start_compute',
+          startedAt,
+          durationMs: Date.now() - startedAt,
+          cause,
+          error: 'the compute did not start',
+        })
       }
       throw error
     }
@@ -236,7 +252,9 @@ export class Computes {
   }
 }
 
-function servingOf(target: EndpointTarget): Pick<Serving, 'endpointId' | 'projectId' | 'branchId' | 'suspendTimeoutSeconds'> {
+function servingOf(
+  target: EndpointTarget,
+): Pick<Serving, 'endpointId' | 'projectId' | 'branchId' | 'suspendTimeoutSeconds'> {
   return {
     endpointId: target.endpointId,
     projectId: target.projectId,
@@ -250,7 +268,9 @@ function assertWakeable(target: EndpointTarget | undefined): EndpointTarget & { 
   if (target.disabled) throw new AppError('endpoint_disabled', `endpoint ${target.endpointId} is disabled`)
   const { timelineId } = target
   if (timelineId === undefined) {
-    throw new AppError('unavailable', `endpoint ${target.endpointId} has no data yet; try again shortly`, { retryAfterSeconds: 1 })
+    throw new AppError('unavailable', `endpoint ${target.endpointId} has no data yet; try again shortly`, {
+      retryAfterSeconds: 1,
+    })
   }
   return { ...target, timelineId }
 }

@@ -32,12 +32,12 @@ export type ControlContext = {
   processId: string
   availableMajors: readonly PgMajor[]
   /** The uid and gid of a timeline; undefined when pgrove is not root. */
-  ownerOf(uidOffset: number): Owner | undefined
+  ownerOf: (uidOffset: number) => Owner | undefined
   /** Makes the template of a major ready, the first time somebody asks for it. */
-  ensureTemplate(major: PgMajor): Promise<void>
+  ensureTemplate: (major: PgMajor) => Promise<void>
   /** Extensions and libraries that this major's runtime tree can preload. */
-  preloadable(major: PgMajor): Promise<readonly string[]>
+  preloadable: (major: PgMajor) => Promise<readonly string[]>
   /** The service role's password for a timeline, derived from the master key. */
-  servicePassword(serviceKeyId: string): string
+  servicePassword: (serviceKeyId: string) => string
   recoveryWindowSeconds: number
 }

@@ -168,7 +168,13 @@ export type UpdateEndpointInput = EndpointSettingsInput & {
 /** A stored first answer to a request that carried an Idempotency-Key. */
 export type StoredAnswer = { status: number; body: string }
 
-export type PreloadLibrary = { name: string; description: string; isDefault: boolean; isExperimental: boolean; version: string }
+export type PreloadLibrary = {
+  name: string
+  description: string
+  isDefault: boolean
+  isExperimental: boolean
+  version: string
+}
 
 export interface Control {
   /** Throws `unauthorized`. */
@@ -184,7 +190,11 @@ export interface Control {
     create(caller: Caller, input: CreateProjectInput): Promise<CreatedProject>
     list(caller: Caller, query: ListProjectsQuery): Promise<ProjectPage>
     get(caller: Caller, projectId: string): Promise<ProjectDetails>
-    update(caller: Caller, projectId: string, input: UpdateProjectInput): Promise<{ project: Project; operations: Operation[] }>
+    update(
+      caller: Caller,
+      projectId: string,
+      input: UpdateProjectInput,
+    ): Promise<{ project: Project; operations: Operation[] }>
     delete(caller: Caller, projectId: string): Promise<Project>
     recover(caller: Caller, projectId: string): Promise<{ project: Project; branches: Branch[] }>
     preloadLibraries(caller: Caller, projectId: string): Promise<PreloadLibrary[]>
@@ -197,15 +207,33 @@ export interface Control {
     update(caller: Caller, projectId: string, branchId: string, input: UpdateBranchInput): Promise<BranchOperations>
     setDefault(caller: Caller, projectId: string, branchId: string): Promise<BranchOperations>
     /** Undefined where the branch is gone already (204). */
-    delete(caller: Caller, projectId: string, branchId: string, options: { hard: boolean }): Promise<BranchOperations | undefined>
-    recover(caller: Caller, projectId: string, branchId: string): Promise<{ branch: Branch; endpoints: EndpointStatus[] }>
+    delete(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+      options: { hard: boolean },
+    ): Promise<BranchOperations | undefined>
+    recover(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+    ): Promise<{ branch: Branch; endpoints: EndpointStatus[] }>
     endpoints(caller: Caller, projectId: string, branchId: string): Promise<EndpointStatus[]>
   }
   endpoints: {
     create(caller: Caller, projectId: string, input: CreateEndpointInput): Promise<EndpointOperations>
     list(caller: Caller, projectId: string): Promise<EndpointStatus[]>
-    get(caller: Caller, projectId: string, endpointId: string): Promise<EndpointStatus & { awakeReasons: AwakeReason[] }>
-    update(caller: Caller, projectId: string, endpointId: string, input: UpdateEndpointInput): Promise<EndpointOperations>
+    get(
+      caller: Caller,
+      projectId: string,
+      endpointId: string,
+    ): Promise<EndpointStatus & { awakeReasons: AwakeReason[] }>
+    update(
+      caller: Caller,
+      projectId: string,
+      endpointId: string,
+      input: UpdateEndpointInput,
+    ): Promise<EndpointOperations>
     delete(caller: Caller, projectId: string, endpointId: string): Promise<EndpointOperations | undefined>
     start(caller: Caller, projectId: string, endpointId: string): Promise<EndpointOperations>
     suspend(caller: Caller, projectId: string, endpointId: string): Promise<EndpointOperations>
@@ -214,7 +242,12 @@ export interface Control {
   roles: {
     list(caller: Caller, projectId: string, branchId: string): Promise<Role[]>
     get(caller: Caller, projectId: string, branchId: string, name: string): Promise<Role>
-    create(caller: Caller, projectId: string, branchId: string, input: { name: string; noLogin: boolean }): Promise<RoleOperations>
+    create(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+      input: { name: string; noLogin: boolean },
+    ): Promise<RoleOperations>
     delete(caller: Caller, projectId: string, branchId: string, name: string): Promise<RoleOperations | undefined>
     revealPassword(caller: Caller, projectId: string, branchId: string, name: string): Promise<string>
     resetPassword(caller: Caller, projectId: string, branchId: string, name: string): Promise<RoleOperations>
@@ -222,7 +255,12 @@ export interface Control {
   databases: {
     list(caller: Caller, projectId: string, branchId: string): Promise<Database[]>
     get(caller: Caller, projectId: string, branchId: string, name: string): Promise<Database>
-    create(caller: Caller, projectId: string, branchId: string, input: { name: string; ownerName: string }): Promise<DatabaseOperations>
+    create(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+      input: { name: string; ownerName: string },
+    ): Promise<DatabaseOperations>
     update(
       caller: Caller,
       projectId: string,

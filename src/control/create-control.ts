@@ -1,7 +1,6 @@
 // Puts the control plane together: the context, what the surfaces call, what runs in the background.
 
 import { KeyedLock } from '../lib/keyed-lock.ts'
-import type { Logger } from '../lib/logger.ts'
 import { errorChain } from '../model/errors.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { TimelineId } from '../model/ids.ts'
@@ -192,7 +191,10 @@ async function reportEndpoints(context: ControlContext): Promise<EndpointReport[
       startedAt: serving.startedAt,
       lastActivityAt: serving.lastActivityAt,
       awakeReasons: await currentAwakeReasons(context, serving.endpointId).catch((error: unknown) => {
-        context.logger.warn({ endpoint: serving.endpointId, cause: errorChain(error) }, 'could not ask why a compute is awake')
+        context.logger.warn(
+          { endpoint: serving.endpointId, cause: errorChain(error) },
+          'could not ask why a compute is awake',
+        )
         return []
       }),
     })),

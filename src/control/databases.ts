@@ -5,6 +5,7 @@ import type { Sql } from '../store/database.ts'
 import { getDatabase, insertDatabase, listDatabases, markDatabaseDeleting, updateDatabase } from '../store/databases.ts'
 import { getRole } from '../store/roles.ts'
 import { liveBranch, visibleProject } from './access.ts'
+import { syncCatalog } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
@@ -24,18 +25,26 @@ async function assertOwner(sql: Sql, branch: Branch, ownerName: string): Promise
   throw new AppError('not_found', `role ${JSON.stringify(ownerName)} not found; create it before making it an owner`)
 }
 
-const inputOf = ({ id, branchId, name, ownerName }: Database): Record<string, unknown> => ({ id, branchId, name, ownerName })
+const inputOf = ({ id, branchId, name, ownerName }: Database): Record<string, unknown> => ({
+  id,
+  branchId,
+  name,
+  ownerName,
+})
 
 export function databaseControl(control: ControlContext): Control['databases'] {
   return {
     async list(caller, projectId, branchId) {
       await visibleProject(control.store, caller, projectId)
       const branch = await liveBranch(control.store, projectId, branchId)
+      await syncCatalog(control, branch)
       return await listDatabases(control.store, branch.id)
     },
     async get(caller, projectId, branchId, name) {
       await visibleProject(control.store, caller, projectId)
-      return await existingDatabase(control.store, await liveBranch(control.store, projectId, branchId), name)
+      const branch = await liveBranch(control.store, projectId, branchId)
+      await syncCatalog(control, branch)
+      return await existingDatabase(control.store, branch, name)
     },
     async create(caller, projectId, branchId, { name, ownerName }) {
       assertDatabaseName(name)
@@ -47,7 +56,9 @@ export function databaseControl(control: ControlContext): Control['databases'] {
           throw new AppError('already_exists', `database ${JSON.stringify(name)} already exists`)
         }
         if (databases.length >= databasesLimit) {
-          throw new AppError('unprocessable', `databases limit of ${databasesLimit} exceeded`, { apiCode: 'DATABASES_LIMIT_EXCEEDED' })
+          throw new AppError('unprocessable', `databases limit of ${databasesLimit} exceeded`, {
+            apiCode: 'DATABASES_LIMIT_EXCEEDED',
+          })
         }
         const database = await insertDatabase(sql, { branchId: branch.id, name, ownerName })
         return { result: database, plan: await planChange(control, sql, branch, 'create_database', inputOf(database)) }
@@ -64,10 +75,14 @@ export function databaseControl(control: ControlContext): Control['databases'] {
         if (wanted.name !== before.name && (await getDatabase(sql, branch.id, wanted.name))) {
           throw new AppError('already_exists', `database ${JSON.stringify(wanted.name)} already exists`)
         }
-        if (wanted.name === before.name && wanted.ownerName === before.ownerName) return { result: before, plan: undefined }
+        if (wanted.name === before.name && wanted.ownerName === before.ownerName)
+          return { result: before, plan: undefined }
         const database = await updateDatabase(sql, before.id, wanted)
         const from = { name: before.name, ownerName: before.ownerName }
-        return { result: database, plan: await planChange(control, sql, branch, 'update_database', { ...inputOf(database), from }) }
+        return {
+          result: database,
+          plan: await planChange(control, sql, branch, 'update_database', { ...inputOf(database), from }),
+        }
       })
       return { database: result, operations }
     },

@@ -47,7 +47,8 @@ export function mergeEndpointSettings(
     else if (input.autoscalingLimitMinCu === undefined) min = max
     else throw bad(`autoscaling_limit_min_cu (${min}) must not be greater than autoscaling_limit_max_cu (${max})`)
   }
-  if (max - min > widestRangeCu) throw bad(`the autoscaling range must not be wider than ${widestRangeCu} compute units`)
+  if (max - min > widestRangeCu)
+    throw bad(`the autoscaling range must not be wider than ${widestRangeCu} compute units`)
   const suspendTimeoutSeconds = input.suspendTimeoutSeconds ?? base.suspendTimeoutSeconds
   assertSuspendTimeout(suspendTimeoutSeconds)
   const pgSettings = input.pgSettings === undefined ? base.pgSettings : toPgSettings(input.pgSettings)
@@ -78,7 +79,9 @@ function toPgSettings(input: Readonly<Record<string, unknown>>): Record<string, 
 export function assertPreloadLibraries(libraries: readonly string[], preloadable: readonly string[]): void {
   for (const library of libraries) {
     if (!preloadable.includes(library)) {
-      throw bad(`library ${JSON.stringify(library)} cannot be preloaded; available: ${preloadable.join(', ') || 'none'}`)
+      throw bad(
+        `library ${JSON.stringify(library)} cannot be preloaded; available: ${preloadable.join(', ') || 'none'}`,
+      )
     }
   }
 }
@@ -96,16 +99,26 @@ export function newEndpointDefaults(input: EndpointSettingsInput | undefined): E
   return toDefaults(mergeEndpointSettings(factoryDefaults, { ...input, preloadLibraries: undefined }, []))
 }
 
-export function mergeEndpointDefaults(base: EndpointDefaults, input: EndpointSettingsInput | undefined): EndpointDefaults {
+export function mergeEndpointDefaults(
+  base: EndpointDefaults,
+  input: EndpointSettingsInput | undefined,
+): EndpointDefaults {
   if (!input) return base
-  return toDefaults(mergeEndpointSettings({ ...base, preloadLibraries: [] }, { ...input, preloadLibraries: undefined }, []))
+  return toDefaults(
+    mergeEndpointSettings({ ...base, preloadLibraries: [] }, { ...input, preloadLibraries: undefined }, []),
+  )
 }
 
 /** Of a new endpoint: the project's defaults, then what the call says. */
-export function newEndpointSettings(project: Project, input: EndpointSettingsInput, preloadable: readonly string[]): EndpointSettings {
+export function newEndpointSettings(
+  project: Project,
+  input: EndpointSettingsInput,
+  preloadable: readonly string[],
+): EndpointSettings {
   return mergeEndpointSettings({ ...project.endpointDefaults, preloadLibraries: [] }, input, preloadable)
 }
 
-function toDefaults({ preloadLibraries: _, ...defaults }: EndpointSettings): EndpointDefaults {
-  return defaults
+function toDefaults(settings: EndpointSettings): EndpointDefaults {
+  const { autoscalingLimitMinCu, autoscalingLimitMaxCu, suspendTimeoutSeconds, pgSettings } = settings
+  return { autoscalingLimitMinCu, autoscalingLimitMaxCu, suspendTimeoutSeconds, pgSettings }
 }

@@ -20,7 +20,13 @@ import {
 import { endpointNotFound, liveBranch, visibleProject } from './access.ts'
 import { withClient } from './branch-compute.ts'
 import { toComputeSpec } from './compute-spec.ts'
-import type { Control, CreateEndpointInput, EndpointOperations, EndpointStatus, UpdateEndpointInput } from './control.ts'
+import type {
+  Control,
+  CreateEndpointInput,
+  EndpointOperations,
+  EndpointStatus,
+  UpdateEndpointInput,
+} from './control.ts'
 import type { ControlContext } from './context.ts'
 import { mergeEndpointSettings, newEndpointSettings } from './endpoint-settings.ts'
 import { awakeReasons, isQuiet } from './idle.ts'
@@ -28,15 +34,25 @@ import { assertDisplayName } from './names.ts'
 import { schedule } from './operations/schedule.ts'
 
 export const readOnlyUnavailable = (): AppError =>
-  new AppError('not_implemented', 'read_only endpoints are not available in this version of pgrove; use a read_write endpoint')
+  new AppError(
+    'not_implemented',
+    'read_only endpoints are not available in this version of pgrove; use a read_write endpoint',
+  )
 
-export function endpointStatus(control: ControlContext, endpoint: Endpoint, timelineId: TimelineId | undefined): EndpointStatus {
+export function endpointStatus(
+  control: ControlContext,
+  endpoint: Endpoint,
+  timelineId: TimelineId | undefined,
+): EndpointStatus {
   const compute = control.computes.state(timelineId, endpoint.id)
   const pendingState = compute.kind === 'starting' ? 'active' : compute.kind === 'stopping' ? 'idle' : undefined
   return { endpoint, compute, pendingState }
 }
 
-export async function endpointStatuses(control: ControlContext, endpoints: readonly Endpoint[]): Promise<EndpointStatus[]> {
+export async function endpointStatuses(
+  control: ControlContext,
+  endpoints: readonly Endpoint[],
+): Promise<EndpointStatus[]> {
   if (endpoints.length === 0) return []
   const rows = await control.store.query<{ id: string; timeline_id: TimelineId | null }>(
     'select id, timeline_id from branches where id = any($1)',
@@ -76,7 +92,12 @@ async function refreshAssignment(control: ControlContext, endpointId: string): P
   })
 }
 
-async function create(control: ControlContext, caller: Caller, projectId: string, input: CreateEndpointInput): Promise<EndpointOperations> {
+async function create(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  input: CreateEndpointInput,
+): Promise<EndpointOperations> {
   if (input.type === 'read_only') throw readOnlyUnavailable()
   if (input.name !== undefined) assertDisplayName(input.name, 'endpoint', 64)
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
@@ -103,12 +124,16 @@ async function create(control: ControlContext, caller: Caller, projectId: string
       result: endpoint,
       plan: {
         kind: 'start_endpoint',
-        operations: endpoint.disabled ? [] : [{ action: 'start_compute' as const, branchId: branch.id, endpointId: endpoint.id }],
+        operations: endpoint.disabled
+          ? []
+          : [{ action: 'start_compute' as const, branchId: branch.id, endpointId: endpoint.id }],
       },
     }
   })
   const pendingState = operations.length > 0 ? ('active' as const) : undefined
-  const compute = pendingState ? ({ kind: 'starting', since: result.createdAt } as const) : ({ kind: 'stopped' } as const)
+  const compute = pendingState
+    ? ({ kind: 'starting', since: result.createdAt } as const)
+    : ({ kind: 'stopped' } as const)
   return { endpoint: { endpoint: result, compute, pendingState }, operations }
 }
 
@@ -149,7 +174,10 @@ async function update(
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
     const before = await liveEndpoint(sql, projectId, endpointId)
     if (input.branchId !== undefined && input.branchId !== before.branchId) {
-      throw new AppError('not_implemented', 'moving an endpoint to another branch is not available; create an endpoint on that branch')
+      throw new AppError(
+        'not_implemented',
+        'moving an endpoint to another branch is not available; create an endpoint on that branch',
+      )
     }
     const preloadable = input.preloadLibraries ? await control.preloadable(project.pgMajor) : before.preloadLibraries
     const endpoint = await updateEndpoint(sql, {
@@ -186,7 +214,12 @@ function touchesCompute(input: UpdateEndpointInput): boolean {
   )
 }
 
-async function remove(control: ControlContext, caller: Caller, projectId: string, endpointId: string): Promise<EndpointOperations | undefined> {
+async function remove(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  endpointId: string,
+): Promise<EndpointOperations | undefined> {
   const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
     const endpoint = await getEndpoint(sql, projectId, endpointId)
     if (!endpoint) {
@@ -195,13 +228,19 @@ async function remove(control: ControlContext, caller: Caller, projectId: string
       return { result: undefined, plan: undefined }
     }
     const branch = await liveBranch(sql, projectId, endpoint.branchId)
-    if (branch.protected) throw new AppError('unprocessable', 'the compute of a protected branch cannot be deleted; unprotect the branch first')
+    if (branch.protected)
+      throw new AppError(
+        'unprocessable',
+        'the compute of a protected branch cannot be deleted; unprotect the branch first',
+      )
     const active = control.computes.servingEndpoint(endpoint.id) !== undefined
     return {
       result: await setEndpointDeleted(sql, endpoint.id, true),
       plan: {
         kind: 'suspend_endpoint',
-        operations: active ? [{ action: 'suspend_compute' as const, branchId: branch.id, endpointId: endpoint.id }] : [],
+        operations: active
+          ? [{ action: 'suspend_compute' as const, branchId: branch.id, endpointId: endpoint.id }]
+          : [],
       },
     }
   })
@@ -225,7 +264,8 @@ async function scheduleCompute(
       throw new AppError('unprocessable', 'endpoint is disabled; set "disabled" to false before starting it')
     }
     const active = control.computes.servingEndpoint(endpoint.id) !== undefined
-    if (kind === 'restart_endpoint' && !active) throw new AppError('unprocessable', 'endpoint is not active, only an active endpoint can be restarted')
+    if (kind === 'restart_endpoint' && !active)
+      throw new AppError('unprocessable', 'endpoint is not active, only an active endpoint can be restarted')
     const target = { branchId: endpoint.branchId, endpointId: endpoint.id }
     const suspend = { action: 'suspend_compute' as const, ...target }
     const start = { action: 'start_compute' as const, ...target }
@@ -252,7 +292,9 @@ export function endpointControl(control: ControlContext): Control['endpoints'] {
     update: (caller, projectId, endpointId, input) => update(control, caller, projectId, endpointId, input),
     delete: (caller, projectId, endpointId) => remove(control, caller, projectId, endpointId),
     start: (caller, projectId, endpointId) => scheduleCompute(control, caller, projectId, endpointId, 'start_endpoint'),
-    suspend: (caller, projectId, endpointId) => scheduleCompute(control, caller, projectId, endpointId, 'suspend_endpoint'),
-    restart: (caller, projectId, endpointId) => scheduleCompute(control, caller, projectId, endpointId, 'restart_endpoint'),
+    suspend: (caller, projectId, endpointId) =>
+      scheduleCompute(control, caller, projectId, endpointId, 'suspend_endpoint'),
+    restart: (caller, projectId, endpointId) =>
+      scheduleCompute(control, caller, projectId, endpointId, 'restart_endpoint'),
   }
 }

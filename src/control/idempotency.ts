@@ -11,8 +11,14 @@ export function idempotencyControl(control: ControlContext): Control['idempotenc
   const place = (userId: string, key: string): string => `answer:${userId}:${key}`
   return {
     async begin(caller, key, fingerprint) {
-      if (key.length > longestKey) throw new AppError('bad_request', `Idempotency-Key must not be longer than ${longestKey} characters`)
-      const known = await claimIdempotencyKey(control.store, { userId: caller.userId, key, fingerprint, process: control.processId })
+      if (key.length > longestKey)
+        throw new AppError('bad_request', `Idempotency-Key must not be longer than ${longestKey} characters`)
+      const known = await claimIdempotencyKey(control.store, {
+        userId: caller.userId,
+        key,
+        fingerprint,
+        process: control.processId,
+      })
       if (!known) return { kind: 'new' }
       if (known.fingerprint !== fingerprint) {
         throw new AppError('unprocessable', 'this Idempotency-Key was used for another request; use a new key')

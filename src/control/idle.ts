@@ -32,10 +32,12 @@ export function awakeReasons(input: {
   const { backends } = input
   if (input.suspendTimeoutSeconds < 0) reasons.push({ kind: 'suspend_disabled' })
   if (backends && backends.activeQueries > 0) reasons.push({ kind: 'active_queries', count: backends.activeQueries })
-  if (backends && backends.openTransactions > 0) reasons.push({ kind: 'open_transactions', count: backends.openTransactions })
+  if (backends && backends.openTransactions > 0)
+    reasons.push({ kind: 'open_transactions', count: backends.openTransactions })
   const replication = (backends?.walsenders ?? 0) + (backends?.subscriptionWorkers ?? 0)
   if (replication > 0) reasons.push({ kind: 'replication', count: replication })
-  if (backends && backends.autovacuumWorkers > 0) reasons.push({ kind: 'autovacuum', count: backends.autovacuumWorkers })
+  if (backends && backends.autovacuumWorkers > 0)
+    reasons.push({ kind: 'autovacuum', count: backends.autovacuumWorkers })
   const remainingMs = suspendTimeoutMs(input.suspendTimeoutSeconds) - (input.now - input.lastActivityAt)
   if (input.suspendTimeoutSeconds >= 0 && remainingMs > 0) {
     reasons.push({

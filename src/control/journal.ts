@@ -85,7 +85,13 @@ export class Journal {
     await this.#appending
     this.#appending = this.#appending.then(async () => {
       try {
-        await rename(join(this.#folder, openFile), join(this.#folder, `closed-${String(Date.now()).padStart(15, '0')}-${process.pid}-${crypto.randomUUID().slice(0, 8)}.ndjson`))
+        await rename(
+          join(this.#folder, openFile),
+          join(
+            this.#folder,
+            `closed-${String(Date.now()).padStart(15, '0')}-${process.pid}-${crypto.randomUUID().slice(0, 8)}.ndjson`,
+          ),
+        )
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
       }
@@ -105,27 +111,30 @@ export class Journal {
   async #record(entry: JournalEntry): Promise<void> {
     const startedAt = new Date(entry.startedAt)
     const endedAt = new Date(entry.startedAt + entry.durationMs)
-    await this.#store.transaction(async (sql) => {
-      if (entry.recordOperation) {
-        await insertBackgroundOperation(sql, this.#cell, {
-          id: entry.operationId,
-          projectId: entry.projectId,
-          branchId: entry.branchId,
-          endpointId: entry.endpointId,
-          action: entry.action,
-          status: entry.error === undefined ? 'finished' : 'error',
-          error: entry.error,
-          startedAt,
-          durationMs: Math.round(entry.durationMs),
-        })
-      }
-      if (entry.error !== undefined) return
-      if (entry.action === 'start_compute') await recordEndpointStarted(sql, entry.endpointId, endedAt)
-      else {
-        const lastActiveAt = entry.lastActiveAt === undefined ? undefined : new Date(entry.lastActiveAt)
-        await recordEndpointSuspended(sql, entry.endpointId, endedAt, lastActiveAt)
-      }
-    }, { quick: true })
+    await this.#store.transaction(
+      async (sql) => {
+        if (entry.recordOperation) {
+          await insertBackgroundOperation(sql, this.#cell, {
+            id: entry.operationId,
+            projectId: entry.projectId,
+            branchId: entry.branchId,
+            endpointId: entry.endpointId,
+            action: entry.action,
+            status: entry.error === undefined ? 'finished' : 'error',
+            error: entry.error,
+            startedAt,
+            durationMs: Math.round(entry.durationMs),
+          })
+        }
+        if (entry.error !== undefined) return
+        if (entry.action === 'start_compute') await recordEndpointStarted(sql, entry.endpointId, endedAt)
+        else {
+          const lastActiveAt = entry.lastActiveAt === undefined ? undefined : new Date(entry.lastActiveAt)
+          await recordEndpointSuspended(sql, entry.endpointId, endedAt, lastActiveAt)
+        }
+      },
+      { quick: true },
+    )
   }
 }
 

@@ -16,7 +16,8 @@ function assertPostgresName(name: string, what: string): void {
 
 export function assertRoleName(name: string): void {
   assertPostgresName(name, 'role')
-  if (isReservedRoleName(name)) throw new AppError('bad_request', `role name ${JSON.stringify(name)} is reserved; choose another`)
+  if (isReservedRoleName(name))
+    throw new AppError('bad_request', `role name ${JSON.stringify(name)} is reserved; choose another`)
 }
 
 export function assertDatabaseName(name: string): void {
@@ -30,11 +31,12 @@ export function assertDatabaseName(name: string): void {
 export function assertDisplayName(name: string, what: string, longest = 256): void {
   if (name.trim() === '') throw new AppError('bad_request', `${what} name must not be empty`)
   if (name.includes('\0') || !name.isWellFormed()) throw new AppError('bad_request', `${what} name is not valid text`)
-  if ([...name].length > longest) throw new AppError('bad_request', `${what} name must not be longer than ${longest} characters`)
+  if (Array.from(name).length > longest)
+    throw new AppError('bad_request', `${what} name must not be longer than ${longest} characters`)
 }
 
 /** `creation_source` as Neon words it: the known clients by name, all else `console`. */
 export function creationSourceOf(userAgent: string): string {
-  if (/^neonctl/.test(userAgent)) return 'neonctl'
+  if (userAgent.startsWith('neonctl')) return 'neonctl'
   return userAgent === '' ? 'api' : 'console'
 }

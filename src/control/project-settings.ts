@@ -18,7 +18,11 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** A change names only what it changes: groups such as `quota` are merged field by field, lists replace lists. */
-export function mergeProjectSettings(base: ProjectSettings, change: ProjectSettings, preloadable: readonly string[]): ProjectSettings {
+export function mergeProjectSettings(
+  base: ProjectSettings,
+  change: ProjectSettings,
+  preloadable: readonly string[],
+): ProjectSettings {
   const merged: ProjectSettings = { ...base }
   for (const [name, value] of Object.entries(change)) {
     if (value === undefined || value === null) continue

@@ -4,11 +4,7 @@ import { defaultPgMajor, isPgMajor, type PgMajor } from '../model/compute.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError } from '../model/errors.ts'
 import { newBranchId, newEndpointId, newProjectId } from '../model/ids.ts'
-import {
-  defaultHistoryRetentionSeconds,
-  longestHistoryRetentionSeconds,
-  type Project,
-} from '../model/project.ts'
+import { defaultHistoryRetentionSeconds, longestHistoryRetentionSeconds, type Project } from '../model/project.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import { getUser } from '../store/accounts.ts'
 import { insertBranch, listAllBranches } from '../store/branches.ts'
@@ -36,13 +32,18 @@ function assertRegion(regionId: string): void {
 
 function assertHistoryRetention(seconds: number): void {
   if (!Number.isInteger(seconds) || seconds < 0 || seconds > longestHistoryRetentionSeconds) {
-    throw new AppError('bad_request', `history_retention_seconds must be between 0 and ${longestHistoryRetentionSeconds}`)
+    throw new AppError(
+      'bad_request',
+      `history_retention_seconds must be between 0 and ${longestHistoryRetentionSeconds}`,
+    )
   }
 }
 
 function assertMajor(control: ControlContext, value: number | undefined): PgMajor {
-  const major = value ?? (control.availableMajors.includes(defaultPgMajor) ? defaultPgMajor : control.availableMajors.at(-1))
-  if (!isPgMajor(major)) throw new AppError('bad_request', `pg_version ${String(value)} is not supported; supported are 14 to 18`)
+  const major =
+    value ?? (control.availableMajors.includes(defaultPgMajor) ? defaultPgMajor : control.availableMajors.at(-1))
+  if (!isPgMajor(major))
+    throw new AppError('bad_request', `pg_version ${String(value)} is not supported; supported are 14 to 18`)
   if (!control.availableMajors.includes(major)) {
     throw new AppError(
       'bad_request',
@@ -52,7 +53,11 @@ function assertMajor(control: ControlContext, value: number | undefined): PgMajo
   return major
 }
 
-async function createProject(control: ControlContext, caller: Caller, input: CreateProjectInput): ReturnType<Control['projects']['create']> {
+async function createProject(
+  control: ControlContext,
+  caller: Caller,
+  input: CreateProjectInput,
+): ReturnType<Control['projects']['create']> {
   const id = newProjectId()
   const branchId = newBranchId()
   const pgMajor = assertMajor(control, input.pgVersion)
@@ -136,12 +141,21 @@ async function createProject(control: ControlContext, caller: Caller, input: Cre
     databases: [database],
     operations,
     connections: [
-      control.addresses.connection({ endpointId: endpoint.id, database: databaseName, role: roleName, password: secret.password }),
+      control.addresses.connection({
+        endpointId: endpoint.id,
+        database: databaseName,
+        role: roleName,
+        password: secret.password,
+      }),
     ],
   }
 }
 
-async function listPage(control: ControlContext, caller: Caller, query: Parameters<Control['projects']['list']>[1]): ReturnType<Control['projects']['list']> {
+async function listPage(
+  control: ControlContext,
+  caller: Caller,
+  query: Parameters<Control['projects']['list']>[1],
+): ReturnType<Control['projects']['list']> {
   if (query.orgId !== undefined) await organizationFor(control.store, caller, query.orgId)
   const projects = await listProjects(control.store, {
     userId: caller.userId,
@@ -154,11 +168,21 @@ async function listPage(control: ControlContext, caller: Caller, query: Paramete
   return { projects, cursor: projects.at(-1)?.project.id }
 }
 
-async function getDetails(control: ControlContext, caller: Caller, projectId: string): ReturnType<Control['projects']['get']> {
+async function getDetails(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+): ReturnType<Control['projects']['get']> {
   const project = await visibleProject(control.store, caller, projectId)
-  const [owner, endpoints] = await Promise.all([getUser(control.store, caller.userId), listEndpoints(control.store, project.id)])
+  const [owner, endpoints] = await Promise.all([
+    getUser(control.store, caller.userId),
+    listEndpoints(control.store, project.id),
+  ])
   if (!owner) throw new AppError('internal', 'the caller has lost its user')
-  const times = endpoints.map((endpoint) => control.computes.servingEndpoint(endpoint.id)?.serving.lastActivityAt ?? endpoint.lastActiveAt?.getTime() ?? 0)
+  const times = endpoints.map(
+    (endpoint) =>
+      control.computes.servingEndpoint(endpoint.id)?.serving.lastActivityAt ?? endpoint.lastActiveAt?.getTime() ?? 0,
+  )
   const last = Math.max(0, ...times)
   return { project, owner, lastActiveAt: last > 0 ? new Date(last) : undefined, branchesLimit }
 }
@@ -172,7 +196,8 @@ async function update(
   if (input.name !== undefined) assertDisplayName(input.name, 'project')
   if (input.historyRetentionSeconds !== undefined) assertHistoryRetention(input.historyRetentionSeconds)
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
-    const preloadable = input.settings?.['preload_libraries'] === undefined ? [] : await control.preloadable(project.pgMajor)
+    const preloadable =
+      input.settings?.['preload_libraries'] === undefined ? [] : await control.preloadable(project.pgMajor)
     const settings = mergeProjectSettings(project.settings, input.settings ?? {}, preloadable)
     const changed = await updateProject(sql, project.id, {
       name: input.name ?? project.name,
@@ -188,7 +213,11 @@ async function update(
       result: changed,
       plan: {
         kind: 'suspend_computes',
-        operations: active.map(({ branchId, id }) => ({ action: 'suspend_compute' as const, branchId, endpointId: id })),
+        operations: active.map(({ branchId, id }) => ({
+          action: 'suspend_compute' as const,
+          branchId,
+          endpointId: id,
+        })),
       },
     }
   })
@@ -196,7 +225,10 @@ async function update(
   return { project: result, operations }
 }
 
-async function activeEndpoints(control: ControlContext, project: Project): Promise<Awaited<ReturnType<typeof listEndpoints>>> {
+async function activeEndpoints(
+  control: ControlContext,
+  project: Project,
+): Promise<Awaited<ReturnType<typeof listEndpoints>>> {
   const endpoints = await listEndpoints(control.store, project.id)
   return endpoints.filter((endpoint) => control.computes.servingEndpoint(endpoint.id) !== undefined)
 }
@@ -207,7 +239,10 @@ async function deleteProject(control: ControlContext, caller: Caller, projectId:
     const branches = (await listAllBranches(sql, project.id)).filter((branch) => !branch.deletedAt)
     const kept = branches.find((branch) => branch.protected)
     if (kept) {
-      throw new AppError('unprocessable', `project has a protected branch (${kept.name}); set "protected" to false on it before deleting the project`)
+      throw new AppError(
+        'unprocessable',
+        `project has a protected branch (${kept.name}); set "protected" to false on it before deleting the project`,
+      )
     }
     const active = await activeEndpoints(control, project)
     const deleted = await setProjectDeleted(sql, project.id, new Date())
@@ -215,14 +250,22 @@ async function deleteProject(control: ControlContext, caller: Caller, projectId:
       result: deleted,
       plan: {
         kind: 'suspend_computes',
-        operations: active.map(({ branchId, id }) => ({ action: 'suspend_compute' as const, branchId, endpointId: id })),
+        operations: active.map(({ branchId, id }) => ({
+          action: 'suspend_compute' as const,
+          branchId,
+          endpointId: id,
+        })),
       },
     }
   })
   return result
 }
 
-async function recover(control: ControlContext, caller: Caller, projectId: string): ReturnType<Control['projects']['recover']> {
+async function recover(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+): ReturnType<Control['projects']['recover']> {
   return await control.store.transaction(async (sql) => {
     const project = await lockVisibleProjectEvenDeleted(sql, caller, projectId)
     if (!project.deletedAt) throw new AppError('unprocessable', 'project is not deleted, there is nothing to recover')
@@ -262,4 +305,3 @@ export function projectControl(control: ControlContext): Control['projects'] {
     preloadLibraries: (caller, projectId) => preloadLibraries(control, caller, projectId),
   }
 }
-

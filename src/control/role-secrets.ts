@@ -20,7 +20,12 @@ const place = (branchId: BranchId, name: string): string => `role:${branchId}:${
 
 export type RoleSecret = { password: string; verifier: string; encryptedPassword: Uint8Array | undefined }
 
-export async function newRoleSecret(cipher: Cipher, branchId: BranchId, name: string, store: boolean): Promise<RoleSecret> {
+export async function newRoleSecret(
+  cipher: Cipher,
+  branchId: BranchId,
+  name: string,
+  store: boolean,
+): Promise<RoleSecret> {
   const password = newRolePassword()
   return {
     password,

@@ -6,6 +6,7 @@ import type { Sql } from '../store/database.ts'
 import { listDatabases } from '../store/databases.ts'
 import { getRole, insertRole, listRoles, markRoleDeleting, setRolePassword } from '../store/roles.ts'
 import { liveBranch, visibleProject } from './access.ts'
+import { syncCatalog } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
@@ -24,12 +25,15 @@ async function existingRole(sql: Sql, branch: Branch, name: string): Promise<Rol
 export function roleControl(control: ControlContext): Control['roles'] {
   const find = async (caller: Caller, projectId: string, branchId: string, name: string): Promise<Role> => {
     await visibleProject(control.store, caller, projectId)
-    return await existingRole(control.store, await liveBranch(control.store, projectId, branchId), name)
+    const branch = await liveBranch(control.store, projectId, branchId)
+    await syncCatalog(control, branch)
+    return await existingRole(control.store, branch, name)
   }
   return {
     async list(caller, projectId, branchId) {
       await visibleProject(control.store, caller, projectId)
       const branch = await liveBranch(control.store, projectId, branchId)
+      await syncCatalog(control, branch)
       return await listRoles(control.store, branch.id)
     },
     get: find,
@@ -38,11 +42,16 @@ export function roleControl(control: ControlContext): Control['roles'] {
       const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
         const branch = await liveBranch(sql, projectId, branchId)
         const roles = await listRoles(sql, branch.id)
-        if (roles.some((role) => role.name === name)) throw new AppError('already_exists', `role ${JSON.stringify(name)} already exists`)
+        if (roles.some((role) => role.name === name))
+          throw new AppError('already_exists', `role ${JSON.stringify(name)} already exists`)
         if (roles.length >= rolesLimit) {
-          throw new AppError('unprocessable', `roles limit of ${rolesLimit} exceeded`, { apiCode: 'ROLES_LIMIT_EXCEEDED' })
+          throw new AppError('unprocessable', `roles limit of ${rolesLimit} exceeded`, {
+            apiCode: 'ROLES_LIMIT_EXCEEDED',
+          })
         }
-        const secret = noLogin ? undefined : await newRoleSecret(control.cipher, branch.id, name, project.storePasswords)
+        const secret = noLogin
+          ? undefined
+          : await newRoleSecret(control.cipher, branch.id, name, project.storePasswords)
         const role = await insertRole(sql, {
           branchId: branch.id,
           name,
@@ -62,7 +71,8 @@ export function roleControl(control: ControlContext): Control['roles'] {
       const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
         const branch = await liveBranch(sql, projectId, branchId)
         const role = await existingRole(sql, branch, name)
-        if (role.protected) throw new AppError('unprocessable', `role ${JSON.stringify(name)} is protected and cannot be deleted`)
+        if (role.protected)
+          throw new AppError('unprocessable', `role ${JSON.stringify(name)} is protected and cannot be deleted`)
         const owned = (await listDatabases(sql, branch.id)).filter((database) => database.ownerName === name)
         if (owned[0]) {
           throw new AppError(
@@ -71,7 +81,10 @@ export function roleControl(control: ControlContext): Control['roles'] {
           )
         }
         await markRoleDeleting(sql, branch.id, name, true)
-        return { result: role, plan: await planChange(control, sql, branch, 'delete_role', { branchId: branch.id, name }) }
+        return {
+          result: role,
+          plan: await planChange(control, sql, branch, 'delete_role', { branchId: branch.id, name }),
+        }
       })
       return { role: result, password: undefined, operations }
     },
@@ -87,7 +100,8 @@ export function roleControl(control: ControlContext): Control['roles'] {
       const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
         const branch = await liveBranch(sql, projectId, branchId)
         const before = await existingRole(sql, branch, name)
-        if (before.authenticationMethod === 'no_login') throw new AppError('unprocessable', `role ${JSON.stringify(name)} cannot log in`)
+        if (before.authenticationMethod === 'no_login')
+          throw new AppError('unprocessable', `role ${JSON.stringify(name)} cannot log in`)
         const secret = await newRoleSecret(control.cipher, branch.id, name, project.storePasswords)
         const role = await setRolePassword(sql, branch.id, name, secret)
         // Should Postgres not take the new one, the old one is shown again: sealed, as in its row.

@@ -43,9 +43,14 @@ export function slotSpec(timeline: Timeline, owner: ComputeSpec['owner']): Compu
 }
 
 /** Can a started slot serve a compute with these wishes without a restart? */
-export function isSlotClass(wish: Pick<ComputeSpec, 'minCu' | 'pgSettings' | 'preloadLibraries' | 'logicalReplication'>): boolean {
+export function isSlotClass(
+  wish: Pick<ComputeSpec, 'minCu' | 'pgSettings' | 'preloadLibraries' | 'logicalReplication'>,
+): boolean {
   return (
-    wish.minCu === smallestCu && Object.keys(wish.pgSettings).length === 0 && wish.preloadLibraries.length === 0 && !wish.logicalReplication
+    wish.minCu === smallestCu &&
+    Object.keys(wish.pgSettings).length === 0 &&
+    wish.preloadLibraries.length === 0 &&
+    !wish.logicalReplication
   )
 }
 
@@ -88,7 +93,8 @@ export class WarmPool {
   }
 
   counts(): PoolSizes {
-    const sum = (map: ReadonlyMap<PgMajor, unknown[]>): number => [...map.values()].reduce((total, list) => total + list.length, 0)
+    const sum = (map: ReadonlyMap<PgMajor, unknown[]>): number =>
+      [...map.values()].reduce((total, list) => total + list.length, 0)
     return { started: sum(this.#started), unstarted: sum(this.#unstarted) }
   }
 
@@ -118,7 +124,9 @@ export class WarmPool {
     this.#wanted = true
     if (this.#stopping) return
     this.#refilling ??= this.#refill()
-      .catch((error: unknown) => this.#context().logger.warn({ cause: errorChain(error) }, 'could not refill the warm pool'))
+      .catch((error: unknown) =>
+        this.#context().logger.warn({ cause: errorChain(error) }, 'could not refill the warm pool'),
+      )
       .finally(() => (this.#refilling = undefined))
   }
 
@@ -182,7 +190,11 @@ export class WarmPool {
       serviceKeyId: templateServiceKey,
     })
     try {
-      await control.storage.cloneTimeline(id, { template: String(major) }, { owner: control.ownerOf(timeline.uidOffset) })
+      await control.storage.cloneTimeline(
+        id,
+        { template: String(major) },
+        { owner: control.ownerOf(timeline.uidOffset) },
+      )
       await failpoint('pool.cloned')
       await moveTimeline(control.store, id, 'making', 'pooled')
     } catch (error) {
@@ -231,7 +243,10 @@ export async function personalise(control: ControlContext, timeline: Timeline, s
     return await supervisor.client(timeline.id)
   })
   try {
-    await setServiceVerifier(client, await makeVerifier(servicePassword(own.serviceKeyId), { iterations: randomSecretIterations }))
+    await setServiceVerifier(
+      client,
+      await makeVerifier(servicePassword(own.serviceKeyId), { iterations: randomSecretIterations }),
+    )
   } finally {
     await client.end().catch(() => {})
   }

@@ -14,9 +14,16 @@ export function parseFailpoints(text: string): Map<string, Action> {
   const parsed = new Map<string, Action>()
   for (const entry of text.split(';').filter((part) => part.trim() !== '')) {
     const match = /^\s*([\w.:-]+)\s*=\s*(crash|error|pause:(\d+))\s*$/.exec(entry)
-    if (!match) throw new AppError('config_invalid', `PGROVE_FAILPOINTS: cannot read ${JSON.stringify(entry)}; write name=crash, name=error or name=pause:MS`)
+    if (!match)
+      throw new AppError(
+        'config_invalid',
+        `PGROVE_FAILPOINTS: cannot read ${JSON.stringify(entry)}; write name=crash, name=error or name=pause:MS`,
+      )
     const [, name = '', verb, ms] = match
-    parsed.set(name, verb === 'crash' ? { kind: 'crash' } : verb === 'error' ? { kind: 'error' } : { kind: 'pause', ms: Number(ms) })
+    parsed.set(
+      name,
+      verb === 'crash' ? { kind: 'crash' } : verb === 'error' ? { kind: 'error' } : { kind: 'pause', ms: Number(ms) },
+    )
   }
   return parsed
 }

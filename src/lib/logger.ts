@@ -4,7 +4,15 @@ import { pino, type Logger } from 'pino'
 
 export type { Logger }
 
-const secretPaths = ['password', '*.password', 'key', '*.key', 'authorization', '*.authorization', 'headers.authorization']
+const secretPaths = [
+  'password',
+  '*.password',
+  'key',
+  '*.key',
+  'authorization',
+  '*.authorization',
+  'headers.authorization',
+]
 
 export function createLogger(options: { level: string; process: string; destination?: number | string }): Logger {
   return pino(

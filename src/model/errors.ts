@@ -83,7 +83,7 @@ export function isAppError(error: unknown, code?: ErrorCode): error is AppError 
 /** The whole chain of causes as one line, for logs. A message never repeats its cause, so the chain reads as a sentence. */
 export function errorChain(error: unknown): string {
   const parts: string[] = []
-  for (let at: unknown = error; at !== undefined && at !== null && parts.length < 8; ) {
+  for (let at: unknown = error; at !== undefined && at !== null && parts.length < 8;) {
     if (at instanceof Error) {
       parts.push(at.message)
       at = at.cause

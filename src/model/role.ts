@@ -23,6 +23,16 @@ export function isReservedRoleName(name: string): boolean {
   return (
     name.startsWith('pg_') ||
     name.startsWith('pgrove') ||
-    ['public', 'none', 'neon_superuser', 'cloud_admin', 'zenith_admin', 'postgres', 'current_user', 'session_user', 'current_role'].includes(name)
+    [
+      'public',
+      'none',
+      'neon_superuser',
+      'cloud_admin',
+      'zenith_admin',
+      'postgres',
+      'current_user',
+      'session_user',
+      'current_role',
+    ].includes(name)
   )
 }

@@ -29,8 +29,15 @@ export async function runControlChild(): Promise<void> {
     const home = await openHome(config.home, config.isRoot)
     running = await startControl({ config, home, logger, progress: (text) => tell({ kind: 'progress', text }) })
   } catch (error) {
-    logger.error({ cause: errorChain(error), stack: error instanceof Error ? error.stack : undefined }, 'control could not start')
-    tell({ kind: 'failed', message: isAppError(error) ? error.message : errorChain(error), code: isAppError(error) ? error.code : 'internal' })
+    logger.error(
+      { cause: errorChain(error), stack: error instanceof Error ? error.stack : undefined },
+      'control could not start',
+    )
+    tell({
+      kind: 'failed',
+      message: isAppError(error) ? error.message : errorChain(error),
+      code: isAppError(error) ? error.code : 'internal',
+    })
     process.exitCode = 1
     process.disconnect()
     return
@@ -55,7 +62,9 @@ export async function runControlChild(): Promise<void> {
         running.setPorts(heard.ports)
         running
           .exampleConnection()
-          .catch((error: unknown) => void logger.warn({ cause: errorChain(error) }, 'no example connection'))
+          .catch((error: unknown) => {
+            logger.warn({ cause: errorChain(error) }, 'no example connection')
+          })
           .then((uri) => tell({ kind: 'connection', uri: uri ?? undefined }))
           .catch(() => {})
         return

@@ -36,7 +36,10 @@ export type OpenOptions = {
 /** Migrated, and proved to belong to this master key. Throws control_database_unavailable, schema_newer, master_key_wrong. */
 export async function openControlDatabase(options: OpenOptions): Promise<ControlDatabase> {
   const { config, cipher, logger } = options
-  const opened = config.controlDatabaseUrl === undefined ? await openEmbedded(options) : await openByUrl(options, config.controlDatabaseUrl)
+  const opened =
+    config.controlDatabaseUrl === undefined
+      ? await openEmbedded(options)
+      : await openByUrl(options, config.controlDatabaseUrl)
   try {
     await migrate(opened.store, logger)
     const check = cipher.derive('master key check')
@@ -77,7 +80,11 @@ async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
   let major = toMajor(await readIfThere(join(data, 'PG_VERSION')).catch(() => undefined))
   if (major === undefined) {
     major = trees.majors.includes(17) ? 17 : trees.majors.at(-1)
-    if (major === undefined) throw new AppError('postgres_missing', 'no Postgres was found; run `npm install` again, or install Postgres on the machine')
+    if (major === undefined)
+      throw new AppError(
+        'postgres_missing',
+        'no Postgres was found; run `npm install` again, or install Postgres on the machine',
+      )
     progress('making the control database')
     await create(data, await trees.tree(major), owner, password)
   }
@@ -108,7 +115,9 @@ async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
   let stopping = false
   supervisor.onExit((_, expected) => {
     if (expected || stopping) return
-    start().catch((error: unknown) => logger.error({ cause: errorChain(error) }, 'the control database could not be restarted'))
+    start().catch((error: unknown) =>
+      logger.error({ cause: errorChain(error) }, 'the control database could not be restarted'),
+    )
   })
   const store = new Store({
     connection: { host: socketDir, port: socketPort, user: serviceRole, password, database: templateDatabase },
@@ -125,7 +134,12 @@ async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
   }
 }
 
-async function create(data: string, tree: Parameters<typeof fillTemplate>[0], owner: Owner | undefined, servicePassword: string): Promise<void> {
+async function create(
+  data: string,
+  tree: Parameters<typeof fillTemplate>[0],
+  owner: Owner | undefined,
+  servicePassword: string,
+): Promise<void> {
   const draft = `${data}.draft`
   await rm(draft, { recursive: true, force: true })
   await mkdir(draft, { mode: 0o700 })

@@ -2,7 +2,8 @@
 
 import { chmod, chown } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createApiServer, listen } from '../api/server.ts'
+import { listen } from '../api/listen.ts'
+import { createApiServer } from '../api/server.ts'
 import { loadContract } from '../api/contract/load.ts'
 import { Assignments } from '../compute/assignments.ts'
 import { Supervisor } from '../compute/supervisor.ts'
@@ -67,7 +68,15 @@ async function start(
   let ports: Ports = { pg: config.pg.port, http: config.http.port, https: config.https?.port }
 
   progress('preparing Postgres')
-  const database = await openControlDatabase({ config, home, cipher, trees, owner: ownerOf(controlDatabaseOffset), logger, progress })
+  const database = await openControlDatabase({
+    config,
+    home,
+    cipher,
+    trees,
+    owner: ownerOf(controlDatabaseOffset),
+    logger,
+    progress,
+  })
   const { store } = database
   // The database stops with the computes: a control plane that is only replaced leaves it running for its successor.
   let stopsDatabase = true
@@ -78,7 +87,12 @@ async function start(
   closers.push(cellLock)
 
   progress('opening storage')
-  const storage = await openStorage({ home: home.root, wanted: config.storage, floorBytes: config.diskFloorBytes, logger })
+  const storage = await openStorage({
+    home: home.root,
+    wanted: config.storage,
+    floorBytes: config.diskFloorBytes,
+    logger,
+  })
   let unmounts = true
   closers.push(() => storage.close({ unmount: unmounts }))
 
@@ -142,12 +156,23 @@ async function start(
     await Promise.all(supervisor.running().map((id) => supervisor.ensureStopped(id, 'fast')))
   })
 
-  const rpc = await serveRpc(controlSocket(home), controlPlaneMethods(plane.proxy), { mode: 0o660, gid: edgeGid, logger })
+  const rpc = await serveRpc(controlSocket(home), controlPlaneMethods(plane.proxy), {
+    mode: 0o660,
+    gid: edgeGid,
+    logger,
+  })
   closers.push(() => rpc.close())
   plane.proxy.onEndpointChanged((endpointId) => pushEndpointChanged(rpc, endpointId))
   const admin = await serveRpc(
     adminSocket(home),
-    { report: async () => ({ ...(await plane.report()), storage: storage.description, free: await storage.freeBytes(), ports }) },
+    {
+      report: async () => ({
+        ...(await plane.report()),
+        storage: storage.description,
+        free: await storage.freeBytes(),
+        ports,
+      }),
+    },
     { mode: 0o600, logger },
   )
   closers.push(() => admin.close())
@@ -204,9 +229,10 @@ async function holdCell(store: Store, cell: string): Promise<Closer> {
   const session = await store.session()
   const deadline = Date.now() + cellPatienceMs
   for (;;) {
-    const { rows } = await session.query<{ held: boolean }>('select pg_try_advisory_lock(hashtextextended($1, 0)) as held', [
-      `pgrove cell ${cell}`,
-    ])
+    const { rows } = await session.query<{ held: boolean }>(
+      'select pg_try_advisory_lock(hashtextextended($1, 0)) as held',
+      [`pgrove cell ${cell}`],
+    )
     if (rows[0]?.held === true) return async () => session.release(true)
     if (Date.now() > deadline) break
     await delay(100)

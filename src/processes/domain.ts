@@ -25,7 +25,8 @@ async function resolvesTo(host: string): Promise<string | undefined> {
 
 /** A configured domain is taken at its word; it resolves where a made-up endpoint of it does. */
 export async function findDomain(configured: string | undefined): Promise<Domain> {
-  if (configured !== undefined) return { domain: configured, resolves: (await resolvesTo(`ep-wildcard-probe.${configured}`)) !== undefined }
+  if (configured !== undefined)
+    return { domain: configured, resolves: (await resolvesTo(`ep-wildcard-probe.${configured}`)) !== undefined }
   for (const domain of ['localhost', 'localtest.me']) {
     const address = await resolvesTo(`ep-wildcard-probe.${domain}`)
     if (address !== undefined && loopback.has(address)) return { domain, resolves: true }

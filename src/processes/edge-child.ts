@@ -43,7 +43,11 @@ export function runEdgeChild(): void {
       becomeUnprivileged(settings.owner)
       tell({ kind: 'listening', ports: edge.ports })
     } catch (error) {
-      tell({ kind: 'failed', message: isAppError(error) ? error.message : errorChain(error), code: isAppError(error) ? error.code : 'internal' })
+      tell({
+        kind: 'failed',
+        message: isAppError(error) ? error.message : errorChain(error),
+        code: isAppError(error) ? error.code : 'internal',
+      })
       process.exit(1)
     }
   }

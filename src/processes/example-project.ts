@@ -22,13 +22,23 @@ export async function exampleConnection(control: Control, store: Store, caller: 
   return await connectionOf(control, store, caller, known as ProjectId)
 }
 
-async function connectionOf(control: Control, store: Store, caller: Caller, projectId: ProjectId): Promise<string | undefined> {
+async function connectionOf(
+  control: Control,
+  store: Store,
+  caller: Caller,
+  projectId: ProjectId,
+): Promise<string | undefined> {
   const branch = await defaultBranch(store, projectId)
   if (!branch) return undefined
   const [[database], [role]] = await Promise.all([listDatabases(store, branch.id), listRoles(store, branch.id)])
   if (!database || !role) return undefined
   try {
-    return await control.connectionUris.get(caller, { projectId, databaseName: database.name, roleName: role.name, pooled: false })
+    return await control.connectionUris.get(caller, {
+      projectId,
+      databaseName: database.name,
+      roleName: role.name,
+      pooled: false,
+    })
   } catch (error) {
     if (isAppError(error, 'not_found')) return undefined
     throw error

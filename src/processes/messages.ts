@@ -24,4 +24,7 @@ export type ControlReady = {
 
 export type ToEdge = { kind: 'listen'; settings: EdgeSettings } | { kind: 'stop' }
 
-export type FromEdge = { kind: 'listening'; ports: Ports } | { kind: 'failed'; message: string; code: string } | { kind: 'stopped' }
+export type FromEdge =
+  | { kind: 'listening'; ports: Ports }
+  | { kind: 'failed'; message: string; code: string }
+  | { kind: 'stopped' }

@@ -13,7 +13,11 @@ import { AppError } from '../model/errors.ts'
 /** `node_modules` beside this source tree, above it when pgrove is itself a dependency, and what `pgrove postgres add` fetched. */
 export function packageRoots(home: Home): string[] {
   const here = fileURLToPath(new URL('../../', import.meta.url))
-  return [join(here, 'node_modules'), join(here, '..'), ...pgMajors.map((major) => join(home.postgres, 'packages', String(major), 'node_modules'))]
+  return [
+    join(here, 'node_modules'),
+    join(here, '..'),
+    ...pgMajors.map((major) => join(home.postgres, 'packages', String(major), 'node_modules')),
+  ]
 }
 
 export async function listInstallations(home: Home, config: Config): Promise<Installation[]> {

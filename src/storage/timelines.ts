@@ -240,7 +240,10 @@ export class Storage {
     for (const name of await readdir(join(root, 'trash'))) {
       if (!this.#closing) await this.#removeQuietly(join(root, 'trash', name))
     }
-    if (!this.#closing) await pool?.giveBack()
+    if (this.#closing) return
+    await pool?.giveBack().catch((error: unknown) => {
+      this.#logger.warn({ cause: errorChain(error) }, 'free space of the pool could not be given back to the host')
+    })
   }
 
   async #removeQuietly(folder: string): Promise<void> {

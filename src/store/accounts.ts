@@ -61,7 +61,10 @@ export async function getUsers(sql: Sql, ids: readonly UserId[]): Promise<User[]
   return (await sql.query('select * from users where id = any($1::uuid[])', [ids])).map(toUser)
 }
 
-export async function insertOrganization(sql: Sql, organization: Pick<Organization, 'id' | 'name' | 'handle' | 'plan'>): Promise<void> {
+export async function insertOrganization(
+  sql: Sql,
+  organization: Pick<Organization, 'id' | 'name' | 'handle' | 'plan'>,
+): Promise<void> {
   await sql.query('insert into organizations (id, name, handle, plan) values ($1, $2, $3, $4)', [
     organization.id,
     organization.name,

@@ -57,7 +57,9 @@ export async function getBranch(sql: Sql, projectId: string, id: string): Promis
 }
 
 export async function defaultBranch(sql: Sql, projectId: string): Promise<Branch | undefined> {
-  const [row] = await sql.query('select * from branches where project_id = $1 and is_default and deleted_at is null', [projectId])
+  const [row] = await sql.query('select * from branches where project_id = $1 and is_default and deleted_at is null', [
+    projectId,
+  ])
   return row && toBranch(row)
 }
 
@@ -87,13 +89,22 @@ export async function listBranches(
         and ($4::text is null or (${column}, b.id) ${comparison} ($4::${sortTypes[query.sortBy]}, $5::text))
       order by ${column} ${direction}, b.id ${direction}
       limit $6`,
-    [projectId, query.includeDeleted, query.search ?? null, query.after?.value ?? null, query.after?.branchId ?? null, query.limit],
+    [
+      projectId,
+      query.includeDeleted,
+      query.search ?? null,
+      query.after?.value ?? null,
+      query.after?.branchId ?? null,
+      query.limit,
+    ],
   )
   return rows.map((row) => ({ branch: toBranch(row), sortValue: row['sort_value'] as string }))
 }
 
 export async function listAllBranches(sql: Sql, projectId: string): Promise<Branch[]> {
-  return (await sql.query('select * from branches where project_id = $1 order by created_at, id', [projectId])).map(toBranch)
+  return (await sql.query('select * from branches where project_id = $1 order by created_at, id', [projectId])).map(
+    toBranch,
+  )
 }
 
 export async function countBranches(sql: Sql, projectId: string, search: string | undefined): Promise<number> {
@@ -107,7 +118,10 @@ export async function countBranches(sql: Sql, projectId: string, search: string 
 
 /** Children that are not deleted. */
 export async function countChildren(sql: Sql, id: BranchId): Promise<number> {
-  const [row] = await sql.query<{ count: number }>('select count(*) from branches where parent_id = $1 and deleted_at is null', [id])
+  const [row] = await sql.query<{ count: number }>(
+    'select count(*) from branches where parent_id = $1 and deleted_at is null',
+    [id],
+  )
   return row?.count ?? 0
 }
 
@@ -124,8 +138,13 @@ export async function updateBranch(
 }
 
 export async function setDefaultBranch(sql: Sql, projectId: ProjectId, id: BranchId): Promise<Branch> {
-  await sql.query('update branches set is_default = false, updated_at = now() where project_id = $1 and is_default and id <> $2', [projectId, id])
-  const [row] = await sql.query('update branches set is_default = true, updated_at = now() where id = $1 returning *', [id])
+  await sql.query(
+    'update branches set is_default = false, updated_at = now() where project_id = $1 and is_default and id <> $2',
+    [projectId, id],
+  )
+  const [row] = await sql.query('update branches set is_default = true, updated_at = now() where id = $1 returning *', [
+    id,
+  ])
   return toBranch(row ?? {})
 }
 

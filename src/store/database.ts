@@ -36,7 +36,9 @@ function translated(error: unknown): unknown {
 }
 
 export type StoreOptions = {
-  connection: { connectionString: string } | { host: string; port: number; user: string; password: string; database: string }
+  connection:
+    | { connectionString: string }
+    | { host: string; port: number; user: string; password: string; database: string }
   maxConnections: number
   logger: Logger
 }
@@ -53,7 +55,9 @@ export class Store implements Sql {
       application_name: 'pgrove control',
       types,
     })
-    this.#pool.on('error', (error) => options.logger.warn({ cause: errorChain(error) }, 'lost a control database connection'))
+    this.#pool.on('error', (error) =>
+      options.logger.warn({ cause: errorChain(error) }, 'lost a control database connection'),
+    )
   }
 
   async query<R = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
@@ -117,8 +121,12 @@ export async function migrate(store: Store, logger: Logger): Promise<void> {
   const files = (await readdir(migrationsFolder)).filter((name) => /^\d{4}-.+\.sql$/.test(name)).toSorted()
   await store.transaction(async (sql) => {
     await sql.query('select pg_advisory_xact_lock($1)', [migrationLock])
-    await sql.query('create table if not exists migrations (number integer primary key, name text not null, applied_at timestamptz not null default now())')
-    const applied = await sql.query<{ number: number; name: string }>('select number, name from migrations order by number')
+    await sql.query(
+      'create table if not exists migrations (number integer primary key, name text not null, applied_at timestamptz not null default now())',
+    )
+    const applied = await sql.query<{ number: number; name: string }>(
+      'select number, name from migrations order by number',
+    )
     const known = files.length
     const newest = applied.at(-1)
     if (newest && newest.number > known) {

@@ -11,7 +11,10 @@ const toDatabase = (row: Row): Database => ({
   updatedAt: row['updated_at'] as Date,
 })
 
-export async function insertDatabase(sql: Sql, database: { branchId: BranchId; name: string; ownerName: string }): Promise<Database> {
+export async function insertDatabase(
+  sql: Sql,
+  database: { branchId: BranchId; name: string; ownerName: string },
+): Promise<Database> {
   const [row] = await sql.query('insert into databases (branch_id, name, owner_name) values ($1, $2, $3) returning *', [
     database.branchId,
     database.name,
@@ -21,20 +24,28 @@ export async function insertDatabase(sql: Sql, database: { branchId: BranchId; n
 }
 
 export async function getDatabase(sql: Sql, branchId: string, name: string): Promise<Database | undefined> {
-  const [row] = await sql.query('select * from databases where branch_id = $1 and name = $2 and not deleting', [branchId, name])
+  const [row] = await sql.query('select * from databases where branch_id = $1 and name = $2 and not deleting', [
+    branchId,
+    name,
+  ])
   return row && toDatabase(row)
 }
 
 export async function listDatabases(sql: Sql, branchId: string): Promise<Database[]> {
-  return (await sql.query('select * from databases where branch_id = $1 and not deleting order by id', [branchId])).map(toDatabase)
+  return (await sql.query('select * from databases where branch_id = $1 and not deleting order by id', [branchId])).map(
+    toDatabase,
+  )
 }
 
-export async function updateDatabase(sql: Sql, id: number, change: { name: string; ownerName: string }): Promise<Database> {
-  const [row] = await sql.query('update databases set name = $2, owner_name = $3, updated_at = now() where id = $1 returning *', [
-    id,
-    change.name,
-    change.ownerName,
-  ])
+export async function updateDatabase(
+  sql: Sql,
+  id: number,
+  change: { name: string; ownerName: string },
+): Promise<Database> {
+  const [row] = await sql.query(
+    'update databases set name = $2, owner_name = $3, updated_at = now() where id = $1 returning *',
+    [id, change.name, change.ownerName],
+  )
   return toDatabase(row ?? {})
 }
 

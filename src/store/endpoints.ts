@@ -26,7 +26,10 @@ const toEndpoint = (row: Row): Endpoint => ({
   deletedAt: (row['deleted_at'] as Date | null) ?? undefined,
 })
 
-export type NewEndpoint = Omit<Endpoint, 'createdAt' | 'updatedAt' | 'deletedAt' | 'lastActiveAt' | 'startedAt' | 'suspendedAt'>
+export type NewEndpoint = Omit<
+  Endpoint,
+  'createdAt' | 'updatedAt' | 'deletedAt' | 'lastActiveAt' | 'startedAt' | 'suspendedAt'
+>
 
 export async function insertEndpoint(sql: Sql, endpoint: NewEndpoint): Promise<Endpoint> {
   const [row] = await sql.query(
@@ -72,7 +75,10 @@ export async function listEndpoints(sql: Sql, projectId: string): Promise<Endpoi
 }
 
 export async function listBranchEndpoints(sql: Sql, branchId: string): Promise<Endpoint[]> {
-  const rows = await sql.query('select * from endpoints where branch_id = $1 and deleted_at is null order by created_at, id', [branchId])
+  const rows = await sql.query(
+    'select * from endpoints where branch_id = $1 and deleted_at is null order by created_at, id',
+    [branchId],
+  )
   return rows.map(toEndpoint)
 }
 
@@ -118,15 +124,22 @@ export async function setEndpointDeleted(sql: Sql, id: EndpointId, deleted: bool
 }
 
 export async function recordEndpointStarted(sql: Sql, id: EndpointId, at: Date): Promise<void> {
-  await sql.query('update endpoints set started_at = $2, last_active_at = greatest(last_active_at, $2) where id = $1', [id, at])
-}
-
-export async function recordEndpointSuspended(sql: Sql, id: EndpointId, at: Date, lastActiveAt: Date | undefined): Promise<void> {
-  await sql.query('update endpoints set suspended_at = $2, last_active_at = greatest(last_active_at, $3) where id = $1', [
+  await sql.query('update endpoints set started_at = $2, last_active_at = greatest(last_active_at, $2) where id = $1', [
     id,
     at,
-    lastActiveAt ?? null,
   ])
+}
+
+export async function recordEndpointSuspended(
+  sql: Sql,
+  id: EndpointId,
+  at: Date,
+  lastActiveAt: Date | undefined,
+): Promise<void> {
+  await sql.query(
+    'update endpoints set suspended_at = $2, last_active_at = greatest(last_active_at, $3) where id = $1',
+    [id, at, lastActiveAt ?? null],
+  )
 }
 
 /** Everything that decides what an endpoint's compute is. */
@@ -178,4 +191,3 @@ export async function getEndpointTarget(sql: Sql, id: string): Promise<EndpointT
     serviceKeyId: (row['service_key_id'] as string | null) ?? '',
   }
 }
-

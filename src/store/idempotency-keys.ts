@@ -1,7 +1,12 @@
 import type { UserId } from '../model/ids.ts'
 import type { Sql } from './database.ts'
 
-export type IdempotencyKey = { fingerprint: string; process: string; status: number | undefined; body: string | undefined }
+export type IdempotencyKey = {
+  fingerprint: string
+  process: string
+  status: number | undefined
+  body: string | undefined
+}
 
 /** Undefined: the key was free and is ours now. */
 export async function claimIdempotencyKey(
@@ -13,10 +18,10 @@ export async function claimIdempotencyKey(
     [key.userId, key.key, key.fingerprint, key.process],
   )
   if (inserted.length > 0) return undefined
-  const [row] = await sql.query('select fingerprint, process, status, body from idempotency_keys where user_id = $1 and key = $2', [
-    key.userId,
-    key.key,
-  ])
+  const [row] = await sql.query(
+    'select fingerprint, process, status, body from idempotency_keys where user_id = $1 and key = $2',
+    [key.userId, key.key],
+  )
   if (!row) return await claimIdempotencyKey(sql, key)
   return {
     fingerprint: row['fingerprint'] as string,
@@ -26,7 +31,12 @@ export async function claimIdempotencyKey(
   }
 }
 
-export async function storeAnswer(sql: Sql, userId: UserId, key: string, answer: { status: number; body: string }): Promise<void> {
+export async function storeAnswer(
+  sql: Sql,
+  userId: UserId,
+  key: string,
+  answer: { status: number; body: string },
+): Promise<void> {
   await sql.query('update idempotency_keys set status = $3, body = $4 where user_id = $1 and key = $2', [
     userId,
     key,

@@ -52,7 +52,13 @@ export type NewOperation = {
 export async function insertChain(
   sql: Sql,
   cell: string,
-  chain: { id: ChainId; projectId: ProjectId; kind: string; input: Record<string, unknown>; operations: readonly NewOperation[] },
+  chain: {
+    id: ChainId
+    projectId: ProjectId
+    kind: string
+    input: Record<string, unknown>
+    operations: readonly NewOperation[]
+  },
 ): Promise<Operation[]> {
   const rows = await sql.query(
     `with chain as (
@@ -87,7 +93,9 @@ export async function nextChain(sql: Sql, cell: string, projectId: ProjectId): P
 }
 
 export async function hasUnfinishedChain(sql: Sql, projectId: string): Promise<boolean> {
-  const rows = await sql.query(`select from chains where project_id = $1 and state in ('running', 'undoing') limit 1`, [projectId])
+  const rows = await sql.query(`select from chains where project_id = $1 and state in ('running', 'undoing') limit 1`, [
+    projectId,
+  ])
   return rows.length > 0
 }
 
@@ -120,7 +128,12 @@ export async function setOperationRunning(sql: Sql, id: OperationId): Promise<vo
   )
 }
 
-export async function setOperationEnded(sql: Sql, id: OperationId, status: OperationStatus, error?: string): Promise<void> {
+export async function setOperationEnded(
+  sql: Sql,
+  id: OperationId,
+  status: OperationStatus,
+  error?: string,
+): Promise<void> {
   await sql.query(
     `update operations set status = $2, error = $3, retry_at = null, updated_at = clock_timestamp(),
             total_duration_ms = coalesce((extract(epoch from clock_timestamp() - started_at) * 1000)::integer, 0) where id = $1`,

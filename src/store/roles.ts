@@ -18,18 +18,30 @@ export type NewRole = Omit<Role, 'createdAt' | 'updatedAt'>
 export async function insertRole(sql: Sql, role: NewRole): Promise<Role> {
   const [row] = await sql.query(
     `insert into roles (branch_id, name, authentication_method, protected, verifier, encrypted_password) values ($1, $2, $3, $4, $5, $6) returning *`,
-    [role.branchId, role.name, role.authenticationMethod, role.protected, role.verifier ?? null, role.encryptedPassword ?? null],
+    [
+      role.branchId,
+      role.name,
+      role.authenticationMethod,
+      role.protected,
+      role.verifier ?? null,
+      role.encryptedPassword ?? null,
+    ],
   )
   return toRole(row ?? {})
 }
 
 export async function getRole(sql: Sql, branchId: string, name: string): Promise<Role | undefined> {
-  const [row] = await sql.query('select * from roles where branch_id = $1 and name = $2 and not deleting', [branchId, name])
+  const [row] = await sql.query('select * from roles where branch_id = $1 and name = $2 and not deleting', [
+    branchId,
+    name,
+  ])
   return row && toRole(row)
 }
 
 export async function listRoles(sql: Sql, branchId: string): Promise<Role[]> {
-  return (await sql.query('select * from roles where branch_id = $1 and not deleting order by created_at, name', [branchId])).map(toRole)
+  return (
+    await sql.query('select * from roles where branch_id = $1 and not deleting order by created_at, name', [branchId])
+  ).map(toRole)
 }
 
 export async function setRolePassword(
@@ -45,6 +57,13 @@ export async function setRolePassword(
   return toRole(row ?? {})
 }
 
+export async function setRoleLogin(sql: Sql, branchId: BranchId, name: string, login: boolean): Promise<void> {
+  await sql.query(
+    'update roles set authentication_method = $3, updated_at = now() where branch_id = $1 and name = $2',
+    [branchId, name, login ? 'password' : 'no_login'],
+  )
+}
+
 /** A role that is on its way out is not listed any more; the mark is taken back when its removal fails. */
 export async function markRoleDeleting(sql: Sql, branchId: BranchId, name: string, deleting: boolean): Promise<void> {
   await sql.query('update roles set deleting = $3 where branch_id = $1 and name = $2', [branchId, name, deleting])
@@ -55,7 +74,12 @@ export async function deleteRole(sql: Sql, branchId: BranchId, name: string): Pr
 }
 
 /** What a new branch begins with. `encrypt` seals anew, since a sealed password belongs to one branch. */
-export async function copyRoles(sql: Sql, from: BranchId, to: BranchId, reseal: (role: Role) => Uint8Array | undefined): Promise<Role[]> {
+export async function copyRoles(
+  sql: Sql,
+  from: BranchId,
+  to: BranchId,
+  reseal: (role: Role) => Uint8Array | undefined,
+): Promise<Role[]> {
   const copies: Role[] = []
   for (const role of await listRoles(sql, from)) {
     copies.push(await insertRole(sql, { ...role, branchId: to, encryptedPassword: reseal(role) }))

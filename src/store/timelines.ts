@@ -16,7 +16,13 @@ const toTimeline = (row: Row): Timeline => ({
 export async function insertTimeline(
   sql: Sql,
   cell: string,
-  timeline: { id: TimelineId; pgMajor: PgMajor; state: TimelineState; uidOffset: number | undefined; serviceKeyId: string },
+  timeline: {
+    id: TimelineId
+    pgMajor: PgMajor
+    state: TimelineState
+    uidOffset: number | undefined
+    serviceKeyId: string
+  },
 ): Promise<Timeline> {
   const [row] = await sql.query(
     `insert into timelines (id, cell, pg_major, state, uid_offset, service_key_id)
@@ -31,8 +37,15 @@ export async function getTimeline(sql: Sql, id: TimelineId): Promise<Timeline | 
   return row && toTimeline(row)
 }
 
-export async function listTimelinesInState(sql: Sql, cell: string, states: readonly TimelineState[]): Promise<Timeline[]> {
-  const rows = await sql.query('select * from timelines where cell = $1 and state = any($2) order by created_at', [cell, states])
+export async function listTimelinesInState(
+  sql: Sql,
+  cell: string,
+  states: readonly TimelineState[],
+): Promise<Timeline[]> {
+  const rows = await sql.query('select * from timelines where cell = $1 and state = any($2) order by created_at', [
+    cell,
+    states,
+  ])
   return rows.map(toTimeline)
 }
 
@@ -43,7 +56,11 @@ export async function listTimelineIds(sql: Sql, cell: string): Promise<TimelineI
 
 /** False where it was not in the state it should come from: somebody else was faster. */
 export async function moveTimeline(sql: Sql, id: TimelineId, from: TimelineState, to: TimelineState): Promise<boolean> {
-  const rows = await sql.query('update timelines set state = $3 where id = $1 and state = $2 returning id', [id, from, to])
+  const rows = await sql.query('update timelines set state = $3 where id = $1 and state = $2 returning id', [
+    id,
+    from,
+    to,
+  ])
   return rows.length > 0
 }
 

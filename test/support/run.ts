@@ -6,7 +6,10 @@ import { availableParallelism } from 'node:os'
 import { packageRoot } from './server.ts'
 
 const patterns = process.argv.slice(2)
-const files = patterns.length > 0 ? patterns : ['src/**/*.test.ts', 'test/**/*.test.ts'].flatMap((pattern) => globSync(pattern, { cwd: packageRoot }))
+const files =
+  patterns.length > 0
+    ? patterns
+    : ['src/**/*.test.ts', 'test/**/*.test.ts'].flatMap((pattern) => globSync(pattern, { cwd: packageRoot }))
 const result = spawnSync(
   process.execPath,
   [

@@ -100,7 +100,10 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
 }
 
 /** `pgrove start` that is not expected to become ready. */
-export async function startExpectingFailure(home: string, env: Record<string, string> = {}): Promise<{ code: number | null; output: string }> {
+export async function startExpectingFailure(
+  home: string,
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; output: string }> {
   const run = runStart(home, env)
   run.ready.catch(() => {})
   const timer = setTimeout(() => run.child.kill('SIGKILL'), startTimeoutMs)
@@ -109,7 +112,10 @@ export async function startExpectingFailure(home: string, env: Record<string, st
   return { code, output: run.output() }
 }
 
-function runStart(home: string, env: Record<string, string> = {}): {
+function runStart(
+  home: string,
+  env: Record<string, string> = {},
+): {
   child: ChildProcess
   ready: Promise<void>
   exited: Promise<number | null>
@@ -140,7 +146,10 @@ function runStart(home: string, env: Record<string, string> = {}): {
     })
   })
   const ready = new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`pgrove was not ready after ${startTimeoutMs} ms:\n${text}`)), startTimeoutMs)
+    const timer = setTimeout(
+      () => reject(new Error(`pgrove was not ready after ${startTimeoutMs} ms:\n${text}`)),
+      startTimeoutMs,
+    )
     const read = (chunk: Buffer): void => {
       text += chunk.toString()
       if (!/^ready$/m.test(text)) return
@@ -193,7 +202,7 @@ async function childrenOf(pid: number): Promise<number[]> {
 
 /** The official client, pointed at a test server. */
 export function apiClient(server: TestServer): Api<unknown> {
-  return createApiClient({ apiKey: server.apiKey, baseURL: server.apiUrl }) as Api<unknown>
+  return createApiClient({ apiKey: server.apiKey, baseURL: server.apiUrl })
 }
 
 export type Answer = { status: number; headers: Headers; body: Record<string, unknown> }
@@ -216,20 +225,28 @@ export async function request(
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   })
   const text = await response.text()
-  return { status: response.status, headers: response.headers, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) }
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
+  }
 }
 
 const operationTimeoutMs = 60_000
 
 /** Polls until each operation has ended; throws when one did not finish. */
-export async function waitForOperations(server: TestServer, operations: readonly { id: string; project_id: string }[]): Promise<void> {
+export async function waitForOperations(
+  server: TestServer,
+  operations: readonly { id: string; project_id: string }[],
+): Promise<void> {
   const deadline = Date.now() + operationTimeoutMs
   for (const operation of operations) {
     for (;;) {
       const { body } = await request(server, 'GET', `/projects/${operation.project_id}/operations/${operation.id}`)
       const { status, action, error } = body['operation'] as { status: string; action: string; error?: string }
       if (status === 'finished' || status === 'skipped') break
-      if (status === 'error' || status === 'cancelled' || status === 'failed') throw new Error(`${action} ended as ${status}: ${error}`)
+      if (status === 'error' || status === 'cancelled' || status === 'failed')
+        throw new Error(`${action} ended as ${status}: ${error}`)
       if (Date.now() > deadline) throw new Error(`${action} is still ${status}`)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }

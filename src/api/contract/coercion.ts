@@ -3,7 +3,10 @@
 
 import { schemasId, type ContractOperation, type JsonSchema } from './operations.ts'
 
-export function coercePath(operation: ContractOperation, params: Readonly<Record<string, string>>): Record<string, unknown> {
+export function coercePath(
+  operation: ContractOperation,
+  params: Readonly<Record<string, string>>,
+): Record<string, unknown> {
   const coerced: Record<string, unknown> = {}
   for (const { name, in: place, schema } of operation.parameters) {
     const value = params[name]
@@ -16,7 +19,11 @@ export function coercePath(operation: ContractOperation, params: Readonly<Record
  * An empty value counts as none, as `limit=` and `cursor=` come from forms and scripts. Lists are taken joined by commas (upstream's
  * client) and repeated (generated ones); of a repeated single value the last counts.
  */
-export function coerceQuery(operation: ContractOperation, query: URLSearchParams, schemas: Readonly<Record<string, JsonSchema>>): Record<string, unknown> {
+export function coerceQuery(
+  operation: ContractOperation,
+  query: URLSearchParams,
+  schemas: Readonly<Record<string, JsonSchema>>,
+): Record<string, unknown> {
   const coerced: Record<string, unknown> = {}
   for (const { name, in: place, schema: given } of operation.parameters) {
     if (place !== 'query') continue

@@ -12,7 +12,10 @@ export function coveragePage(contract: Contract, implemented: ReadonlySet<string
   const count = contract.operations.filter((operation) => implemented.has(operation.id)).length
   const rows = contract.operations
     .toSorted((a, b) => compare(a.path, b.path) || compare(a.method, b.method))
-    .map(({ id, method, path }) => `| \`${method}\` | \`${path}\` | ${id} | ${implemented.has(id) ? 'implemented' : '501'} |`)
+    .map(
+      ({ id, method, path }) =>
+        `| \`${method}\` | \`${path}\` | ${id} | ${implemented.has(id) ? 'implemented' : '501'} |`,
+    )
   return [
     '# API coverage',
     '',

@@ -9,7 +9,10 @@ const document = {
       get: {
         operationId: 'getThing',
         parameters: [{ $ref: '#/components/parameters/Limit' }],
-        responses: { 200: { content: { 'application/json': { schema: { $ref: '#/components/schemas/Thing' } } } }, 204: {} },
+        responses: {
+          200: { content: { 'application/json': { schema: { $ref: '#/components/schemas/Thing' } } } },
+          204: {},
+        },
       },
       put: {
         operationId: 'replaceThing',

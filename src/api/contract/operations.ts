@@ -35,7 +35,15 @@ export const schemasId = 'contract'
 type Node = { readonly [key: string]: unknown }
 
 const methods: readonly Method[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
-const proseKeywords = new Set(['description', 'title', 'example', 'examples', 'externalDocs', 'discriminator', 'deprecated'])
+const proseKeywords = new Set([
+  'description',
+  'title',
+  'example',
+  'examples',
+  'externalDocs',
+  'discriminator',
+  'deprecated',
+])
 
 /** Throws where the document is not what it is expected to be: better no start than half a contract. */
 export function toContract(document: unknown, version: string): Contract {
@@ -68,13 +76,15 @@ export function toContract(document: unknown, version: string): Contract {
     }
   }
   const schemas: Record<string, JsonSchema> = {}
-  for (const [name, schema] of Object.entries(node(components['schemas'], 'schemas'))) schemas[name] = toJsonSchema(schema)
+  for (const [name, schema] of Object.entries(node(components['schemas'], 'schemas')))
+    schemas[name] = toJsonSchema(schema)
   return { version, operations, schemas }
 }
 
 function toParameter(parameter: Node): ContractParameter {
   const place = parameter['in']
-  if (place !== 'path' && place !== 'query') throw new Error(`parameter in ${String(place)}: only path and query are known`)
+  if (place !== 'path' && place !== 'query')
+    throw new Error(`parameter in ${String(place)}: only path and query are known`)
   return {
     name: text(parameter['name'], 'parameter name'),
     in: place,
@@ -105,10 +115,16 @@ function toJsonSchema(value: unknown): JsonSchema {
   const schema: Record<string, unknown> = {}
   for (const [keyword, content] of Object.entries(node(value, 'schema'))) {
     if (proseKeywords.has(keyword) || keyword.startsWith('x-') || keyword === 'nullable') continue
-    if (keyword === '$ref') schema[keyword] = text(content, '$ref').replace('#/components/schemas/', `${schemasId}#/definitions/`)
+    if (keyword === '$ref')
+      schema[keyword] = text(content, '$ref').replace('#/components/schemas/', `${schemasId}#/definitions/`)
     else if (keyword === 'properties') schema[keyword] = mapValues(node(content, keyword), toJsonSchema)
-    else if (keyword === 'allOf' || keyword === 'anyOf' || keyword === 'oneOf') schema[keyword] = list(content).map(toJsonSchema)
-    else if (keyword === 'items' || keyword === 'not' || (keyword === 'additionalProperties' && typeof content === 'object'))
+    else if (keyword === 'allOf' || keyword === 'anyOf' || keyword === 'oneOf')
+      schema[keyword] = list(content).map(toJsonSchema)
+    else if (
+      keyword === 'items' ||
+      keyword === 'not' ||
+      (keyword === 'additionalProperties' && typeof content === 'object')
+    )
       schema[keyword] = toJsonSchema(content)
     else schema[keyword] = content
   }

@@ -42,4 +42,5 @@ async function printContract(documentPath: string, version: string): Promise<voi
 }
 
 const [, , mark, documentPath, version] = process.argv
-if (mark === programMark && documentPath !== undefined && version !== undefined) await printContract(documentPath, version)
+if (mark === programMark && documentPath !== undefined && version !== undefined)
+  await printContract(documentPath, version)

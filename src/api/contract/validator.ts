@@ -6,7 +6,13 @@ import addFormats from 'ajv-formats'
 import { AppError } from '../../model/errors.ts'
 import { coerceQuery, coercePath } from './coercion.ts'
 import { isTimestamp, numberFormats } from './formats.ts'
-import { schemasId, type Contract, type ContractOperation, type ContractParameter, type JsonSchema } from './operations.ts'
+import {
+  schemasId,
+  type Contract,
+  type ContractOperation,
+  type ContractParameter,
+  type JsonSchema,
+} from './operations.ts'
 
 export type RawRequest = { params: Readonly<Record<string, string>>; query: URLSearchParams; body: unknown }
 
@@ -52,7 +58,9 @@ export function createValidator(contract: Contract): Validator {
       if (key === undefined) return [`status ${status} is not declared`]
       const schema = operation.responses[key] ?? null
       if (schema === null) return body === undefined ? [] : ['the answer has a body where none is declared']
-      const check = remember(responseChecks, `${operationId} ${key}`, () => (responses ??= createAjv(contract, { allErrors: true })).compile(schema))
+      const check = remember(responseChecks, `${operationId} ${key}`, () =>
+        (responses ??= createAjv(contract, { allErrors: true })).compile(schema),
+      )
       return check(body) ? [] : (check.errors ?? []).map(sayError)
     },
   }
@@ -71,7 +79,8 @@ function createAjv(contract: Contract, options: { allErrors: boolean }): Ajv {
 function checkBody(operation: ContractOperation, check: ValidateFunction | undefined, body: unknown): unknown {
   if (!operation.body || !check) return body
   if (body === undefined) {
-    if (operation.body.required) throw new AppError('bad_request', 'invalid request: decode application/json: the request body is empty')
+    if (operation.body.required)
+      throw new AppError('bad_request', 'invalid request: decode application/json: the request body is empty')
     // An optional body that is not there says no more than an empty one, and spares every handler the question.
     return {}
   }

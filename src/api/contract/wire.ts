@@ -16,14 +16,22 @@ export type Wire<T> = T extends string
       ? { [Key in keyof T]: Wire<T[Key]> | (IsOptional<T, Key> extends true ? undefined : never) }
       : T
 
-type IsOptional<T, Key extends keyof T> = string extends Key ? false : Record<never, never> extends Pick<T, Key> ? true : false
+type IsOptional<T, Key extends keyof T> = string extends Key
+  ? false
+  : Partial<Pick<T, Key>> extends Pick<T, Key>
+    ? true
+    : false
 
 type Client = Api<unknown>
-type MethodName = { [Key in keyof Client]: Client[Key] extends (...args: never[]) => Promise<{ data: unknown }> ? Key : never }[keyof Client]
+type MethodName = {
+  [Key in keyof Client]: Client[Key] extends (...args: never[]) => Promise<{ data: unknown }> ? Key : never
+}[keyof Client]
 
 /** The client has one method that is not spelled like its operation. */
 export type OperationName = Exclude<MethodName, 'getConnectionUri' | 'request'> | 'getConnectionURI'
-type MethodOf<Name extends OperationName> = Client[Name extends 'getConnectionURI' ? 'getConnectionUri' : Extract<Name, MethodName>]
+type MethodOf<Name extends OperationName> = Client[Name extends 'getConnectionURI'
+  ? 'getConnectionUri'
+  : Extract<Name, MethodName>]
 
 /** What an operation answers where it succeeds. */
 export type AnswerOf<Name extends OperationName> =

@@ -11,7 +11,13 @@ import type { Branch } from '../../model/branch.ts'
 import { AppError } from '../../model/errors.ts'
 import { newTimelineId, type BranchId, type TimelineId } from '../../model/ids.ts'
 import { parseLsn, type Lsn } from '../../model/lsn.ts'
-import { getBranch, setBranchDeleted, setBranchParentPoint, setBranchReady, setBranchTimeline } from '../../store/branches.ts'
+import {
+  getBranch,
+  setBranchDeleted,
+  setBranchParentPoint,
+  setBranchReady,
+  setBranchTimeline,
+} from '../../store/branches.ts'
 import { listRoles } from '../../store/roles.ts'
 import { getTimeline, insertTimeline, moveTimeline } from '../../store/timelines.ts'
 import { branchSpec, isBranchRunning, servingTarget, withClient } from '../branch-compute.ts'
@@ -97,11 +103,15 @@ async function copyParent(
   if (!isBranchRunning(control, parent)) {
     await supervisor.ensureStopped(from, 'fast')
     const { checkpointLsn } = await readControlFile(parentDir)
-    await storage.cloneTimeline(to, { timeline: from }, {
-      owner,
-      exclude: cloneExclusions,
-      finish: (draft) => finishStoppedCopy(draft, parentDir, owner),
-    })
+    await storage.cloneTimeline(
+      to,
+      { timeline: from },
+      {
+        owner,
+        exclude: cloneExclusions,
+        finish: (draft) => finishStoppedCopy(draft, parentDir, owner),
+      },
+    )
     return { lsn: checkpointLsn, at: new Date() }
   }
   return await withClient(control, from, async (client) => {

@@ -65,7 +65,13 @@ async function createTimeline(step: StepContext): Promise<void> {
     await control.storage.assertRoom()
     const id = newTimelineId()
     await control.store.transaction(async (sql) => {
-      await insertTimeline(sql, control.cell, { id, pgMajor: project.pgMajor, state: 'making', uidOffset: undefined, serviceKeyId: templateServiceKey })
+      await insertTimeline(sql, control.cell, {
+        id,
+        pgMajor: project.pgMajor,
+        state: 'making',
+        uidOffset: undefined,
+        serviceKeyId: templateServiceKey,
+      })
       await setBranchTimeline(sql, branch.id, id)
     })
     await fillTimeline(control, id)
@@ -78,7 +84,11 @@ async function fillTimeline(control: ControlContext, id: TimelineId): Promise<vo
   const timeline = await getTimeline(control.store, id)
   if (timeline?.state !== 'making') return
   await control.ensureTemplate(timeline.pgMajor)
-  await control.storage.cloneTimeline(id, { template: String(timeline.pgMajor) }, { owner: control.ownerOf(timeline.uidOffset) })
+  await control.storage.cloneTimeline(
+    id,
+    { template: String(timeline.pgMajor) },
+    { owner: control.ownerOf(timeline.uidOffset) },
+  )
   await moveTimeline(control.store, id, 'making', 'owned')
 }
 
@@ -89,9 +99,13 @@ async function startCompute(step: StepContext): Promise<void> {
   const timeline = timelineId && (await getTimeline(control.store, timelineId))
   if (!timeline) throw new AppError('internal', `branch ${branch.id} has lost its timeline`)
   using _lock = await control.branchLocks.acquire(branch.id, 'start_compute')
-  const [roles, databases] = await Promise.all([listRoles(control.store, branch.id), listDatabases(control.store, branch.id)])
+  const [roles, databases] = await Promise.all([
+    listRoles(control.store, branch.id),
+    listDatabases(control.store, branch.id),
+  ])
   const [role, database] = [roles[0], databases[0]]
-  if (timeline.serviceKeyId === templateServiceKey) await personalise(control, timeline, await branchSpec(control, branch))
+  if (timeline.serviceKeyId === templateServiceKey)
+    await personalise(control, timeline, await branchSpec(control, branch))
   const target = await servingTarget(control, branch)
   if (!target) throw new AppError('internal', `branch ${branch.id} has lost its endpoint`)
   await control.computes.start(target, 'chain')

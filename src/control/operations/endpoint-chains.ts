@@ -78,4 +78,7 @@ export const deleteBranchChain: ChainDefinition = {
   },
 }
 /** Of a project that is deleted, or that changes what no running compute can change. */
-export const suspendComputesChain: ChainDefinition = { kind: 'suspend_computes', steps: { suspend_compute: suspendStep } }
+export const suspendComputesChain: ChainDefinition = {
+  kind: 'suspend_computes',
+  steps: { suspend_compute: suspendStep },
+}

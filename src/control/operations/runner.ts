@@ -127,17 +127,27 @@ export class Runner {
         break
       }
     }
-    const failed = operations.findLast((operation) => operation.startedAt !== undefined || operation.status !== 'scheduling')
+    const failed = operations.findLast(
+      (operation) => operation.startedAt !== undefined || operation.status !== 'scheduling',
+    )
     if ((await this.#stateOf(chain)) === 'undoing' && failed) await this.#undo(definition, chain, operations)
   }
 
   async #stateOf(chain: Chain): Promise<Chain['state']> {
-    const [row] = await this.#context().store.query<{ state: Chain['state'] }>('select state from chains where id = $1', [chain.id])
+    const [row] = await this.#context().store.query<{ state: Chain['state'] }>(
+      'select state from chains where id = $1',
+      [chain.id],
+    )
     return row?.state ?? 'failed'
   }
 
   /** Undefined on success; otherwise why it was given up. */
-  async #runOperation(definition: ChainDefinition, chain: Chain, operation: Operation, last: boolean): Promise<unknown> {
+  async #runOperation(
+    definition: ChainDefinition,
+    chain: Chain,
+    operation: Operation,
+    last: boolean,
+  ): Promise<unknown> {
     const { store, logger } = this.#context()
     const step = definition.steps[operation.action]
     if (!step) throw new Error(`chain ${chain.kind} has no step ${operation.action}`)
@@ -145,7 +155,7 @@ export class Runner {
     if (operation.status !== 'running') await setOperationRunning(store, operation.id)
     operation.status = 'running'
     operation.startedAt ??= new Date()
-    for (let failures = operation.failuresCount; ; ) {
+    for (let failures = operation.failuresCount; ;) {
       try {
         await failpoint(`${chain.kind}.${operation.action}.before`)
         await step.run(context)
@@ -173,21 +183,31 @@ export class Runner {
     )
     operation.status = 'finished'
     await failpoint(`${chain.kind}.${operation.action}.recorded`)
-    logger.info({ operation: operation.id, action: operation.action, chain: chain.kind, project: chain.projectId }, 'operation finished')
+    logger.info(
+      { operation: operation.id, action: operation.action, chain: chain.kind, project: chain.projectId },
+      'operation finished',
+    )
     return undefined
   }
 
   async #fail(chain: Chain, operations: readonly Operation[], operation: Operation, error: unknown): Promise<void> {
     const { store, logger } = this.#context()
     logger.error(
-      { operation: operation.id, action: operation.action, chain: chain.kind, project: chain.projectId, cause: errorChain(error) },
+      {
+        operation: operation.id,
+        action: operation.action,
+        chain: chain.kind,
+        project: chain.projectId,
+        cause: errorChain(error),
+      },
       'operation given up',
     )
     // The message of our own errors may be shown; of anything else nothing is said.
     const message = isAppError(error) ? error.message : 'internal error'
     await store.transaction(async (sql) => {
       await setOperationEnded(sql, operation.id, 'error', message)
-      for (const later of operations) if (later.position > operation.position) await setOperationEnded(sql, later.id, 'cancelled')
+      for (const later of operations)
+        if (later.position > operation.position) await setOperationEnded(sql, later.id, 'cancelled')
       await setChainState(sql, chain.id, 'undoing')
     })
   }
@@ -203,7 +223,10 @@ export class Runner {
           break
         } catch (error) {
           if (isAppError(error, 'control_database_unavailable')) throw error
-          logger.error({ operation: operation.id, action: operation.action, tries, cause: errorChain(error) }, 'could not undo an operation')
+          logger.error(
+            { operation: operation.id, action: operation.action, tries, cause: errorChain(error) },
+            'could not undo an operation',
+          )
           if (tries >= undoAttempts) break
           await delay(firstPauseMs * 2 ** tries)
         }
@@ -217,7 +240,12 @@ export class Runner {
 
   #stepContext(chain: Chain, operation: Operation): StepContext {
     const control = this.#context()
-    const logger = control.logger.child({ project: chain.projectId, chain: chain.kind, action: operation.action, operation: operation.id })
+    const logger = control.logger.child({
+      project: chain.projectId,
+      chain: chain.kind,
+      action: operation.action,
+      operation: operation.id,
+    })
     return { control, chain, operation, logger }
   }
 }

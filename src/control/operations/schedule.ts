@@ -21,17 +21,29 @@ export type ChainPlan = {
 }
 
 export const projectLocked = (): AppError =>
-  new AppError('locked', 'project already has running operations, scheduling of new ones is prohibited', { retryAfterSeconds: 1 })
+  new AppError('locked', 'project already has running operations, scheduling of new ones is prohibited', {
+    retryAfterSeconds: 1,
+  })
 
 /** Inside a transaction that holds the project's row, or makes it. Without operations there is no chain, and nothing to wait for. */
-export async function writeChain(control: ControlContext, sql: Sql, projectId: ProjectId, plan: ChainPlan): Promise<Operation[]> {
+export async function writeChain(
+  control: ControlContext,
+  sql: Sql,
+  projectId: ProjectId,
+  plan: ChainPlan,
+): Promise<Operation[]> {
   if (plan.operations.length === 0) return []
   return await insertChain(sql, control.cell, {
     id: newChainId(),
     projectId,
     kind: plan.kind,
     input: plan.input ?? {},
-    operations: plan.operations.map(({ action, branchId, endpointId }) => ({ id: newOperationId(), action, branchId, endpointId })),
+    operations: plan.operations.map(({ action, branchId, endpointId }) => ({
+      id: newOperationId(),
+      action,
+      branchId,
+      endpointId,
+    })),
   })
 }
 

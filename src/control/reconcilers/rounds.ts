@@ -26,7 +26,9 @@ export class Rounds {
       const running = round
         .run()
         .then(() => {})
-        .catch((error: unknown) => this.#logger.warn({ round: round.name, cause: errorChain(error) }, 'a reconciler failed'))
+        .catch((error: unknown) =>
+          this.#logger.warn({ round: round.name, cause: errorChain(error) }, 'a reconciler failed'),
+        )
         .finally(() => {
           this.#running.delete(running)
           this.#schedule(round)

@@ -3,7 +3,8 @@
 import { readActivity } from '../../compute/activity.ts'
 import { errorChain } from '../../model/errors.ts'
 import type { EndpointId, TimelineId } from '../../model/ids.ts'
-import { setBranchLogicalSize } from '../../store/branches.ts'
+import { getBranch, setBranchLogicalSize } from '../../store/branches.ts'
+import { syncCatalog } from '../catalog.ts'
 import { withClient } from '../branch-compute.ts'
 import type { Serving } from '../computes.ts'
 import type { ControlContext } from '../context.ts'
@@ -13,7 +14,9 @@ const atOnce = 8
 
 export async function suspendIdle(control: ControlContext): Promise<{ examined: number; suspended: EndpointId[] }> {
   const now = Date.now()
-  const quiet = [...control.computes.serving()].filter(([, serving]) => isQuiet(now, serving.lastActivityAt, serving.suspendTimeoutSeconds))
+  const quiet = [...control.computes.serving()].filter(([, serving]) =>
+    isQuiet(now, serving.lastActivityAt, serving.suspendTimeoutSeconds),
+  )
   const suspended: EndpointId[] = []
   for (let i = 0; i < quiet.length; i += atOnce) {
     await Promise.all(
@@ -21,7 +24,10 @@ export async function suspendIdle(control: ControlContext): Promise<{ examined: 
         try {
           if (await suspendIfIdle(control, timelineId, serving)) suspended.push(serving.endpointId)
         } catch (error) {
-          control.logger.warn({ endpoint: serving.endpointId, cause: errorChain(error) }, 'could not look whether a compute is idle')
+          control.logger.warn(
+            { endpoint: serving.endpointId, cause: errorChain(error) },
+            'could not look whether a compute is idle',
+          )
         }
       }),
     )
@@ -43,7 +49,11 @@ async function suspendIfIdle(control: ControlContext, timelineId: TimelineId, se
     const reasons = awakeReasons({ ...serving, now, backends })
     if (reasons.some((reason) => reason.kind !== 'recent_activity')) serving.lastActivityAt = now
     if (reasons.length > 0) return undefined
-    const { rows } = await client.query<{ bytes: string }>('select sum(pg_database_size(oid))::text as bytes from pg_database')
+    const branch = await getBranch(control.store, serving.projectId, serving.branchId)
+    if (branch) await syncCatalog(control, branch, client)
+    const { rows } = await client.query<{ bytes: string }>(
+      'select sum(pg_database_size(oid))::text as bytes from pg_database',
+    )
     return Number(rows[0]?.bytes ?? 0)
   })
   if (sizes === undefined) return false

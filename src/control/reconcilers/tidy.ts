@@ -50,7 +50,10 @@ async function adoptComputes(control: ControlContext): Promise<{ adopted: number
   return { adopted, stopped }
 }
 
-async function targetOf(control: ControlContext, timelineId: TimelineId): Promise<Awaited<ReturnType<typeof getEndpointTarget>>> {
+async function targetOf(
+  control: ControlContext,
+  timelineId: TimelineId,
+): Promise<Awaited<ReturnType<typeof getEndpointTarget>>> {
   const [row] = await control.store.query<{ id: string }>(
     `select e.id from endpoints e join branches b on b.id = e.branch_id
       where b.timeline_id = $1 and e.deleted_at is null and b.deleted_at is null and e.type = 'read_write'`,

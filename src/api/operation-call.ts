@@ -1,6 +1,5 @@
-// One operation of the contract as a route: authenticated, checked, handled, answered.
+// One call of one operation: checked, handled, answered, with what went out compared with the contract where a test asks for it.
 
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Control } from '../control/control.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Caller } from '../model/caller.ts'
@@ -10,11 +9,10 @@ import type { ContractOperation } from './contract/operations.ts'
 import type { Validator } from './contract/validator.ts'
 import { creationSourceOf } from './creation-source.ts'
 import type { Answer, CheckedApiRequest, PathParams } from './handler.ts'
+import { handlers } from './handlers.ts'
 import { answerOnce, fingerprintOf, parseIdempotencyKey, type WireAnswer } from './idempotency.ts'
 
-export type OperationHandler = (request: CheckedApiRequest<never, never>) => Promise<Answer<unknown>>
-
-export type RouteContext = {
+export type OperationContext = {
   control: Control
   validator: Validator
   log: Logger
@@ -22,71 +20,66 @@ export type RouteContext = {
   checkResponses: boolean
 }
 
-export function addOperation(
-  server: FastifyInstance,
-  context: RouteContext,
-  operation: ContractOperation,
-  handler: OperationHandler | undefined,
-): void {
-  server.route({
-    method: operation.method,
-    url: toRoutePath(operation.path),
-    config: { operationId: operation.id },
-    // Before the body is read: what nobody has written need not receive an upload.
-    ...(handler ? {} : { onRequest: () => Promise.reject(notImplemented(operation)) }),
-    handler: async (request, reply) => {
-      if (!handler) throw notImplemented(operation)
-      return await sendAnswer(reply, await answerRequest(context, operation, handler, request))
-    },
-  })
+export type OperationCall = {
+  operation: ContractOperation
+  caller: Caller
+  params: Record<string, string>
+  /** As it was sent, with the query. */
+  url: string
+  body: unknown
+  userAgent: string | undefined
+  idempotencyKey: string | string[] | undefined
 }
 
-/** `/projects/{project_id}` → `/projects/:project_id` */
-export function toRoutePath(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, ':$1')
+type AnyHandler = (request: CheckedApiRequest<never, never>) => Promise<Answer<unknown>>
+
+export function isImplemented(operation: ContractOperation): boolean {
+  return Object.hasOwn(handlers, operation.id)
 }
 
-async function answerRequest(
-  context: RouteContext,
-  operation: ContractOperation,
-  handler: OperationHandler,
-  request: FastifyRequest,
+export function notImplemented(operation: ContractOperation): AppError {
+  return new AppError(
+    'not_implemented',
+    `pgrove does not implement ${operation.id} (${operation.method} ${operation.path}) yet`,
+  )
+}
+
+export async function callOperation(
+  context: OperationContext,
+  call: OperationCall,
 ): Promise<WireAnswer & { replayed: boolean }> {
-  const caller = callerOf(request)
+  const { operation, caller } = call
   const checked = context.validator.checkRequest(operation, {
-    params: cleanParams(request.params as Record<string, string>),
-    query: cleanQuery(request.url),
-    body: request.body,
+    params: cleanParams(call.params),
+    query: cleanQuery(call.url),
+    body: call.body,
   })
   const answer = async (): Promise<WireAnswer> => {
-    const answered = await handler({
+    const answered = await handlerOf(operation)({
       control: context.control,
       caller,
       params: checked.params as PathParams,
       query: checked.query as never,
       body: checked.body as never,
-      creationSource: creationSourceOf(request.headers['user-agent']),
+      creationSource: creationSourceOf(call.userAgent),
     })
     const body = answered.status === 204 ? '' : JSON.stringify(answered.body)
     if (context.checkResponses) assertKeepsContract(context.validator, operation, answered.status, body)
     return { status: answered.status, body }
   }
-  const key = operation.method === 'POST' ? parseIdempotencyKey(request.headers['idempotency-key']) : undefined
+  const key = operation.method === 'POST' ? parseIdempotencyKey(call.idempotencyKey) : undefined
   if (key === undefined) return { ...(await answer()), replayed: false }
-  const fingerprint = fingerprintOf(operation.method, request.url, request.body)
+  const fingerprint = fingerprintOf(operation.method, call.url, call.body)
   return await answerOnce({ control: context.control, caller, key, fingerprint, log: context.log }, answer)
 }
 
-async function sendAnswer(reply: FastifyReply, answer: WireAnswer & { replayed: boolean }): Promise<FastifyReply> {
-  void reply.status(answer.status)
-  if (answer.replayed) void reply.header('idempotency-replayed', 'true')
-  if (answer.body === '') return await reply.send()
-  return await reply.header('content-type', 'application/json').send(answer.body)
-}
-
-function callerOf(request: FastifyRequest): Caller {
-  if (!request.caller) throw new AppError('internal', 'a request reached its handler without a caller')
-  return request.caller
+/** Each handler has a type of its own; what it is given has been checked against the schemas that its types were made from. */
+function handlerOf(operation: ContractOperation): AnyHandler {
+  const handler = isImplemented(operation)
+    ? (handlers as Readonly<Record<string, AnyHandler>>)[operation.id]
+    : undefined
+  if (!handler) throw notImplemented(operation)
+  return handler
 }
 
 function cleanParams(params: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
@@ -106,23 +99,10 @@ function assertKeepsContract(validator: Validator, operation: ContractOperation,
   if (errors.length > 0) throw new ContractBroken(operation.id, status, errors)
 }
 
-function notImplemented(operation: ContractOperation): AppError {
-  return new AppError('not_implemented', `pgrove does not implement ${operation.id} (${operation.method} ${operation.path}) yet`)
-}
-
 /** A defect of ours that a test has found: its text is for the test to read. */
 export class ContractBroken extends AppError {
   constructor(operationId: string, status: number, errors: readonly string[]) {
     super('internal', `answer ${status} of ${operationId} does not keep the contract: ${errors.join('; ')}`)
     this.name = 'ContractBroken'
-  }
-}
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    caller: Caller | undefined
-  }
-  interface FastifyContextConfig {
-    operationId?: string
   }
 }

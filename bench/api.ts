@@ -1,0 +1,91 @@
+// What rows do through the API, as any client does it.
+
+import { request, waitForOperations } from '../test/support/server.ts'
+import type { BenchServer } from './server.ts'
+
+export type BenchProject = { id: string; branchId: string; endpointId: string; host: string; uri: string }
+export type BenchBranch = { id: string; host: string; uri: string }
+
+type Operation = { id: string; project_id: string }
+
+async function call(server: BenchServer, method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {
+  // Somebody else's operation on the same project is answered with 423 after a second of waiting.
+  for (let tries = 1; ; tries++) {
+    const answer = await request(server as never, method, path, body)
+    if (answer.status === 423 && tries < 30) continue
+    if (answer.status >= 300) throw new Error(`${method} ${path} was answered ${answer.status}: ${JSON.stringify(answer.body)}`)
+    return answer.body
+  }
+}
+
+type Created = {
+  project: { id: string }
+  branch: { id: string }
+  endpoints: { id: string; host: string }[]
+  connection_uris: { connection_uri: string }[]
+  operations: Operation[]
+}
+
+export type CreatedProject = BenchProject & { operations: Operation[] }
+
+export async function createProject(server: BenchServer, settings: Record<string, unknown> = {}): Promise<CreatedProject> {
+  const made = (await call(server, 'POST', '/projects', { project: { default_endpoint_settings: settings } })) as Created
+  return {
+    id: made.project.id,
+    branchId: made.branch.id,
+    endpointId: made.endpoints[0]?.id ?? '',
+    host: made.endpoints[0]?.host ?? '',
+    uri: made.connection_uris[0]?.connection_uri ?? '',
+    operations: made.operations,
+  }
+}
+
+export async function finish(server: BenchServer, operations: readonly Operation[]): Promise<void> {
+  await waitForOperations(server as never, operations)
+}
+
+export async function createReadyProject(server: BenchServer, settings: Record<string, unknown> = {}): Promise<BenchProject> {
+  const project = await createProject(server, settings)
+  await finish(server, project.operations)
+  return project
+}
+
+export async function deleteProject(server: BenchServer, project: Pick<BenchProject, 'id'>): Promise<void> {
+  await call(server, 'DELETE', `/projects/${project.id}`)
+  // Its answer carries no operations, so the list of them says when its compute is down.
+  const { operations } = (await call(server, 'GET', `/projects/${project.id}/operations?limit=1`)) as { operations: Operation[] }
+  await finish(server, operations)
+}
+
+export async function suspend(server: BenchServer, project: BenchProject): Promise<void> {
+  const { operations } = await call(server, 'POST', `/projects/${project.id}/endpoints/${project.endpointId}/suspend`)
+  await finish(server, operations as Operation[])
+}
+
+export async function createBranch(server: BenchServer, project: BenchProject): Promise<BenchBranch> {
+  const made = await call(server, 'POST', `/projects/${project.id}/branches`, { endpoints: [{ type: 'read_write' }] })
+  const { branch, endpoints, connection_uris: uris } = made as unknown as Created
+  return { id: branch.id, host: endpoints[0]?.host ?? '', uri: uris[0]?.connection_uri ?? '' }
+}
+
+export async function deleteBranch(server: BenchServer, project: BenchProject, branch: BenchBranch): Promise<void> {
+  const { operations } = await call(server, 'DELETE', `/projects/${project.id}/branches/${branch.id}`)
+  await finish(server, (operations ?? []) as Operation[])
+}
+
+export async function get(server: BenchServer, path: string): Promise<void> {
+  await call(server, 'GET', path)
+}
+
+const poolTimeoutMs = 300_000
+
+/** Until the warm pool holds what it is to hold by default. Only while few computes run: each is asked why it is awake. */
+export async function whenPoolIsFull(server: BenchServer): Promise<void> {
+  const deadline = Date.now() + poolTimeoutMs
+  for (;;) {
+    const { started, unstarted } = await server.pool()
+    if (started >= 3 && unstarted >= 8) return
+    if (Date.now() > deadline) throw new Error(`the warm pool has ${started} started and ${unstarted} unstarted slots and does not fill up`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}

@@ -1,0 +1,90 @@
+// The pgrove that a row measures: as a user starts it, with the default warm pool, in a home of its own that is gone afterwards.
+//
+// Nothing is stopped gently at the end: hundreds of computes would take minutes to say goodbye, and their data is thrown away. A signal
+// to the bench takes the same way out.
+
+import { readFile } from 'node:fs/promises'
+import { adminSocket, homeAt } from '../src/home.ts'
+import { connectRpc, type RpcClient } from '../src/lib/rpc.ts'
+import type { StorageDescription } from '../src/storage/timelines.ts'
+import { destroyHome, makeHome, startServer, type TestServer } from '../test/support/server.ts'
+import { childrenOf } from './processes.ts'
+
+export type BenchServer = Omit<TestServer, 'stop' | 'kill'> & {
+  /** Of TLS, for clients that verify. */
+  ca: string
+  storage: StorageDescription
+  /** How many slots wait in the warm pool. */
+  pool(): Promise<{ started: number; unstarted: number }>
+  /** Node processes of this pgrove: the watching one, control, edge. */
+  nodePids(): Promise<{ start: number; control: number; edge: number }>
+}
+
+type Report = { pool: { started: number; unstarted: number }; storage: StorageDescription }
+
+const live = new Map<string, () => Promise<void>>()
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    void Promise.allSettled([...live.values()].map((destroy) => destroy())).then(() => process.exit(1))
+  })
+}
+
+export async function startBenchServer(env: Record<string, string> = {}): Promise<BenchServer> {
+  const home = await makeHome('pgrove-bench-')
+  let pid: number | undefined
+  const destroy = async (): Promise<void> => {
+    if (pid !== undefined) killGroup(pid)
+    await destroyHome(home)
+    live.delete(home)
+  }
+  live.set(home, destroy)
+  let rpc: RpcClient | undefined
+  try {
+    const server = await startServer({
+      home,
+      // Empty means the default.
+      env: { PGROVE_CHECK_RESPONSES: '', PGROVE_WARM_POOL: '', PGROVE_DISK_FLOOR_MB: '', ...env },
+    })
+    pid = server.pid
+    rpc = connectRpc(adminSocket(homeAt(home)))
+    await rpc.whenConnected(5000)
+    const admin = rpc
+    const report = async (): Promise<Report> => (await admin.call('report', {})) as Report
+    const { storage } = await report()
+    return {
+      ...server,
+      ca: await readFile(`${home}/tls/ca.crt`, 'utf8'),
+      storage,
+      pool: async () => (await report()).pool,
+      nodePids: () => nodePids(server.pid),
+      async [Symbol.asyncDispose]() {
+        admin.close()
+        await destroy()
+      },
+    }
+  } catch (error) {
+    rpc?.close()
+    await destroy()
+    throw error
+  }
+}
+
+async function nodePids(start: number): Promise<{ start: number; control: number; edge: number }> {
+  const found = { start, control: 0, edge: 0 }
+  for (const pid of await childrenOf(start)) {
+    const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
+    if (command.includes('control')) found.control = pid
+    if (command.includes('edge')) found.edge = pid
+  }
+  return found
+}
+
+/** The test server leads a group, which control and edge are in; computes are not. */
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // Gone already.
+  }
+}

@@ -1,0 +1,122 @@
+// Roles and databases that a tenant made, changed or dropped by SQL, read back into the rows: what the API shows is what there is.
+//
+// Looked at while the compute runs (before it is listed, branched or suspended); what a sleeping compute has cannot change.
+
+import { listDatabases as observeDatabases, type ObservedDatabase } from '../compute/databases.ts'
+import { listRoles as observeRoles, type ObservedRole } from '../compute/roles.ts'
+import type { Branch } from '../model/branch.ts'
+import { longestNameBytes, type Role } from '../model/role.ts'
+import type { Database } from '../model/database.ts'
+import { errorChain } from '../model/errors.ts'
+import { deleteDatabase, insertDatabase, listDatabases, updateDatabase } from '../store/databases.ts'
+import { hasUnfinishedChain } from '../store/operations.ts'
+import { lockProject } from '../store/projects.ts'
+import { deleteRole, insertRole, listRoles, setRoleLogin, setRolePassword } from '../store/roles.ts'
+import { isBranchRunning, withClient } from './branch-compute.ts'
+import type { ControlContext } from './context.ts'
+import type pg from 'pg'
+
+export type CatalogChange =
+  | { kind: 'role_appeared'; role: ObservedRole }
+  | { kind: 'role_changed'; role: ObservedRole; passwordChanged: boolean }
+  | { kind: 'role_vanished'; name: string }
+  | { kind: 'database_appeared'; database: ObservedDatabase }
+  | { kind: 'database_changed'; id: number; database: ObservedDatabase }
+  | { kind: 'database_vanished'; id: number }
+
+export type Catalog<R, D> = { roles: readonly R[]; databases: readonly D[] }
+
+/** What the rows have to learn. Pure. Roles come before the databases that they own. */
+export function diffCatalog(
+  rows: Catalog<Role, Database>,
+  observed: Catalog<ObservedRole, ObservedDatabase>,
+): CatalogChange[] {
+  const changes: CatalogChange[] = []
+  const knownRoles = new Map(rows.roles.map((role) => [role.name, role]))
+  for (const role of observed.roles) {
+    const known = knownRoles.get(role.name)
+    if (!known) {
+      changes.push({ kind: 'role_appeared', role })
+      continue
+    }
+    const passwordChanged = known.verifier !== role.verifier
+    if (passwordChanged || (known.authenticationMethod === 'password') !== role.login) {
+      changes.push({ kind: 'role_changed', role, passwordChanged })
+    }
+  }
+  const thereRoles = new Set(observed.roles.map((role) => role.name))
+  for (const role of rows.roles)
+    if (!thereRoles.has(role.name)) changes.push({ kind: 'role_vanished', name: role.name })
+  const knownDatabases = new Map(rows.databases.map((database) => [database.name, database]))
+  for (const database of observed.databases) {
+    const known = knownDatabases.get(database.name)
+    if (!known) changes.push({ kind: 'database_appeared', database })
+    else if (known.ownerName !== database.owner) changes.push({ kind: 'database_changed', id: known.id, database })
+  }
+  const thereDatabases = new Set(observed.databases.map((database) => database.name))
+  for (const database of rows.databases)
+    if (!thereDatabases.has(database.name)) changes.push({ kind: 'database_vanished', id: database.id })
+  return changes
+}
+
+/** A look that fails leaves the rows as they are: they are then as good as they were. */
+export async function syncCatalog(control: ControlContext, branch: Branch, given?: pg.Client): Promise<void> {
+  const { timelineId } = branch
+  if (timelineId === undefined || branch.state !== 'ready' || !isBranchRunning(control, branch)) return
+  if (control.runner.isWorking(branch.projectId)) return
+  try {
+    const observed = given ? await observe(given) : await withClient(control, timelineId, observe)
+    await control.store.transaction(async (sql) => {
+      await lockProject(sql, branch.projectId)
+      // An operation is changing these very rows; what was observed may be older than they are.
+      if (await hasUnfinishedChain(sql, branch.projectId)) return
+      const rows = { roles: await listRoles(sql, branch.id), databases: await listDatabases(sql, branch.id) }
+      for (const change of diffCatalog(rows, observed)) await applyChange(sql, branch, change)
+    })
+  } catch (error) {
+    control.logger.warn({ branch: branch.id, cause: errorChain(error) }, 'could not read roles and databases back')
+  }
+}
+
+async function observe(client: pg.Client): Promise<Catalog<ObservedRole, ObservedDatabase>> {
+  const short = ({ name }: { name: string }): boolean => Buffer.byteLength(name) <= longestNameBytes
+  return {
+    roles: (await observeRoles(client)).filter(short),
+    databases: (await observeDatabases(client)).filter(short),
+  }
+}
+
+async function applyChange(sql: Parameters<typeof listRoles>[0], branch: Branch, change: CatalogChange): Promise<void> {
+  switch (change.kind) {
+    case 'role_appeared':
+      await insertRole(sql, {
+        branchId: branch.id,
+        name: change.role.name,
+        authenticationMethod: change.role.login ? 'password' : 'no_login',
+        protected: false,
+        verifier: change.role.verifier,
+        encryptedPassword: undefined,
+      })
+      return
+    case 'role_changed':
+      await setRoleLogin(sql, branch.id, change.role.name, change.role.login)
+      // The password that is stored is no longer the one that opens.
+      if (change.passwordChanged) {
+        await setRolePassword(sql, branch.id, change.role.name, {
+          verifier: change.role.verifier,
+          encryptedPassword: undefined,
+        })
+      }
+      return
+    case 'role_vanished':
+      return await deleteRole(sql, branch.id, change.name)
+    case 'database_appeared':
+      await insertDatabase(sql, { branchId: branch.id, name: change.database.name, ownerName: change.database.owner })
+      return
+    case 'database_changed':
+      await updateDatabase(sql, change.id, { name: change.database.name, ownerName: change.database.owner })
+      return
+    case 'database_vanished':
+      return await deleteDatabase(sql, change.id)
+  }
+}
