@@ -34,9 +34,3 @@ export function assertDisplayName(name: string, what: string, longest = 256): vo
   if (Array.from(name).length > longest)
     throw new AppError('bad_request', `${what} name must not be longer than ${longest} characters`)
 }
-
-/** `creation_source` as Neon words it: the known clients by name, all else `console`. */
-export function creationSourceOf(userAgent: string): string {
-  if (userAgent.startsWith('neonctl')) return 'neonctl'
-  return userAgent === '' ? 'api' : 'console'
-}
