@@ -8,12 +8,18 @@ export type BenchBranch = { id: string; host: string; uri: string }
 
 type Operation = { id: string; project_id: string }
 
-async function call(server: BenchServer, method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {
+async function call(
+  server: BenchServer,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Record<string, unknown>> {
   // Somebody else's operation on the same project is answered with 423 after a second of waiting.
   for (let tries = 1; ; tries++) {
-    const answer = await request(server as never, method, path, body)
+    const answer = await request(server, method, path, body)
     if (answer.status === 423 && tries < 30) continue
-    if (answer.status >= 300) throw new Error(`${method} ${path} was answered ${answer.status}: ${JSON.stringify(answer.body)}`)
+    if (answer.status >= 300)
+      throw new Error(`${method} ${path} was answered ${answer.status}: ${JSON.stringify(answer.body)}`)
     return answer.body
   }
 }
@@ -28,8 +34,13 @@ type Created = {
 
 export type CreatedProject = BenchProject & { operations: Operation[] }
 
-export async function createProject(server: BenchServer, settings: Record<string, unknown> = {}): Promise<CreatedProject> {
-  const made = (await call(server, 'POST', '/projects', { project: { default_endpoint_settings: settings } })) as Created
+export async function createProject(
+  server: BenchServer,
+  settings: Record<string, unknown> = {},
+): Promise<CreatedProject> {
+  const made = (await call(server, 'POST', '/projects', {
+    project: { default_endpoint_settings: settings },
+  })) as Created
   return {
     id: made.project.id,
     branchId: made.branch.id,
@@ -41,10 +52,13 @@ export async function createProject(server: BenchServer, settings: Record<string
 }
 
 export async function finish(server: BenchServer, operations: readonly Operation[]): Promise<void> {
-  await waitForOperations(server as never, operations)
+  await waitForOperations(server, operations)
 }
 
-export async function createReadyProject(server: BenchServer, settings: Record<string, unknown> = {}): Promise<BenchProject> {
+export async function createReadyProject(
+  server: BenchServer,
+  settings: Record<string, unknown> = {},
+): Promise<BenchProject> {
   const project = await createProject(server, settings)
   await finish(server, project.operations)
   return project
@@ -53,7 +67,9 @@ export async function createReadyProject(server: BenchServer, settings: Record<s
 export async function deleteProject(server: BenchServer, project: Pick<BenchProject, 'id'>): Promise<void> {
   await call(server, 'DELETE', `/projects/${project.id}`)
   // Its answer carries no operations, so the list of them says when its compute is down.
-  const { operations } = (await call(server, 'GET', `/projects/${project.id}/operations?limit=1`)) as { operations: Operation[] }
+  const { operations } = (await call(server, 'GET', `/projects/${project.id}/operations?limit=1`)) as {
+    operations: Operation[]
+  }
   await finish(server, operations)
 }
 
@@ -85,7 +101,8 @@ export async function whenPoolIsFull(server: BenchServer): Promise<void> {
   for (;;) {
     const { started, unstarted } = await server.pool()
     if (started >= 3 && unstarted >= 8) return
-    if (Date.now() > deadline) throw new Error(`the warm pool has ${started} started and ${unstarted} unstarted slots and does not fill up`)
+    if (Date.now() > deadline)
+      throw new Error(`the warm pool has ${started} started and ${unstarted} unstarted slots and does not fill up`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }

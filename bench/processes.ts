@@ -22,7 +22,10 @@ export async function memoryOf(pid: number): Promise<Memory> {
 
 export async function memoryOfAll(pids: readonly number[]): Promise<Memory> {
   const each = await Promise.all(pids.map(memoryOf))
-  return each.reduce((sum, one) => ({ pssMb: sum.pssMb + one.pssMb, rssMb: sum.rssMb + one.rssMb }), { pssMb: 0, rssMb: 0 })
+  return each.reduce((sum, one) => ({ pssMb: sum.pssMb + one.pssMb, rssMb: sum.rssMb + one.rssMb }), {
+    pssMb: 0,
+    rssMb: 0,
+  })
 }
 
 /** User and system time since the process began. */

@@ -38,8 +38,14 @@ export type Row = {
   run(options: Options, say: (text: string) => void): Promise<Result[]>
 }
 
-export const p50AtMost = (figures: Summary, limit: number): Target => ({ text: `p50 ≤ ${limit}`, met: figures.p50 <= limit })
-export const p99AtMost = (figures: Summary, limit: number): Target => ({ text: `p99 ≤ ${limit}`, met: figures.p99 <= limit })
+export const p50AtMost = (figures: Summary, limit: number): Target => ({
+  text: `p50 ≤ ${limit}`,
+  met: figures.p50 <= limit,
+})
+export const p99AtMost = (figures: Summary, limit: number): Target => ({
+  text: `p99 ≤ ${limit}`,
+  met: figures.p99 <= limit,
+})
 
 export const timesFloorAtMost = (figures: Summary, floor: Summary, limit: number): Target => ({
   text: `p50 ≤ ${limit} × floor`,

@@ -10,7 +10,7 @@ import type { StorageDescription } from '../src/storage/timelines.ts'
 import { destroyHome, makeHome, startServer, type TestServer } from '../test/support/server.ts'
 import { childrenOf } from './processes.ts'
 
-export type BenchServer = Omit<TestServer, 'stop' | 'kill'> & {
+export type BenchServer = TestServer & {
   /** Of TLS, for clients that verify. */
   ca: string
   storage: StorageDescription

@@ -11,8 +11,9 @@ export function readJsonBodies(server: FastifyInstance): void {
   // Fastify's own parser refuses keys that would change an object's prototype (`__proto__`) once somebody copies them.
   const parse = server.getDefaultJsonParser('error', 'error')
   server.removeAllContentTypeParsers()
-  server.addContentTypeParser('*', { parseAs: 'string', bodyLimit: bodyLimitBytes }, (request, text, done) => {
-    const body = String(text)
+  server.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: bodyLimitBytes }, (request, bytes, done) => {
+    const body = decode(bytes as Buffer)
+    if (body === undefined) return done(new AppError('bad_request', 'invalid request: the body is not valid UTF-8'))
     if (body.trim() === '') return done(null, undefined)
     void parse(request, body, (error, value: unknown) => {
       if (error)
@@ -27,4 +28,13 @@ export function readJsonBodies(server: FastifyInstance): void {
       }
     })
   })
+}
+
+/** Undefined where bytes would be lost: a name that reads back as another is worse than a refusal. */
+function decode(bytes: Buffer): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return undefined
+  }
 }

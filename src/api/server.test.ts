@@ -16,7 +16,7 @@ type Request = {
   method?: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE' | 'HEAD' | 'OPTIONS'
   path: string
   body?: unknown
-  raw?: string
+  raw?: string | Buffer
   headers?: Record<string, string>
 }
 
@@ -93,11 +93,12 @@ test('HEAD answers like GET without a body, OPTIONS lists the methods of a path'
 
 test('bodies that cannot be read are refused by what is wrong with them', async (t) => {
   const call = api(t)
-  const post = async (raw: string, headers?: Record<string, string>) =>
+  const post = async (raw: string | Buffer, headers?: Record<string, string>) =>
     await call({ method: 'POST', path: '/projects', raw, ...(headers ? { headers } : {}) })
   assertError(await post('{'), 400, /malformed JSON/)
   assertError(await post('{}'), 400, /^invalid request: decode application\/json: invalid: project \(field required\)$/)
   assertError(await post(''), 400, /body is empty/)
+  assertError(await post(Buffer.from('{"project":{"name":"\xff"}}', 'latin1')), 400, /not valid UTF-8/)
   assertError(await post('null'), 400, /must be object/)
   assertError(await post('{"project":{"__proto__":{"x":1}}}'), 400, /malformed JSON/)
   assertError(await post('{"project":{"name":"a\\u0000b"}}'), 400, /null character/)

@@ -5,7 +5,6 @@ import { open, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { Config } from '../config.ts'
 import { apiSocket, controlSocket, lockHome, openHome, type Home } from '../home.ts'
-import { ensureCertificates } from '../lib/certificates.ts'
 import { AppError, errorChain, toErrorCode } from '../model/errors.ts'
 import type { EdgeSettings } from '../processes/edge-settings.ts'
 import type { ControlReady, FromControl, FromEdge, Ports, ToControl, ToEdge } from '../processes/messages.ts'
@@ -63,7 +62,11 @@ class Watch {
   }
 
   async #startControl(logFd: number): Promise<ControlReady> {
-    const child = fork(main, ['control'], { execArgv: process.execArgv, stdio: ['ignore', logFd, logFd, 'ipc'] })
+    const child = fork(main, ['control'], {
+      // Short-lived garbage is all that an API makes: a small nursery keeps the process 80 MB smaller under load.
+      execArgv: [...process.execArgv, '--max-semi-space-size=2'],
+      stdio: ['ignore', logFd, logFd, 'ipc'],
+    })
     this.#control = child
     const ready = await new Promise<ControlReady>((resolve, reject) => {
       child.on('message', (message) => {
@@ -106,13 +109,12 @@ class Watch {
   async #startEdge(ready: ControlReady, logFd: number): Promise<void> {
     const config = this.#config
     const owner = config.isRoot ? ownerAt(await findUidRange(), edgeOffset) : undefined
-    const certificates = await ensureCertificates(this.#home.tls, { domains: [ready.domain], gid: owner?.gid })
     this.#edgeSettings = {
       domains: [ready.domain],
       pg: toAddress(config.pg, 'PG'),
       http: toAddress(config.http, 'HTTP'),
       https: config.https && toAddress(config.https, 'HTTPS'),
-      tls: { cert: certificates.cert, key: certificates.key },
+      tls: ready.tls,
       controlSocket: controlSocket(this.#home),
       apiSocket: apiSocket(this.#home),
       logLevel: config.logLevel,

@@ -13,15 +13,18 @@ for (const [major, installation] of testInstallations) {
     const service = await computes.service(supervisor, id)
     await computes.service(supervisor, id)
     const idle = await readActivity(service)
-    assert.deepEqual({ ...idle, autovacuumWorkers: 0, lastChangeAt: undefined }, {
-      activeQueries: 0,
-      openTransactions: 0,
-      walsenders: 0,
-      subscriptionWorkers: 0,
-      autovacuumWorkers: 0,
-      sessions: 0,
-      lastChangeAt: undefined,
-    })
+    assert.deepEqual(
+      { ...idle, autovacuumWorkers: 0, lastChangeAt: undefined },
+      {
+        activeQueries: 0,
+        openTransactions: 0,
+        walsenders: 0,
+        subscriptionWorkers: 0,
+        autovacuumWorkers: 0,
+        sessions: 0,
+        lastChangeAt: undefined,
+      },
+    )
     const [sleeper, transaction] = [await computes.tenant(id), await computes.tenant(id)]
     await transaction.query('BEGIN')
     await computes.tenant(id, { replication: 'database' } as object)
@@ -29,7 +32,9 @@ for (const [major, installation] of testInstallations) {
     const busy = await poll(
       async () => {
         const activity = await readActivity(service)
-        return activity.activeQueries === 1 && activity.openTransactions === 1 && activity.walsenders === 1 ? activity : undefined
+        return activity.activeQueries === 1 && activity.openTransactions === 1 && activity.walsenders === 1
+          ? activity
+          : undefined
       },
       { everyMs: 10, timeoutMs: 10_000, timedOut: () => new AppError('internal', 'the activity was not seen') },
     )

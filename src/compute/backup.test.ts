@@ -36,10 +36,10 @@ for (const [major, installation] of testInstallations) {
       const parent = await computes.claimed(supervisor)
       await (await computes.tenant(parent)).query('CREATE TABLE t (a int, b text)')
       let acknowledged = 0
-      let stop = false
+      const load = new AbortController()
       const writers = Array.from({ length: 4 }, async () => {
         const tenant = await computes.tenant(parent)
-        while (!stop) {
+        while (!load.signal.aborted) {
           await tenant.query(`INSERT INTO t SELECT g, repeat('x', 500) FROM generate_series(1, 10) g`)
           acknowledged += 10
         }
@@ -55,7 +55,7 @@ for (const [major, installation] of testInstallations) {
       await finishBackup(computes.dir(child), computes.dir(parent), backup, testOwner)
       await finishBackup(computes.dir(child), computes.dir(parent), backup, testOwner)
       await service.end()
-      stop = true
+      load.abort()
       await Promise.all(writers)
       await supervisor.ensureRunning(computes.spec(child), { fresh: true })
       await supervisor.makeDurable(child, () => syncDataDir(computes.dir(child)))
@@ -66,7 +66,10 @@ for (const [major, installation] of testInstallations) {
       await tenant.query('INSERT INTO t VALUES (0)')
       const { rows: modes } = await tenant.query<{ recovering: boolean }>('SELECT pg_is_in_recovery() AS recovering')
       assert.equal(modes[0]?.recovering, false)
-      const [ours, theirs] = await Promise.all([readControlFile(computes.dir(child)), readControlFile(computes.dir(parent))])
+      const [ours, theirs] = await Promise.all([
+        readControlFile(computes.dir(child)),
+        readControlFile(computes.dir(parent)),
+      ])
       assert.equal(ours.tli, theirs.tli)
       assert.equal(ours.systemIdentifier, theirs.systemIdentifier)
     })
@@ -116,7 +119,9 @@ for (const [major, installation] of testInstallations) {
       await supervisor.ensureStopped(parent, 'immediate')
       const child = computes.emptyTimeline()
       await copy(parent, child)
-      await assert.rejects(finishStoppedCopy(computes.dir(child), computes.dir(parent), testOwner), (error) => isAppError(error, 'storage_failed'))
+      await assert.rejects(finishStoppedCopy(computes.dir(child), computes.dir(parent), testOwner), (error) =>
+        isAppError(error, 'storage_failed'),
+      )
     })
   })
 }

@@ -59,7 +59,9 @@ export async function startBackup(client: pg.Client): Promise<RunningBackup> {
   const { rows: started } = await client.query<{ lsn: string }>(`SELECT ${start}::text AS lsn`)
   return {
     async stop() {
-      const call = older ? 'pg_stop_backup(exclusive => false, wait_for_archive => false)' : 'pg_backup_stop(wait_for_archive => false)'
+      const call = older
+        ? 'pg_stop_backup(exclusive => false, wait_for_archive => false)'
+        : 'pg_backup_stop(wait_for_archive => false)'
       const { rows } = await client.query<{ lsn: string; labelfile: string; spcmapfile: string }>(
         `SELECT lsn::text, labelfile, spcmapfile FROM ${call}`,
       )
@@ -95,7 +97,12 @@ export async function backupInto(client: pg.Client, copy: () => Promise<void>): 
 }
 
 /** Makes a copy of a running parent startable. May be repeated. */
-export async function finishBackup(copyDir: string, parentDir: string, backup: Backup, owner: Owner | undefined): Promise<void> {
+export async function finishBackup(
+  copyDir: string,
+  parentDir: string,
+  backup: Backup,
+  owner: Owner | undefined,
+): Promise<void> {
   await finishSnapshot(copyDir, owner)
   await clear(join(copyDir, 'pg_wal'))
   for (const segment of backup.walSegments) await placeSegment(copyDir, parentDir, segment, owner)
@@ -107,7 +114,10 @@ export async function finishBackup(copyDir: string, parentDir: string, backup: B
 export async function finishStoppedCopy(copyDir: string, parentDir: string, owner: Owner | undefined): Promise<void> {
   const control = await readControlFile(copyDir)
   if (control.state !== 'shut_down') {
-    throw new AppError('storage_failed', `the data directory that was copied is ${control.state.replaceAll('_', ' ')}, not cleanly shut down`)
+    throw new AppError(
+      'storage_failed',
+      `the data directory that was copied is ${control.state.replaceAll('_', ' ')}, not cleanly shut down`,
+    )
   }
   await finishSnapshot(copyDir, owner)
   await clear(join(copyDir, 'pg_wal'))
@@ -136,10 +146,17 @@ async function holdBackWal(client: pg.Client): Promise<void> {
   }
 }
 
-async function placeSegment(copyDir: string, parentDir: string, segment: string, owner: Owner | undefined): Promise<void> {
+async function placeSegment(
+  copyDir: string,
+  parentDir: string,
+  segment: string,
+  owner: Owner | undefined,
+): Promise<void> {
   const to = join(copyDir, 'pg_wal', segment)
   await copyFile(join(parentDir, 'pg_wal', segment), to, constants.COPYFILE_FICLONE).catch((cause: unknown) => {
-    throw new AppError('storage_failed', `segment ${segment} of the write-ahead log is gone, which the copy needs`, { cause })
+    throw new AppError('storage_failed', `segment ${segment} of the write-ahead log is gone, which the copy needs`, {
+      cause,
+    })
   })
   await chmod(to, 0o600)
   if (owner) await chown(to, owner.uid, owner.gid)

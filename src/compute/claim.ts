@@ -8,12 +8,18 @@ import { applyRoles, roleChangeSql, type DesiredRole } from './roles.ts'
 import { sqlName } from './sql-text.ts'
 
 /** May run again: what a run that died left done is found done. */
-export async function claim(client: pg.Client, major: PgMajor, wanted: { role: DesiredRole; database: string }): Promise<void> {
+export async function claim(
+  client: pg.Client,
+  major: PgMajor,
+  wanted: { role: DesiredRole; database: string },
+): Promise<void> {
   const { role, database } = wanted
   const ownership = { name: database, owner: role.name }
   const statements = [
     roleChangeSql({ kind: 'create', role }, major),
-    ...(database === templateDatabase ? [] : [`ALTER DATABASE ${sqlName(templateDatabase)} RENAME TO ${sqlName(database)}`]),
+    ...(database === templateDatabase
+      ? []
+      : [`ALTER DATABASE ${sqlName(templateDatabase)} RENAME TO ${sqlName(database)}`]),
     databaseChangeSql({ kind: 'set_owner', database: ownership }),
   ]
   try {

@@ -32,7 +32,10 @@ export class ComputeFiles {
     this.#options = options
     const longest = join(options.runDir, 'x'.repeat(12), `.s.PGSQL.${socketPort}`)
     if (Buffer.byteLength(longest) > longestSocketPath) {
-      throw new AppError('config_invalid', `${options.runDir} is too long for sockets: with their names it may have ${longestSocketPath} bytes`)
+      throw new AppError(
+        'config_invalid',
+        `${options.runDir} is too long for sockets: with their names it may have ${longestSocketPath} bytes`,
+      )
     }
   }
 
@@ -62,7 +65,9 @@ export class ComputeFiles {
     if (text === undefined) return undefined
     try {
       const saved = JSON.parse(text) as SavedSpec
-      return saved.spec.timelineId === id && isPgMajor(saved.spec.pgMajor) ? saved : undefined
+      if (saved.spec.timelineId !== id || !isPgMajor(saved.spec.pgMajor)) return undefined
+      // JSON has no undefined.
+      return { ...saved, spec: { ...saved.spec, owner: saved.spec.owner } }
     } catch {
       // Cut short by a power failure.
       return undefined

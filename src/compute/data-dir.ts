@@ -77,7 +77,9 @@ export function walSegmentNames(tli: number, start: Lsn, stop: Lsn): string[] {
 /** Every file, then every folder: what is in the directory survives a power cut once this returns. */
 export async function syncDataDir(dataDir: string): Promise<void> {
   const entries = await readdir(dataDir, { recursive: true, withFileTypes: true })
-  const paths = entries.filter((each) => each.isFile() || each.isDirectory()).map((each) => join(each.parentPath, each.name))
+  const paths = entries
+    .filter((each) => each.isFile() || each.isDirectory())
+    .map((each) => join(each.parentPath, each.name))
   const queue = [...paths, dataDir]
   await Promise.all(
     Array.from({ length: 8 }, async () => {

@@ -12,10 +12,15 @@ import { sqlLiteral, sqlName } from './sql-text.ts'
 export type DesiredDatabase = { name: string; owner: string }
 export type ObservedDatabase = DesiredDatabase
 
-export type DatabaseChange = { kind: 'create'; database: DesiredDatabase } | { kind: 'set_owner'; database: DesiredDatabase }
+export type DatabaseChange =
+  | { kind: 'create'; database: DesiredDatabase }
+  | { kind: 'set_owner'; database: DesiredDatabase }
 
 /** Databases that are there and were not named stay as they are: a tenant may have made them by SQL. */
-export function diffDatabases(desired: readonly DesiredDatabase[], observed: readonly ObservedDatabase[]): DatabaseChange[] {
+export function diffDatabases(
+  desired: readonly DesiredDatabase[],
+  observed: readonly ObservedDatabase[],
+): DatabaseChange[] {
   const owners = new Map(observed.map(({ name, owner }) => [name, owner]))
   return desired.flatMap((database): DatabaseChange[] => {
     const owner = owners.get(database.name)
@@ -34,7 +39,10 @@ export function databaseChangeSql({ kind, database }: DatabaseChange): string {
 }
 
 /** Makes the named databases what they should be; their owners must be there. */
-export async function applyDatabases(client: pg.Client, desired: readonly DesiredDatabase[]): Promise<DatabaseChange[]> {
+export async function applyDatabases(
+  client: pg.Client,
+  desired: readonly DesiredDatabase[],
+): Promise<DatabaseChange[]> {
   const changes = diffDatabases(desired, await listDatabases(client))
   for (const change of changes) {
     await assertTenant(client, change.database.owner)
@@ -116,7 +124,10 @@ const attempts = 20
 /** Ends the sessions first: Postgres itself would wait five seconds for them. */
 async function undisturbed(client: pg.Client, database: string, work: () => Promise<unknown>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    await client.query('SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()', [database])
+    await client.query(
+      'SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()',
+      [database],
+    )
     try {
       await work()
       return
@@ -131,7 +142,10 @@ async function cutTies(client: pg.Client, connect: Connect, name: string): Promi
   await client.query(`ALTER DATABASE ${sqlName(name)} ALLOW_CONNECTIONS true`)
   const inside = await connect(name)
   try {
-    const { rows: prepared } = await inside.query<{ gid: string }>('SELECT gid FROM pg_prepared_xacts WHERE database = $1', [name])
+    const { rows: prepared } = await inside.query<{ gid: string }>(
+      'SELECT gid FROM pg_prepared_xacts WHERE database = $1',
+      [name],
+    )
     for (const { gid } of prepared) await inside.query(`ROLLBACK PREPARED ${sqlLiteral(gid)}`)
     const { rows: subscriptions } = await inside.query<{ name: string }>(
       'SELECT subname AS name FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = $1)',

@@ -88,7 +88,7 @@ async function overridden(major: number, binDir: string): Promise<Installation> 
 async function systemBinDirs({ systemRoots, path }: SearchOptions): Promise<string[]> {
   const dirs: string[] = []
   for (const root of systemRoots ?? defaultSystemRoots) {
-    for (const name of (await readdir(root).catch(() => [])).sort()) {
+    for (const name of (await readdir(root).catch((): string[] => [])).sort()) {
       if (/^(\d+|postgresql@\d+)$/.test(name)) dirs.push(join(root, name, 'bin'))
     }
   }
@@ -116,8 +116,11 @@ async function inspect(binDir: string, source: InstallationSource): Promise<Inst
   const isPackage = await exists(symlinks)
   const version = isPackage ? await packagedVersion(prefix) : await versionOf(join(real, 'postgres'))
   const major = Number.parseInt(version, 10)
-  if (!isPgMajor(major)) throw new AppError('postgres_missing', `${real} is Postgres ${version}, which pgrove cannot run`)
-  const config = isPackage ? new Map<string, string>() : await pgConfig(join(real, 'pg_config')).catch(() => new Map<string, string>())
+  if (!isPgMajor(major))
+    throw new AppError('postgres_missing', `${real} is Postgres ${version}, which pgrove cannot run`)
+  const config = isPackage
+    ? new Map<string, string>()
+    : await pgConfig(join(real, 'pg_config')).catch(() => new Map<string, string>())
   const shareDir = await firstWith('postgres.bki', [
     config.get('SHAREDIR'),
     join(prefix, 'share', 'postgresql'),
@@ -159,10 +162,12 @@ async function packagedVersion(prefix: string): Promise<string> {
 
 async function pgConfig(program: string): Promise<Map<string, string>> {
   const { stdout } = await run(program, [], { timeoutMs: 10_000 })
-  return new Map(stdout.split('\n').flatMap((line) => {
-    const [, name, value] = /^(\w[\w-]*) = (.*)$/.exec(line) ?? []
-    return name === undefined || value === undefined ? [] : [[name, value] as const]
-  }))
+  return new Map(
+    stdout.split('\n').flatMap((line) => {
+      const [, name, value] = /^(\w[\w-]*) = (.*)$/.exec(line) ?? []
+      return name === undefined || value === undefined ? [] : [[name, value] as const]
+    }),
+  )
 }
 
 async function firstWith(file: string, folders: readonly (string | undefined)[]): Promise<string> {

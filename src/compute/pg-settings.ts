@@ -24,7 +24,13 @@ type TimeUnit = keyof typeof timeUnits
 const maxInt = 2_147_483_647
 const boolean: Setting = { kind: 'boolean' }
 const count = (min: number, max: number): Setting => ({ kind: 'number', min, max, whole: true })
-const memory = (unit: MemoryUnit, min: number, max: number): Setting => ({ kind: 'number', min, max, unit, whole: true })
+const memory = (unit: MemoryUnit, min: number, max: number): Setting => ({
+  kind: 'number',
+  min,
+  max,
+  unit,
+  whole: true,
+})
 const time = (unit: TimeUnit, min: number, max: number): Setting => ({ kind: 'number', min, max, unit, whole: true })
 const real = (min: number, max: number, unit?: TimeUnit): Setting => ({
   kind: 'number',

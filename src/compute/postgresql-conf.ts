@@ -107,7 +107,10 @@ export function parseConf(conf: string): Record<string, string> {
 }
 
 /** Names whose value is not the same in both. */
-export function changedSettings(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): string[] {
+export function changedSettings(
+  before: Readonly<Record<string, string>>,
+  after: Readonly<Record<string, string>>,
+): string[] {
   const names = new Set([...Object.keys(before), ...Object.keys(after)])
   return [...names].filter((name) => before[name] !== after[name])
 }

@@ -42,7 +42,7 @@ export class Postmaster {
   readonly dataDir: string
   readonly #identity: ProcessIdentity
   readonly #child: ChildProcess | undefined
-  readonly #exited: Promise<void>
+  readonly #end = Promise.withResolvers<void>()
   #hasExited = false
 
   private constructor(dataDir: string, identity: ProcessIdentity, child: ChildProcess | undefined) {
@@ -52,9 +52,7 @@ export class Postmaster {
     this.generation = `${identity.pid}-${identity.started}`.replaceAll(/[^\w-]/g, '')
     this.#identity = identity
     this.#child = child
-    this.#exited = (child ? exitOf(child) : this.#disappearance()).then(() => {
-      this.#hasExited = true
-    })
+    void (child ? exitOf(child) : this.#disappearance()).then(() => this.#ended())
   }
 
   /** Resolves when clients can connect. Throws `compute_start_failed` with the server's last words as its cause. */
@@ -87,7 +85,10 @@ export class Postmaster {
     try {
       await failpoint('compute.start.spawned')
       const identity = await waitUntilReady(child, dataDir, spawnedAt, options.timeoutMs)
-      if (identity === 'exited') throw await failed(`postgres ended with ${child.signalCode ?? `exit status ${child.exitCode}`} before it was ready`)
+      if (identity === 'exited')
+        throw await failed(
+          `postgres ended with ${child.signalCode ?? `exit status ${child.exitCode}`} before it was ready`,
+        )
       if (identity === 'timed_out') throw await failed(`postgres was not ready after ${options.timeoutMs / 1000} s`)
       child.unref()
       await failpoint('compute.start.ready')
@@ -118,14 +119,18 @@ export class Postmaster {
       {
         everyMs: exitStepMs,
         timeoutMs,
-        timedOut: () => new AppError('compute_start_failed', `process ${lock.pid}, found running, is not ready after ${timeoutMs / 1000} s`),
+        timedOut: () =>
+          new AppError(
+            'compute_start_failed',
+            `process ${lock.pid}, found running, is not ready after ${timeoutMs / 1000} s`,
+          ),
       },
     )
     return outcome === 'ready' ? new Postmaster(dataDir, identity, undefined) : undefined
   }
 
   get exited(): Promise<void> {
-    return this.#exited
+    return this.#end.promise
   }
 
   get hasExited(): boolean {
@@ -144,7 +149,8 @@ export class Postmaster {
       await failpoint('compute.stop.signalled')
       const patience = next === 'kill' ? orphanPatienceMs : patienceMs[next]
       if (await this.#exitsWithin(patience)) return
-      if (next === 'kill') throw new AppError('compute_stop_failed', `process ${this.pid} does not end, not even when killed`)
+      if (next === 'kill')
+        throw new AppError('compute_stop_failed', `process ${this.pid} does not end, not even when killed`)
     }
   }
 
@@ -157,15 +163,20 @@ export class Postmaster {
       timedOut: () => new AppError('compute_stop_failed', 'still running'),
     })
     try {
-      await Promise.race([this.#exited, gone])
+      await Promise.race([this.#end.promise, gone])
       return true
     } catch {
       return false
     } finally {
       done.abort()
       await gone.catch(() => {})
-      if (await this.#isGone()) this.#hasExited = true
+      if (await this.#isGone()) this.#ended()
     }
+  }
+
+  #ended(): void {
+    this.#hasExited = true
+    this.#end.resolve()
   }
 
   async #isGone(): Promise<boolean> {
@@ -236,7 +247,10 @@ async function prepareLockFile(dataDir: string): Promise<number | undefined> {
     throw new AppError('compute_start_failed', `process ${lock.pid} already runs on this data directory`)
   }
   const gone = async (): Promise<true | undefined> => ((await processesIn(dataDir)).length === 0 ? true : undefined)
-  const limits = { everyMs: 20, timedOut: () => new AppError('compute_start_failed', 'processes of an earlier run do not end') }
+  const limits = {
+    everyMs: 20,
+    timedOut: () => new AppError('compute_start_failed', 'processes of an earlier run do not end'),
+  }
   await poll(gone, { ...limits, timeoutMs: orphanPatienceMs }).catch(async () => {
     for (const pid of await processesIn(dataDir)) {
       if (isAlive(pid)) process.kill(pid, 'SIGKILL')

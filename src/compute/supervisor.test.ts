@@ -4,15 +4,17 @@ import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setFailpoints } from '../lib/failpoint.ts'
-import { isAppError } from '../model/errors.ts'
-import { Supervisor } from './supervisor.ts'
+import { AppError, isAppError } from '../model/errors.ts'
 import { syncDataDir } from './data-dir.ts'
 import { isAlive, poll } from './process.ts'
-import { AppError } from '../model/errors.ts'
 import { TestComputes, testInstallations, testOwner } from './test-computes.ts'
 
 const until = async (what: string, ask: () => boolean | Promise<boolean>): Promise<void> => {
-  await poll(async () => ((await ask()) ? true : undefined), { everyMs: 10, timeoutMs: 20_000, timedOut: () => new AppError('internal', `never: ${what}`) })
+  await poll(async () => ((await ask()) ? true : undefined), {
+    everyMs: 10,
+    timeoutMs: 20_000,
+    timedOut: () => new AppError('internal', `never: ${what}`),
+  })
 }
 
 for (const [major, installation] of testInstallations) {
@@ -44,7 +46,10 @@ for (const [major, installation] of testInstallations) {
       const id = await computes.timeline()
       const started = await Promise.all(Array.from({ length: 20 }, () => supervisor.ensureRunning(computes.spec(id))))
       assert.equal(new Set(started.map((each) => each.pid)).size, 1)
-      const [, again] = await Promise.all([supervisor.ensureStopped(id, 'fast'), supervisor.ensureRunning(computes.spec(id))])
+      const [, again] = await Promise.all([
+        supervisor.ensureStopped(id, 'fast'),
+        supervisor.ensureRunning(computes.spec(id)),
+      ])
       assert.notEqual(again.generation, started[0]?.generation)
       assert.ok(isAlive(again.pid))
     })
@@ -177,7 +182,10 @@ for (const [major, installation] of testInstallations) {
         return (await tenant.query<{ work_mem: string }>('SHOW work_mem')).rows[0]?.work_mem
       }
       assert.equal(await show(), '8MB')
-      assert.equal(await supervisor.reconfigure(computes.spec(id, { minCu: 1, pgSettings: { work_mem: '16MB' } })), 'restart_needed')
+      assert.equal(
+        await supervisor.reconfigure(computes.spec(id, { minCu: 1, pgSettings: { work_mem: '16MB' } })),
+        'restart_needed',
+      )
       assert.equal(await show(), '8MB')
       const spec = await supervisor.readSpec(id)
       assert.equal(spec?.minCu, 1)
@@ -199,7 +207,10 @@ for (const [major, installation] of testInstallations) {
       const impatient = computes.supervisor({ lockTimeoutMs: 20 })
       const { promise, resolve } = Promise.withResolvers<void>()
       const holding = impatient.withTimeline(id, 'a long copy', () => promise)
-      await assert.rejects(impatient.ensureStopped(id, 'fast'), (error) => isAppError(error, 'unavailable') && error.message.includes('a long copy'))
+      await assert.rejects(
+        impatient.ensureStopped(id, 'fast'),
+        (error) => isAppError(error, 'unavailable') && error.message.includes('a long copy'),
+      )
       resolve()
       await holding
     })
@@ -221,7 +232,10 @@ for (const [major, installation] of testInstallations) {
     })
 
     test('a run folder that is too long for sockets is refused at once', () => {
-      assert.throws(() => computes.supervisor({ runDir: `/${'x'.repeat(100)}` }), (error) => isAppError(error, 'config_invalid'))
+      assert.throws(
+        () => computes.supervisor({ runDir: `/${'x'.repeat(100)}` }),
+        (error) => isAppError(error, 'config_invalid'),
+      )
     })
 
     test('a pgrove that dies while starting a compute leaves one that is found', { timeout: 60_000 }, async () => {

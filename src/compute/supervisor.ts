@@ -4,6 +4,7 @@
 // for longer work (`withTimeline`), so that a sleeping parent is not woken in the middle of being copied. What runs is never taken from
 // memory alone: `adopt` finds it again after a crash, from the spec files and the data directories' own lock files.
 
+import { isDeepStrictEqual } from 'node:util'
 import type pg from 'pg'
 import { failpoint } from '../lib/failpoint.ts'
 import { KeyedLock, type Release } from '../lib/keyed-lock.ts'
@@ -101,7 +102,8 @@ export class Supervisor {
    */
   async ensureRunning(spec: ComputeSpec, options: { fresh?: boolean } = {}): Promise<RunningCompute> {
     const running = this.address(spec.timelineId)
-    const settled = this.#entries.get(spec.timelineId)?.fresh === false && this.#locks.holderOf(spec.timelineId) === undefined
+    const settled =
+      this.#entries.get(spec.timelineId)?.fresh === false && this.#locks.holderOf(spec.timelineId) === undefined
     if (running && settled) return running
     return await this.withTimeline(spec.timelineId, 'start', (held) => held.ensureRunning(spec, options))
   }
@@ -140,7 +142,7 @@ export class Supervisor {
     return await this.withTimeline(spec.timelineId, 'reconfigure', async () => {
       const saved = await this.#files.readSpec(spec.timelineId)
       const fresh = saved?.fresh ?? false
-      if (JSON.stringify(saved?.spec) !== JSON.stringify(spec)) await this.#files.writeSpec(spec, fresh)
+      if (!isDeepStrictEqual(saved?.spec, spec)) await this.#files.writeSpec(spec, fresh)
       const entry = this.#entries.get(spec.timelineId)
       if (!entry?.postmaster) return 'reloaded'
       entry.spec = spec
@@ -213,7 +215,11 @@ export class Supervisor {
       logger.info({ timeline: id, pid: postmaster.pid, ms: Date.now() - since.getTime() }, 'compute started')
       return this.#runningCompute(id, postmaster)
     } catch (error) {
-      entry.state = { kind: 'failed', since: new Date(), message: error instanceof AppError ? error.message : 'the compute could not be started' }
+      entry.state = {
+        kind: 'failed',
+        since: new Date(),
+        message: error instanceof AppError ? error.message : 'the compute could not be started',
+      }
       throw error
     }
   }
@@ -231,10 +237,18 @@ export class Supervisor {
     try {
       await postmaster.stop(mode)
       await postmaster.exited
-      this.#options.logger.info({ timeline: id, pid: postmaster.pid, ms: Date.now() - since.getTime() }, 'compute stopped')
+      this.#options.logger.info(
+        { timeline: id, pid: postmaster.pid, ms: Date.now() - since.getTime() },
+        'compute stopped',
+      )
     } catch (error) {
       entry.stopping = false
-      entry.state = { kind: 'running', since: postmaster.startedAt, pid: postmaster.pid, socketDir: this.#files.socketDir(id) }
+      entry.state = {
+        kind: 'running',
+        since: postmaster.startedAt,
+        pid: postmaster.pid,
+        socketDir: this.#files.socketDir(id),
+      }
       throw error
     }
   }
@@ -253,7 +267,13 @@ export class Supervisor {
     try {
       const postmaster = await Postmaster.adopt(this.#options.timelineDir(id), startTimeoutMs ?? 120_000)
       if (!postmaster) return
-      const entry: Entry = { state: { kind: 'stopped' }, spec: saved.spec, postmaster: undefined, fresh: saved.fresh, stopping: false }
+      const entry: Entry = {
+        state: { kind: 'stopped' },
+        spec: saved.spec,
+        postmaster: undefined,
+        fresh: saved.fresh,
+        stopping: false,
+      }
       this.#entries.set(id, entry)
       this.#own(id, entry, postmaster)
       logger.info({ timeline: id, pid: postmaster.pid }, 'compute adopted')
@@ -264,7 +284,12 @@ export class Supervisor {
 
   #own(id: TimelineId, entry: Entry, postmaster: Postmaster): void {
     entry.postmaster = postmaster
-    entry.state = { kind: 'running', since: postmaster.startedAt, pid: postmaster.pid, socketDir: this.#files.socketDir(id) }
+    entry.state = {
+      kind: 'running',
+      since: postmaster.startedAt,
+      pid: postmaster.pid,
+      socketDir: this.#files.socketDir(id),
+    }
     void postmaster.exited.then(() => this.#ended(id, entry))
     this.#watchLogs()
   }
@@ -290,7 +315,8 @@ export class Supervisor {
     await poll(async () => ((await this.#loadedAt(id)) === before ? undefined : true), {
       everyMs: 2,
       timeoutMs: reloadTimeoutMs,
-      timedOut: () => new AppError('internal', `postgres did not read its configuration within ${reloadTimeoutMs / 1000} s`),
+      timedOut: () =>
+        new AppError('internal', `postgres did not read its configuration within ${reloadTimeoutMs / 1000} s`),
     })
   }
 
@@ -309,17 +335,13 @@ export class Supervisor {
   }
 
   async #lock(id: TimelineId, holder: string): Promise<Release> {
-    const wanted = this.#locks.acquire(id, holder)
     const timeoutMs = this.#options.lockTimeoutMs ?? 180_000
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs, undefined)
-    })
-    const release = await Promise.race([wanted, late])
-    clearTimeout(timer)
+    const release = await this.#locks.acquireWithin(id, holder, timeoutMs)
     if (release) return release
-    void wanted.then((given) => given.release())
-    throw new AppError('unavailable', `timeline ${id} is still busy (${this.#locks.holderOf(id) ?? holder}) after ${timeoutMs / 1000} s`)
+    throw new AppError(
+      'unavailable',
+      `timeline ${id} is still busy (${this.#locks.holderOf(id) ?? holder}) after ${timeoutMs / 1000} s`,
+    )
   }
 
   /** One timer for all, and none while nothing runs. */

@@ -12,8 +12,14 @@ test('segments of the log are named as Postgres names them', () => {
   assert.equal(walSegmentName(1, 0x12345678n as Lsn), '000000010000000000000123')
   assert.equal(walSegmentName(3, 0x2_fff0_0001n as Lsn), '000000030000000200000FFF')
   assert.deepEqual(walSegmentNames(1, 0x100010n as Lsn, 0x200000n as Lsn), ['000000010000000000000001'])
-  assert.deepEqual(walSegmentNames(1, 0x100010n as Lsn, 0x200001n as Lsn), ['000000010000000000000001', '000000010000000000000002'])
-  assert.deepEqual(walSegmentNames(1, 0xfff00010n as Lsn, 0x1_0000_0010n as Lsn), ['000000010000000000000FFF', '000000010000000100000000'])
+  assert.deepEqual(walSegmentNames(1, 0x100010n as Lsn, 0x200001n as Lsn), [
+    '000000010000000000000001',
+    '000000010000000000000002',
+  ])
+  assert.deepEqual(walSegmentNames(1, 0xfff00010n as Lsn, 0x1_0000_0010n as Lsn), [
+    '000000010000000000000FFF',
+    '000000010000000100000000',
+  ])
 })
 
 for (const [major, installation] of testInstallations) {
@@ -43,7 +49,10 @@ for (const [major, installation] of testInstallations) {
         assert.equal(mode & 0o077, 0, path)
         assert.ok(!(await readFile(path)).includes(servicePassword), path)
       }
-      assert.deepEqual((await readdir(computes.root)).filter((name) => name.includes('initdb')), [])
+      assert.deepEqual(
+        (await readdir(computes.root)).filter((name) => name.includes('initdb')),
+        [],
+      )
     })
 
     test('has what a claim needs, in UTF-8, and is whole although its maps are left out', async () => {
@@ -54,7 +63,10 @@ for (const [major, installation] of testInstallations) {
       const { rows: databases } = await client.query<{ name: string; encoding: string; ctype: string }>(
         'SELECT datname AS name, pg_encoding_to_char(encoding) AS encoding, datctype AS ctype FROM pg_database ORDER BY 1',
       )
-      assert.deepEqual(databases.map(({ name }) => name), ['neondb', 'postgres', 'template0', 'template1'])
+      assert.deepEqual(
+        databases.map(({ name }) => name),
+        ['neondb', 'postgres', 'template0', 'template1'],
+      )
       for (const { encoding } of databases) assert.equal(encoding, 'UTF8')
       const { rows: roles } = await client.query<{ name: string; superuser: boolean; login: boolean }>(
         `SELECT rolname AS name, rolsuper AS superuser, rolcanlogin AS login FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1`,

@@ -43,7 +43,12 @@ export async function fillTemplate(tree: RuntimeTree, dir: string, options: Temp
       await chown(data, maker.uid, maker.gid)
     }
     await initdb(tree, data, maker)
-    await prepare(tree, data, maker, await makeVerifier(options.servicePassword, { iterations: randomSecretIterations }))
+    await prepare(
+      tree,
+      data,
+      maker,
+      await makeVerifier(options.servicePassword, { iterations: randomSecretIterations }),
+    )
     await slim(data)
     await cp(data, dir, { recursive: true, preserveTimestamps: true })
     const files = await handOver(dir, options.owner)
@@ -86,7 +91,21 @@ async function prepare(tree: RuntimeTree, data: string, maker: Owner | undefined
     await run(
       join(tree.binDir, 'postgres'),
       // -j: a statement ends with a semicolon and an empty line.
-      ['--single', '-j', '-D', data, '-c', 'exit_on_error=on', '-c', 'fsync=off', '-c', 'log_checkpoints=off', '-c', 'log_min_error_statement=panic', database],
+      [
+        '--single',
+        '-j',
+        '-D',
+        data,
+        '-c',
+        'exit_on_error=on',
+        '-c',
+        'fsync=off',
+        '-c',
+        'log_checkpoints=off',
+        '-c',
+        'log_min_error_statement=panic',
+        database,
+      ],
       { cwd: data, owner: maker, input: statements.map((each) => `${each};\n\n`).join(''), timeoutMs: 120_000 },
     )
   }
@@ -95,11 +114,7 @@ async function prepare(tree: RuntimeTree, data: string, maker: Owner | undefined
 }
 
 function roleStatements(major: PgMajor, verifier: string): string[] {
-  const memberships = [
-    'pg_read_all_data',
-    'pg_write_all_data',
-    ...(major >= 16 ? ['pg_create_subscription'] : []),
-  ]
+  const memberships = ['pg_read_all_data', 'pg_write_all_data', ...(major >= 16 ? ['pg_create_subscription'] : [])]
   return [
     `ALTER ROLE ${serviceRole} PASSWORD ${sqlLiteral(verifier)}`,
     `CREATE ROLE ${tenantGroupRole} NOLOGIN`,
@@ -127,7 +142,8 @@ async function slim(data: string): Promise<void> {
       if (/^\d+_(fsm|vm)$/.test(name) || name === 'pg_internal.init') await unlink(join(folder, name))
     }
   }
-  for (const name of ['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf', 'postmaster.opts']) await rm(join(data, name), { force: true })
+  for (const name of ['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf', 'postmaster.opts'])
+    await rm(join(data, name), { force: true })
   await writeFile(join(data, 'postgresql.auto.conf'), '')
   const control = await readControlFile(data)
   if (control.state !== 'shut_down') throw new AppError('internal', `the cluster is ${control.state}, not shut down`)
@@ -155,6 +171,7 @@ async function systemAccount(): Promise<number> {
     return /^\d+$/.test(uid) && Number(uid) > 0 ? [{ name, uid: Number(uid) }] : []
   })
   const account = accounts.find(({ name }) => name === 'nobody') ?? accounts[0]
-  if (!account) throw new AppError('config_invalid', '/etc/passwd names no account but root, and initdb does not run as root')
+  if (!account)
+    throw new AppError('config_invalid', '/etc/passwd names no account but root, and initdb does not run as root')
   return account.uid
 }

@@ -94,7 +94,19 @@ for (const [major, installation] of testInstallations) {
     })
 
     test('gets none of the extensions that open the host', async () => {
-      const never = ['file_fdw', 'adminpack', 'pageinspect', 'pg_surgery', 'pg_walinspect', 'plpython3u', 'plperlu', 'plperl', 'pltclu', 'pltcl', 'bool_plperlu']
+      const never = [
+        'file_fdw',
+        'adminpack',
+        'pageinspect',
+        'pg_surgery',
+        'pg_walinspect',
+        'plpython3u',
+        'plperlu',
+        'plperl',
+        'pltclu',
+        'pltcl',
+        'bool_plperlu',
+      ]
       for (const name of never) await refused(`CREATE EXTENSION "${name}" CASCADE`)
       await refused('CREATE LANGUAGE plpython3u', `CREATE FOREIGN DATA WRAPPER mine`)
     })
@@ -132,7 +144,12 @@ for (const [major, installation] of testInstallations) {
     })
 
     test('sets none of the settings that are not for it', async () => {
-      await refused('SET log_statement = none', 'SET temp_file_limit = -1', 'SET lc_messages = de', 'SET zero_damaged_pages = on')
+      await refused(
+        'SET log_statement = none',
+        'SET temp_file_limit = -1',
+        'SET lc_messages = de',
+        'SET zero_damaged_pages = on',
+      )
     })
 
     test('reaches no socket without a password, by dblink or by postgres_fdw', async () => {
@@ -143,7 +160,9 @@ for (const [major, installation] of testInstallations) {
       for (const user of ['app', 'pgrove_service']) {
         assert.ok(await refusedAs(db, `SELECT dblink_connect('host=${host} user=${user} dbname=app')`))
         assert.ok(await refusedAs(db, `SELECT dblink_connect('host=${host} user=${user} dbname=app password=wrong')`))
-        assert.ok(await refusedAs(db, `SELECT dblink_connect('host=${host} user=${user} dbname=app passfile=/etc/passwd')`))
+        assert.ok(
+          await refusedAs(db, `SELECT dblink_connect('host=${host} user=${user} dbname=app passfile=/etc/passwd')`),
+        )
         assert.ok(await refusedAs(db, `SELECT dblink_connect_u('host=${host} user=${user} dbname=app')`))
       }
       await db.query(`CREATE SERVER back FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '${host}', dbname 'app')`)
@@ -159,18 +178,31 @@ for (const [major, installation] of testInstallations) {
     })
 
     test('can do nothing with the verifier it may read', async () => {
-      const { rows } = await tenant.query<{ rolpassword: string }>(`SELECT rolpassword FROM pg_authid WHERE rolname = 'pgrove_service'`)
+      const { rows } = await tenant.query<{ rolpassword: string }>(
+        `SELECT rolpassword FROM pg_authid WHERE rolname = 'pgrove_service'`,
+      )
       const verifier = rows[0]?.rolpassword ?? ''
       assert.equal(parseVerifier(verifier).iterations, 1)
-      await assert.rejects(computes.tenant(id, { user: 'pgrove_service', password: verifier, database: 'postgres' }), { code: '28P01' })
+      await assert.rejects(computes.tenant(id, { user: 'pgrove_service', password: verifier, database: 'postgres' }), {
+        code: '28P01',
+      })
     })
 
     test('plants nothing where the service role works', async () => {
       const there = await computes.tenant(id, { database: 'postgres' })
-      for (const statement of ['CREATE TABLE public.x (a int)', 'CREATE SCHEMA mine', 'CREATE TEMP TABLE x (a int)', `CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'`]) {
+      for (const statement of [
+        'CREATE TABLE public.x (a int)',
+        'CREATE SCHEMA mine',
+        'CREATE TEMP TABLE x (a int)',
+        `CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+      ]) {
         assert.equal(await refusedAs(there, statement), '42501', statement)
       }
-      await refused('ALTER DATABASE postgres SET search_path = public', `ALTER ROLE ALL SET role = 'app'`, `ALTER ROLE pgrove_service SET role = 'app'`)
+      await refused(
+        'ALTER DATABASE postgres SET search_path = public',
+        `ALTER ROLE ALL SET role = 'app'`,
+        `ALTER ROLE pgrove_service SET role = 'app'`,
+      )
     })
 
     test('cannot stop the service role from coming in', async () => {
@@ -182,7 +214,9 @@ for (const [major, installation] of testInstallations) {
       await tenant.query(`ALTER DATABASE app SET exit_on_error = on`)
       if (major >= 17) await tenant.query(`ALTER DATABASE app SET transaction_timeout = 1`)
       await tenant.query('ALTER DATABASE app CONNECTION LIMIT 0')
-      await tenant.query(`CREATE FUNCTION own.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT 'hijacked'::text $$`)
+      await tenant.query(
+        `CREATE FUNCTION own.current_setting(text) RETURNS text LANGUAGE sql AS $$ SELECT 'hijacked'::text $$`,
+      )
       const service = await computes.service(supervisor, id, 'app')
       const { rows } = await service.query<Record<string, string>>(
         `SELECT current_setting('search_path') AS path, current_setting('default_transaction_read_only') AS ro, current_setting('statement_timeout') AS timeout, current_user::text AS me`,

@@ -120,14 +120,24 @@ export class TestComputes implements AsyncDisposable {
     const id = await this.timeline()
     await supervisor.ensureRunning(this.spec(id, more))
     const client = this.#track(await supervisor.client(id))
-    await claim(client, this.major, { role: { name: 'app', verifier: await makeVerifier('app'), login: true }, database: 'app' })
+    await claim(client, this.major, {
+      role: { name: 'app', verifier: await makeVerifier('app'), login: true },
+      database: 'app',
+    })
     await client.end()
     return id
   }
 
   async tenant(id: TimelineId, more: pg.ClientConfig = {}): Promise<pg.Client> {
     const client = this.#track(
-      new pg.Client({ host: join(this.root, 'run', id), port: socketPort, user: 'app', password: 'app', database: 'app', ...more }),
+      new pg.Client({
+        host: join(this.root, 'run', id),
+        port: socketPort,
+        user: 'app',
+        password: 'app',
+        database: 'app',
+        ...more,
+      }),
     )
     await client.connect()
     return client

@@ -3,6 +3,7 @@
 // A wake is not a mutation. It takes its branch's lock only, and works from the assignment file while the control database is down.
 
 import { SingleFlight } from '../lib/single-flight.ts'
+import { failpoint } from '../lib/failpoint.ts'
 import type { ComputeState } from '../model/compute.ts'
 import { AppError, errorChain, isAppError } from '../model/errors.ts'
 import { newOperationId, type BranchId, type EndpointId, type ProjectId, type TimelineId } from '../model/ids.ts'
@@ -178,7 +179,9 @@ export class Computes {
           startedAt: at,
           lastActivityAt: at,
         })
+        await failpoint('wake.serving')
         await assignments.write(assignment)
+        await failpoint('wake.assigned')
         const ms = at - startedAt
         logger.info(
           { endpoint: ids.endpointId, timeline: timelineId, process: running.pid, ms, cause },
@@ -222,6 +225,7 @@ export class Computes {
       throw error
     }
     if (!serving) return
+    await failpoint('suspend.stopped')
     const ms = Date.now() - startedAt
     logger.info({ endpoint: serving.endpointId, timeline: timelineId, ms, cause }, 'compute suspended')
     this.#record({

@@ -1,6 +1,7 @@
 // Projects: the rules, and the rows and chain of each call.
 
 import { defaultPgMajor, isPgMajor, type PgMajor } from '../model/compute.ts'
+import { failpoint } from '../lib/failpoint.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError } from '../model/errors.ts'
 import { newBranchId, newEndpointId, newProjectId } from '../model/ids.ts'
@@ -131,6 +132,7 @@ async function createProject(
     })
     return { project, branch, endpoint, role, database, operations }
   })
+  await failpoint('create_project.committed')
   control.runner.nudge(id)
   const { project, branch, endpoint, role, database, operations } = created
   return {

@@ -1,3 +1,4 @@
+import { failpoint } from '../lib/failpoint.ts'
 import { AppError } from '../model/errors.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { deleteTimelineRow, setTimelineDeleting } from '../store/timelines.ts'
@@ -10,7 +11,9 @@ export async function removeTimeline(control: ControlContext, id: TimelineId): P
   await setTimelineDeleting(control.store, id)
   control.computes.forget(id)
   await control.supervisor.ensureStopped(id, 'immediate')
+  await failpoint('timeline.stopped')
   await control.storage.destroyTimeline(id)
   await control.supervisor.forget(id)
+  await failpoint('timeline.forgotten')
   await deleteTimelineRow(control.store, id)
 }

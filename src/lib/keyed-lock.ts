@@ -21,6 +21,19 @@ export class KeyedLock {
     return new Promise((grant) => entry.queue.push({ holder, grant }))
   }
 
+  /** Undefined when somebody still holds the key after `timeoutMs`; the place in the queue is given up then. */
+  async acquireWithin(key: string, holder: string, timeoutMs: number): Promise<Release | undefined> {
+    const wanted = this.acquire(key, holder)
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<undefined>((resolve) => {
+      timer = setTimeout(resolve, timeoutMs, undefined)
+    })
+    const release = await Promise.race([wanted, late])
+    clearTimeout(timer)
+    if (!release) void wanted.then((given) => given.release())
+    return release
+  }
+
   /** Undefined at once when somebody holds the key. */
   tryAcquire(key: string, holder: string): Release | undefined {
     if (this.#held.has(key)) return undefined

@@ -14,7 +14,9 @@ import { Addresses } from '../control/addresses.ts'
 import { ensureFirstUser, newApiKey } from '../control/accounts.ts'
 import { createControl } from '../control/create-control.ts'
 import { templateServiceKey } from '../control/warm-pool.ts'
+import { ensureCertificates } from '../lib/certificates.ts'
 import { Cipher } from '../lib/cipher.ts'
+import { setFailpoints } from '../lib/failpoint.ts'
 import type { Logger } from '../lib/logger.ts'
 import { serveRpc } from '../lib/rpc.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
@@ -118,12 +120,14 @@ async function start(
     })
 
   const domain = await findDomain(config.domain)
+  const certificates = await ensureCertificates(home.tls, { domains: [domain.domain], gid: edgeGid })
   const addresses = new Addresses({
     domain: domain.domain,
     domainResolves: domain.resolves,
     pgHost: config.pg.host === '0.0.0.0' || config.pg.host === '::' ? '127.0.0.1' : config.pg.host,
     pgPort: () => ports.pg,
-    trustedCertificate: false,
+    // An operator's own certificate is one that clients know; ours is known to whoever was given `ca.crt`.
+    trustedCertificate: certificates.caFile === undefined,
   })
   const first = await loadApiKey(home, config.apiKey, newApiKey)
   const user = await ensureFirstUser(store, first.key)
@@ -172,6 +176,7 @@ async function start(
         free: await storage.freeBytes(),
         ports,
       }),
+      ...(config.failpoints === '' ? {} : { setFailpoints: async (text) => setFailpoints(String(text), [process.ppid]) }),
     },
     { mode: 0o600, logger },
   )
@@ -197,6 +202,7 @@ async function start(
       apiKeyIsNew: first.isNew,
       domain: domain.domain,
       domainResolves: domain.resolves,
+      tls: { cert: certificates.cert, key: certificates.key },
     },
     setPorts: (actual) => {
       ports = actual

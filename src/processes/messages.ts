@@ -20,6 +20,8 @@ export type ControlReady = {
   apiKeyIsNew: boolean
   domain: string
   domainResolves: boolean
+  /** PEM. */
+  tls: { cert: string; key: string }
 }
 
 export type ToEdge = { kind: 'listen'; settings: EdgeSettings } | { kind: 'stop' }

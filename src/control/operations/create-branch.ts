@@ -74,6 +74,7 @@ async function ensureCopied(step: StepContext): Promise<Branch> {
     })
     await setBranchTimeline(sql, branch.id, id)
   })
+  await failpoint('create_branch.placed')
   const point = await copyParent(control, parent, parentTimeline.id, id, control.ownerOf(parentTimeline.uidOffset))
   copiedHere.add(id)
   await setBranchParentPoint(control.store, branch.id, point.lsn, point.at)
@@ -153,6 +154,7 @@ async function startCompute(step: StepContext): Promise<void> {
     await control.supervisor.ensureRunning(await branchSpec(control, branch), { fresh: true })
     await failpoint('create_branch.recovered')
     await control.supervisor.makeDurable(timelineId, () => control.storage.syncTimeline(timelineId))
+    await failpoint('create_branch.durable')
     await moveTimeline(control.store, timelineId, 'making', 'owned')
     copiedHere.delete(timelineId)
   }

@@ -74,6 +74,7 @@ async function createTimeline(step: StepContext): Promise<void> {
       })
       await setBranchTimeline(sql, branch.id, id)
     })
+    await failpoint('create_project.placed')
     await fillTimeline(control, id)
     return
   }

@@ -3,6 +3,7 @@
 // While a chain is unfinished another one is not accepted: the second call waits up to a second, then it is told so in Neon's words.
 
 import { AppError } from '../../model/errors.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { newChainId, newOperationId, type BranchId, type EndpointId, type ProjectId } from '../../model/ids.ts'
 import type { Operation, OperationAction } from '../../model/operation.ts'
 import type { Project } from '../../model/project.ts'
@@ -68,11 +69,14 @@ export async function schedule<T>(
         const project = await lockVisibleProject(sql, caller, projectId)
         const busy = await hasUnfinishedChain(sql, project.id)
         const { plan, result } = await decide(sql, project)
-        if (!plan || plan.operations.length === 0) return { result, operations: [], project }
+        if (!plan || plan.operations.length === 0) return { result, operations: [], project, kind: '' }
         if (busy) throw new Busy()
-        return { result, operations: await writeChain(control, sql, project.id, plan), project }
+        return { result, operations: await writeChain(control, sql, project.id, plan), project, kind: plan.kind }
       })
-      if (outcome.operations.length > 0) control.runner.nudge(outcome.project.id)
+      if (outcome.operations.length > 0) {
+        await failpoint(`${outcome.kind}.committed`)
+        control.runner.nudge(outcome.project.id)
+      }
       return { result: outcome.result, operations: outcome.operations }
     } catch (error) {
       if (!(error instanceof Busy)) throw error

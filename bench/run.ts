@@ -1,0 +1,116 @@
+// `npm run bench [row …] [--samples=N] …`: measures, prints a table and writes the same as JSON to bench/results/.
+//
+// Each row starts a pgrove of its own as a user would, and measures its floor in between its own samples, so that what disturbs one
+// disturbs the other. A target that was missed is printed as missed.
+
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { describeMachine } from './machine.ts'
+import type { Options, Result, Row } from './row.ts'
+import { branch, branchLarge } from './rows/branch-running-parent.ts'
+import { crashStart } from './rows/crash-start.ts'
+import { density } from './rows/density.ts'
+import { idle } from './rows/idle.ts'
+import { provisionFromPool } from './rows/provision-from-pool.ts'
+import { provisionWithoutPool } from './rows/provision-without-pool.ts'
+import { sustainedCreates } from './rows/sustained-creates.ts'
+import { wake } from './rows/wake.ts'
+import { renderResults } from './table.ts'
+
+const rows: readonly Row[] = [
+  provisionFromPool,
+  provisionWithoutPool,
+  wake,
+  branch,
+  branchLarge,
+  sustainedCreates,
+  density,
+  idle,
+  crashStart,
+]
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    samples: { type: 'string', default: '30' },
+    seconds: { type: 'string', default: '60' },
+    computes: { type: 'string', default: '500' },
+    projects: { type: 'string', default: '1000' },
+    'size-mb': { type: 'string', default: '10240' },
+    concurrency: { type: 'string', default: '1,4,8,16' },
+    help: { type: 'boolean' },
+  },
+})
+
+const whole = (text: string): number => {
+  if (!/^[1-9]\d*$/.test(text)) throw new Error(`${JSON.stringify(text)} is not a whole number above 0`)
+  return Number(text)
+}
+
+const options: Options = {
+  samples: whole(values.samples),
+  seconds: whole(values.seconds),
+  computes: whole(values.computes),
+  projects: whole(values.projects),
+  sizeMb: whole(values['size-mb']),
+  concurrency: values.concurrency.split(',').map(whole),
+}
+
+const line = (text: string): boolean => process.stdout.write(`${text}\n`)
+
+function chosenRows(): readonly Row[] {
+  if (positionals.length === 0) return rows.filter((row) => !row.slow)
+  if (positionals.includes('all')) return rows
+  return positionals.map((name) => {
+    const row = rows.find((each) => each.name === name)
+    if (!row)
+      throw new Error(`there is no row ${JSON.stringify(name)}; rows: ${rows.map((each) => each.name).join(', ')}, all`)
+    return row
+  })
+}
+
+function help(): void {
+  line(
+    'npm run bench -- [row …] [--samples=30] [--seconds=60] [--computes=500] [--projects=1000] [--size-mb=10240] [--concurrency=1,4,8,16]\n',
+  )
+  for (const row of rows)
+    line(`  ${row.name.padEnd(24)}${row.about}${row.slow ? '  (slow: only when named, or with `all`)' : ''}`)
+}
+
+/** On a terminal one line that changes; elsewhere nothing. */
+function say(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001B[K${text}`)
+}
+
+async function main(): Promise<void> {
+  if (values.help) return help()
+  const chosen = chosenRows()
+  const machine = await describeMachine()
+  line(`${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, ${machine.kernel}`)
+  line(
+    `Node ${machine.node}, commit ${machine.commit}, as ${machine.user === 'root' ? 'root' : 'an ordinary user'}, load ${machine.load}\n`,
+  )
+  const measured: { row: string; results: Result[]; error?: string }[] = []
+  for (const row of chosen) {
+    try {
+      const results = await row.run(options, (text) => say(`${row.name}: ${text}`))
+      say('')
+      line(renderResults(results))
+      measured.push({ row: row.name, results })
+    } catch (error) {
+      say('')
+      const message = error instanceof Error ? error.message : String(error)
+      line(`${row.name} failed: ${message}\n`)
+      measured.push({ row: row.name, results: [], error: message })
+      process.exitCode = 1
+    }
+  }
+  const folder = join(import.meta.dirname, 'results')
+  await mkdir(folder, { recursive: true })
+  const path = join(folder, `${machine.at.replaceAll(':', '-')}.json`)
+  await writeFile(path, `${JSON.stringify({ machine, options, measured }, null, 2)}\n`)
+  line(`written to ${path}`)
+}
+
+await main()
