@@ -120,6 +120,7 @@ export function createControl(parts: ControlParts): ControlPlane {
       rounds.start([
         { name: 'suspend-idle', everyMs: 500, run: () => suspendIdle(context) },
         { name: 'purge-deleted', everyMs: 2000, run: () => purgeDeleted(context) },
+        { name: 'storage-room', everyMs: 5000, run: () => context.storage.ensureRoom() },
         { name: 'operations', everyMs: 5000, run: () => context.runner.nudgeAll() },
         { name: 'journal', everyMs: 5000, run: () => journal.flush() },
         { name: 'refill-pool', everyMs: 5000, run: async () => context.pool.refill() },
