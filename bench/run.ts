@@ -88,6 +88,7 @@ async function main(): Promise<void> {
   const chosen = chosenRows()
   const machine = await describeMachine()
   line(`${machine.cores} cores (${machine.cpu}), ${machine.memoryGb} GB, ${machine.kernel}`)
+  line(`Postgres ${machine.postgres}, storage ${machine.storage}`)
   line(
     `Node ${machine.node}, commit ${machine.commit}, as ${machine.user === 'root' ? 'root' : 'an ordinary user'}, load ${machine.load}\n`,
   )

@@ -4,6 +4,7 @@
 // to the bench takes the same way out.
 
 import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { adminSocket, homeAt } from '../src/home.ts'
 import { connectRpc, type RpcClient } from '../src/lib/rpc.ts'
 import type { StorageDescription } from '../src/storage/timelines.ts'
@@ -22,6 +23,9 @@ export type BenchServer = TestServer & {
 
 type Report = { pool: { started: number; unstarted: number }; storage: StorageDescription }
 
+/** Node takes no wildcard directly below a top-level name, and the default here is `*.localhost`. */
+const domain = 'bench.localhost'
+
 const live = new Map<string, () => Promise<void>>()
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -35,7 +39,7 @@ export async function startBenchServer(env: Record<string, string> = {}): Promis
   let pid: number | undefined
   const destroy = async (): Promise<void> => {
     if (pid !== undefined) killGroup(pid)
-    await destroyHome(home)
+    await destroyWhenLetGo(home)
     live.delete(home)
   }
   live.set(home, destroy)
@@ -44,7 +48,13 @@ export async function startBenchServer(env: Record<string, string> = {}): Promis
     const server = await startServer({
       home,
       // Empty means the default.
-      env: { PGROVE_CHECK_RESPONSES: '', PGROVE_WARM_POOL: '', PGROVE_DISK_FLOOR_MB: '', ...env },
+      env: {
+        PGROVE_CHECK_RESPONSES: '',
+        PGROVE_WARM_POOL: '',
+        PGROVE_DISK_FLOOR_MB: '',
+        PGROVE_DOMAIN: domain,
+        ...env,
+      },
     })
     pid = server.pid
     rpc = connectRpc(adminSocket(homeAt(home)))
@@ -67,6 +77,21 @@ export async function startBenchServer(env: Record<string, string> = {}): Promis
     rpc?.close()
     await destroy()
     throw error
+  }
+}
+
+const letGoTimeoutMs = 30_000
+
+/** A killed Postgres holds its files for a moment after it is gone from the list of processes. */
+async function destroyWhenLetGo(home: string): Promise<void> {
+  const deadline = Date.now() + letGoTimeoutMs
+  for (;;) {
+    try {
+      return await destroyHome(home)
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+      await delay(100)
+    }
   }
 }
 

@@ -6,7 +6,7 @@
 //   run/               sockets                          (and what `storage/` keeps: timelines, templates, the pool)
 
 import { randomBytes } from 'node:crypto'
-import { access, chmod, constants, mkdir, open, stat } from 'node:fs/promises'
+import { access, chmod, constants, link, mkdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createHash } from 'node:crypto'
@@ -98,32 +98,55 @@ async function assertTraversable(root: string): Promise<void> {
 
 /** One pgrove a home. The lock names its holder by pid and start time, so one left by a crash does not keep anybody out. */
 export async function lockHome(home: Home): Promise<void> {
+  const draft = `${home.lock}.${process.pid}.draft`
+  await rm(draft, { force: true })
+  await writeFile(draft, JSON.stringify(await identify(process.pid)), { mode: 0o600 })
+  try {
+    await takeLock(home.root, home.lock, draft)
+  } finally {
+    await rm(draft, { force: true })
+  }
+}
+
+/**
+ * A link is made complete or not at all, and by one of several at once. A dead holder's lock is replaced only by whoever holds the lock
+ * beside it: of two who found it dead, the slower one would otherwise replace the faster one's.
+ */
+async function takeLock(root: string, lock: string, draft: string): Promise<void> {
   for (;;) {
     try {
-      const file = await open(home.lock, 'wx', 0o600)
-      await file.writeFile(JSON.stringify(await identify(process.pid)))
-      await file.close()
-      return
+      return await link(draft, lock)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
-    const holder = await lockHolder(home)
-    if (holder) {
-      throw new AppError(
-        'home_in_use',
-        `pgrove is running on ${home.root} already (process ${holder.pid}); stop it first, or set PGROVE_HOME to another folder`,
-      )
+    await assertNobodyHolds(root, lock)
+    const right = `${lock}.next`
+    await takeLock(root, right, draft)
+    try {
+      await assertNobodyHolds(root, lock)
+      await rm(lock, { force: true })
+    } finally {
+      await rm(right, { force: true })
     }
-    // Renaming our own file over the dead one is atomic; the check afterwards tells who of two came last.
-    await writeDurably(home.lock, JSON.stringify(await identify(process.pid)))
-    const winner = await lockHolder(home)
-    if (winner?.pid === process.pid) return
   }
+}
+
+async function assertNobodyHolds(root: string, lock: string): Promise<void> {
+  const holder = await holderOf(lock)
+  if (!holder) return
+  throw new AppError(
+    'home_in_use',
+    `pgrove is running on ${root} already (process ${holder.pid}); stop it first, or set PGROVE_HOME to another folder`,
+  )
 }
 
 /** Undefined where nobody alive holds it. */
 export async function lockHolder(home: Home): Promise<ProcessIdentity | undefined> {
-  const text = await readIfThere(home.lock)
+  return await holderOf(home.lock)
+}
+
+async function holderOf(lock: string): Promise<ProcessIdentity | undefined> {
+  const text = await readIfThere(lock)
   if (!text) return undefined
   let noted: ProcessIdentity
   try {

@@ -55,7 +55,7 @@ class Watch {
       await signalled
       this.#printer.line('stopping')
     } finally {
-      await this.#stop()
+      await this.#stop(log.fd)
       await log.close()
     }
     this.#printer.line('stopped')
@@ -180,10 +180,14 @@ class Watch {
     send(this.#control, message)
   }
 
-  async #stop(): Promise<void> {
+  async #stop(logFd: number): Promise<void> {
     this.#stopping = true
     send(this.#edge, { kind: 'stop' } satisfies ToEdge)
     await ended(this.#edge)
+    // Control may have died a moment ago, and nobody else can stop the databases.
+    if (this.#ports && this.#control && hasEnded(this.#control)) {
+      await this.#startControl(logFd).catch((error: unknown) => this.#printer.line(errorChain(error)))
+    }
     this.#tellControl({ kind: 'stop', computes: true })
     await ended(this.#control)
   }
@@ -231,8 +235,10 @@ function send(child: ChildProcess | undefined, message: ToControl | ToEdge): voi
   if (child?.connected) child.send(message, () => {})
 }
 
+const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null
+
 async function ended(child: ChildProcess | undefined): Promise<void> {
-  if (!child || child.exitCode !== null || child.signalCode !== null) return
+  if (!child || hasEnded(child)) return
   await new Promise<void>((resolve) => {
     const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
     child.once('exit', () => {

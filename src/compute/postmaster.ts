@@ -137,6 +137,14 @@ export class Postmaster {
     return this.#hasExited
   }
 
+  /** Asks the system, which knows of an end before we are told. */
+  async isRunning(): Promise<boolean> {
+    if (this.#hasExited) return false
+    if ((await identify(this.pid))?.started === this.#identity.started) return true
+    this.#ended()
+    return false
+  }
+
   reload(): void {
     this.#signal('SIGHUP')
   }

@@ -104,7 +104,8 @@ export class Supervisor {
     const running = this.address(spec.timelineId)
     const settled =
       this.#entries.get(spec.timelineId)?.fresh === false && this.#locks.holderOf(spec.timelineId) === undefined
-    if (running && settled) return running
+    // A caller whose connection was refused just now must not be sent back to the same dead process.
+    if (running && settled && (await this.#entries.get(spec.timelineId)?.postmaster?.isRunning())) return running
     return await this.withTimeline(spec.timelineId, 'start', (held) => held.ensureRunning(spec, options))
   }
 
@@ -193,7 +194,7 @@ export class Supervisor {
       throw new AppError('internal', `timeline ${id} was never made durable; make it anew`)
     }
     const running = this.#entries.get(id)?.postmaster
-    if (running && !running.hasExited) return this.#runningCompute(id, running)
+    if (running && (await running.isRunning())) return this.#runningCompute(id, running)
     const since = new Date()
     const entry: Entry = { state: { kind: 'starting', since }, spec, postmaster: undefined, fresh, stopping: false }
     this.#entries.set(id, entry)

@@ -100,21 +100,22 @@ export class Computes {
 
   async #wake(endpointId: string): Promise<Running> {
     const { store, branchLocks } = this.#context()
-    let target: EndpointTarget & { timelineId: TimelineId }
     try {
-      target = await this.#wakeableTarget(endpointId)
-      const free = branchLocks.tryAcquire(target.branchId, `wake of ${endpointId}`)
-      using _lock = free ?? (await branchLocks.acquire(target.branchId, `wake of ${endpointId}`))
-      if (!free) {
-        // Whoever had the lock may have deleted, disabled or moved what we looked at.
-        const again = await getEndpointTarget(store, endpointId)
-        target = assertWakeable(again)
-      }
-      return await this.start(target, 'connect')
+      const seen = await this.#wakeableTarget(endpointId)
+      const running = this.#runningFor(seen)
+      if (running) return running
+      using _lock = await branchLocks.acquire(seen.branchId, `wake of ${endpointId}`)
+      // Whoever had the lock may have deleted, disabled or moved what we looked at.
+      return await this.start(assertWakeable(await getEndpointTarget(store, endpointId)), 'connect')
     } catch (error) {
       if (!isAppError(error, 'control_database_unavailable')) throw error
       return await this.#wakeFromAssignment(endpointId, error)
     }
+  }
+
+  #runningFor({ timelineId, endpointId }: EndpointTarget & { timelineId: TimelineId }): Running | undefined {
+    const serves = this.#serving.get(timelineId)?.endpointId === endpointId
+    return serves ? this.#context().supervisor.address(timelineId) : undefined
   }
 
   async #wakeableTarget(endpointId: string): Promise<EndpointTarget & { timelineId: TimelineId }> {
@@ -238,6 +239,16 @@ export class Computes {
       lastActiveAt: serving.lastActivityAt,
       cause,
     })
+  }
+
+  /**
+   * After an endpoint was deleted or disabled: a wake that had looked at it before that may have started its compute since. Waits for
+   * such a wake, and takes back what it did.
+   */
+  async dismiss(branchId: BranchId, endpointId: EndpointId): Promise<void> {
+    using _lock = await this.#context().branchLocks.acquire(branchId, `dismissal of ${endpointId}`)
+    const found = this.servingEndpoint(endpointId)
+    if (found) await this.suspend(found.timelineId, 'chain')
   }
 
   #record(entry: {

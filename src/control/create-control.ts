@@ -184,9 +184,14 @@ function watchExits(context: ControlContext): void {
   })
 }
 
+/** Each look is a connection to a Postgres: a few at a time. */
+const looksAtOnce = 8
+
 async function reportEndpoints(context: ControlContext): Promise<EndpointReport[]> {
-  return await Promise.all(
-    [...context.computes.serving().values()].map(async (serving) => ({
+  const reports: EndpointReport[] = []
+  const all = [...context.computes.serving().values()]
+  for (let i = 0; i < all.length; i += looksAtOnce) {
+    const batch = all.slice(i, i + looksAtOnce).map(async (serving) => ({
       endpointId: serving.endpointId,
       projectId: serving.projectId,
       startedAt: serving.startedAt,
@@ -198,6 +203,8 @@ async function reportEndpoints(context: ControlContext): Promise<EndpointReport[
         )
         return []
       }),
-    })),
-  )
+    }))
+    reports.push(...(await Promise.all(batch)))
+  }
+  return reports
 }

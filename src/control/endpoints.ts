@@ -201,6 +201,7 @@ async function update(
   control.computes.setSuspendTimeout(result.id, result.suspendTimeoutSeconds)
   await refreshAssignment(control, result.id)
   await control.computes.changed(result.id)
+  if (result.disabled && operations.length === 0) await control.computes.dismiss(result.branchId, result.id)
   return { endpoint: await statusOf(control, result), operations }
 }
 
@@ -247,6 +248,7 @@ async function remove(
   if (!result) return undefined
   await control.assignments.remove(result.id)
   await control.computes.changed(result.id)
+  if (operations.length === 0) await control.computes.dismiss(result.branchId, result.id)
   return { endpoint: await statusOf(control, result), operations }
 }
 

@@ -6,6 +6,7 @@
 import { appendFile, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readIfThere } from '../lib/durable-file.ts'
+import { failpoint } from '../lib/failpoint.ts'
 import type { Logger } from '../lib/logger.ts'
 import { errorChain, isAppError } from '../model/errors.ts'
 import type { BranchId, EndpointId, OperationId, ProjectId } from '../model/ids.ts'
@@ -52,7 +53,11 @@ export class Journal {
 
   append(entry: JournalEntry): void {
     this.#appending = this.#appending
-      .then(() => appendFile(join(this.#folder, openFile), `${JSON.stringify(entry)}\n`, { mode: 0o600 }))
+      .then(async () => {
+        // Begins a line of its own: whatever a full disk or a crash made of the one before, this one can be read.
+        await appendFile(join(this.#folder, openFile), `\n${JSON.stringify(entry)}\n`, { mode: 0o600 })
+        await failpoint('journal.appended')
+      })
       .catch((error: unknown) => this.#logger.error({ cause: errorChain(error), entry }, 'could not write the journal'))
     void this.flush()
   }
@@ -105,6 +110,7 @@ export class Journal {
       const entry = parseEntry(line)
       if (entry) await this.#record(entry)
     }
+    await failpoint('journal.recorded')
     await rm(path, { force: true })
   }
 

@@ -10,7 +10,7 @@ import { defaultRegionId, regions } from '../model/region.ts'
 import { getUser } from '../store/accounts.ts'
 import { insertBranch, listAllBranches } from '../store/branches.ts'
 import { insertDatabase } from '../store/databases.ts'
-import { insertEndpoint, listEndpoints } from '../store/endpoints.ts'
+import { insertEndpoint, listEndpoints, listEndpointsEvenDeleted } from '../store/endpoints.ts'
 import { hasUnfinishedChain } from '../store/operations.ts'
 import { insertProject, listProjects, setProjectDeleted, updateProject } from '../store/projects.ts'
 import { insertRole } from '../store/roles.ts'
@@ -237,7 +237,7 @@ async function activeEndpoints(
 
 /** Soft: computes are stopped, data stays recoverable for the recovery window. */
 async function deleteProject(control: ControlContext, caller: Caller, projectId: string): Promise<Project> {
-  const { result } = await schedule(control, caller, projectId, async (sql, project) => {
+  const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
     const branches = (await listAllBranches(sql, project.id)).filter((branch) => !branch.deletedAt)
     const kept = branches.find((branch) => branch.protected)
     if (kept) {
@@ -260,6 +260,11 @@ async function deleteProject(control: ControlContext, caller: Caller, projectId:
       },
     }
   })
+  const stopping = new Set(operations.map((operation) => operation.endpointId))
+  for (const endpoint of await listEndpointsEvenDeleted(control.store, result.id)) {
+    await control.computes.changed(endpoint.id)
+    if (!stopping.has(endpoint.id)) await control.computes.dismiss(endpoint.branchId, endpoint.id)
+  }
   return result
 }
 

@@ -53,7 +53,8 @@ export async function serveRpc(path: string, methods: RpcMethods, options: Serve
     })
   })
   // Bound under another name and moved into place once its mode is right: nobody can connect in between.
-  const draft = `${path}.${process.pid}.draft`
+  // Few characters more: a Unix socket's path may have 107 bytes at most (sun_path).
+  const draft = `${path}.new`
   await rm(draft, { force: true })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

@@ -2,6 +2,7 @@
 
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Supervisor } from '../compute/supervisor.ts'
 import { serviceRole, socketPort, templateDatabase } from '../compute/postgres-service.ts'
 import { fillTemplate } from '../compute/template.ts'
@@ -17,11 +18,19 @@ import { ensureSetting } from '../store/accounts.ts'
 import { migrate, Store } from '../store/database.ts'
 import type { PostgresTrees } from './postgres-trees.ts'
 
-export type ControlDatabase = { store: Store; stop(): Promise<void> }
+export type ControlDatabase = {
+  store: Store
+  /** It ran before we came: whoever fails to start leaves it as it was. */
+  adopted: boolean
+  stop(): Promise<void>
+}
 
 /** Shaped as any timeline's, since folders and sockets are named after it. */
 const id = 'controldb000' as TimelineId
 const serviceKey = 'control-database'
+
+const firstRestartPauseMs = 250
+const longestRestartPauseMs = 5000
 
 export type OpenOptions = {
   config: Config
@@ -51,7 +60,7 @@ export async function openControlDatabase(options: OpenOptions): Promise<Control
     }
     return opened
   } catch (error) {
-    await opened.stop().catch(() => {})
+    await (opened.adopted ? opened.store.close() : opened.stop()).catch(() => {})
     throw error
   }
 }
@@ -69,7 +78,7 @@ async function openByUrl({ logger }: OpenOptions, url: string): Promise<ControlD
       { cause: errorChain(error) },
     )
   }
-  return { store, stop: () => store.close() }
+  return { store, adopted: true, stop: () => store.close() }
 }
 
 async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
@@ -98,6 +107,7 @@ async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
     logger,
   })
   await supervisor.adopt()
+  const adopted = supervisor.state(id).kind === 'running'
   const start = async (): Promise<string> => {
     const running = await supervisor.ensureRunning({
       timelineId: id,
@@ -113,11 +123,19 @@ async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
   }
   const socketDir = await start()
   let stopping = false
+  const restart = async (): Promise<void> => {
+    for (let pauseMs = firstRestartPauseMs; !stopping; pauseMs = Math.min(pauseMs * 2, longestRestartPauseMs)) {
+      try {
+        await start()
+        return
+      } catch (error) {
+        logger.error({ cause: errorChain(error), pauseMs }, 'the control database could not be restarted; trying again')
+        await delay(pauseMs, undefined, { ref: false })
+      }
+    }
+  }
   supervisor.onExit((_, expected) => {
-    if (expected || stopping) return
-    start().catch((error: unknown) =>
-      logger.error({ cause: errorChain(error) }, 'the control database could not be restarted'),
-    )
+    if (!expected && !stopping) void restart()
   })
   const store = new Store({
     connection: { host: socketDir, port: socketPort, user: serviceRole, password, database: templateDatabase },
@@ -126,6 +144,7 @@ async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
   })
   return {
     store,
+    adopted,
     async stop() {
       stopping = true
       await store.close()

@@ -21,7 +21,7 @@ import type { Logger } from '../lib/logger.ts'
 import { serveRpc } from '../lib/rpc.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import { defaultPgMajor, type PgMajor } from '../model/compute.ts'
-import { AppError } from '../model/errors.ts'
+import { AppError, isAppError } from '../model/errors.ts'
 import type { Store } from '../store/database.ts'
 import { controlPlaneMethods, pushEndpointChanged } from '../proxy/rpc-control-plane.ts'
 import { openStorage, type Storage } from '../storage/timelines.ts'
@@ -81,11 +81,11 @@ async function start(
   })
   const { store } = database
   // The database stops with the computes: a control plane that is only replaced leaves it running for its successor.
-  let stopsDatabase = true
+  let stopsDatabase = !database.adopted
   closers.push(() => (stopsDatabase ? database.stop() : store.close()))
 
   const cell = await loadCell(home)
-  const cellLock = await holdCell(store, cell)
+  const cellLock = await holdCell(store, cell, logger)
   closers.push(cellLock)
 
   progress('opening storage')
@@ -230,21 +230,68 @@ async function makeTemplate(
   })
 }
 
-/** Two control planes must not act for one cell. A predecessor's session ends a moment after its process. */
-async function holdCell(store: Store, cell: string): Promise<Closer> {
-  const session = await store.session()
-  const deadline = Date.now() + cellPatienceMs
-  for (;;) {
-    const { rows } = await session.query<{ held: boolean }>(
-      'select pg_try_advisory_lock(hashtextextended($1, 0)) as held',
-      [`pgrove cell ${cell}`],
-    )
-    if (rows[0]?.held === true) return async () => session.release(true)
-    if (Date.now() > deadline) break
-    await delay(100)
+/** Two control planes must not act for one cell. The lock ends with the database, and is taken again when that is back. */
+async function holdCell(store: Store, cell: string, logger: Logger): Promise<Closer> {
+  let held = await takeCell(store, cell)
+  let released = false
+  const retake = async (): Promise<void> => {
+    while (!released) {
+      try {
+        held = await takeCell(store, cell)
+        if (released) held.release()
+        return
+      } catch (error) {
+        if (isAppError(error, 'home_in_use')) {
+          logger.fatal({ cell }, 'another pgrove took over while the control database was away; control ends')
+          process.exit(1)
+        }
+        await delay(retakePauseMs)
+      }
+    }
   }
-  session.release(true)
+  const keep = async (): Promise<void> => {
+    while (!released) {
+      await held.lost
+      held.release()
+      await retake()
+    }
+  }
+  void keep()
+  return async () => {
+    released = true
+    held.release()
+  }
+}
+
+type HeldCell = { lost: Promise<void>; release(): void }
+
+/** A predecessor's session ends a moment after its process. */
+async function takeCell(store: Store, cell: string): Promise<HeldCell> {
+  const { promise: lost, resolve } = Promise.withResolvers<void>()
+  const session = await store.session(resolve)
+  let released = false
+  const release = (): void => {
+    if (!released) session.release(true)
+    released = true
+  }
+  try {
+    const deadline = Date.now() + cellPatienceMs
+    for (;;) {
+      const { rows } = await session.query<{ held: boolean }>(
+        'select pg_try_advisory_lock(hashtextextended($1, 0)) as held',
+        [`pgrove cell ${cell}`],
+      )
+      if (rows[0]?.held === true) return { lost, release }
+      if (Date.now() > deadline) break
+      await delay(100)
+    }
+  } catch (error) {
+    release()
+    throw error
+  }
+  release()
   throw new AppError('home_in_use', 'another pgrove acts for this home folder; stop it first')
 }
 
 const cellPatienceMs = 10_000
+const retakePauseMs = 500

@@ -118,6 +118,19 @@ test('a body goes on as it came: in chunks with any method, and large ones both 
   assert.equal(((await response.json()) as Mirrored).body.length, body.length)
 })
 
+test('answers without a body stay so', async (t) => {
+  const front = await start(t)
+  await control(t, front, (incoming, outgoing) => {
+    outgoing.statusCode = incoming.url === '/none' ? 204 : 200
+    if (incoming.method === 'HEAD') outgoing.setHeader('content-length', '42')
+    outgoing.end()
+  })
+  const head = await fetch(`http://127.0.0.1:${front.httpPort}/x`, { method: 'HEAD' })
+  assert.equal(head.headers.get('content-length'), '42')
+  assert.equal((await fetch(`http://127.0.0.1:${front.httpPort}/none`)).status, 204)
+  assert.equal((await fetch(`http://127.0.0.1:${front.httpPort}/x`, { method: 'POST' })).status, 200)
+})
+
 test('headers of one connection stay on it', async (t) => {
   const front = await start(t)
   await control(t, front, mirror)

@@ -39,6 +39,7 @@ const keepAliveAfterMs = 60_000
 
 export async function startListener(options: ListenerOptions): Promise<PostgresListener> {
   const open = new Set<Socket>()
+  const sessions = new Set<Promise<void>>()
   let handshakes = 0
   const server = createServer(
     { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveAfterMs },
@@ -51,7 +52,11 @@ export async function startListener(options: ListenerOptions): Promise<PostgresL
       open.add(tcp)
       tcp.on('close', () => open.delete(tcp))
       handshakes++
-      void serve(tcp, options, () => handshakes--)
+      void serve(tcp, options, () => handshakes--).then((session) => {
+        if (!session) return
+        sessions.add(session.ended)
+        void session.ended.then(() => sessions.delete(session.ended))
+      })
     },
   )
   const port = await listenOn(server, options.address)
@@ -65,20 +70,27 @@ export async function startListener(options: ListenerOptions): Promise<PostgresL
       }, drainMs)
       await closed
       clearTimeout(timer)
+      await Promise.all(sessions)
     },
   }
 }
 
-async function serve(tcp: Socket, options: ListenerOptions, handshakeDone: () => void): Promise<void> {
+/** Never throws. Undefined where no session came of it. */
+async function serve(
+  tcp: Socket,
+  options: ListenerOptions,
+  handshakeDone: () => void,
+): Promise<{ ended: Promise<void> } | undefined> {
   /** Where an answer can be read: inside TLS once that is up. */
   let client = tcp
   try {
     const routed = await shakeHands(tcp, options, (socket) => (client = socket)).finally(handshakeDone)
-    if (routed) await startSession(routed, options.context)
+    return routed && (await startSession(routed, options.context))
   } catch (error) {
     logRefused(options.logger, error)
     if (error instanceof ConnectionLost) tcp.destroy()
     else closeWith(client, errorResponseFor(error))
+    return undefined
   }
 }
 

@@ -281,6 +281,18 @@ test('sessions and bytes are reported, and an idle endpoint is reported no more'
   await until('another report', () => it.controlPlane.reports > reports)
 })
 
+test('closing the edge ends sessions under TLS too, on both sides', async () => {
+  await using another = await TestEdge.start()
+  const ssl = { ca: readFileSync(another.caFile, 'utf8'), servername: `${testEndpoint}.${testDomain}` }
+  const connection = client({ ssl, port: another.port })
+  connection.on('error', () => {})
+  await connection.connect()
+  const ended = new Promise<void>((resolve) => connection.on('end', resolve))
+  await another.edge.close()
+  await ended
+  assert.equal(another.controlPlane.activity.get(testEndpoint)?.sessions, 0)
+})
+
 test('a client that vanishes takes its server connection with it', async () => {
   const connection = client()
   connection.on('error', () => {})

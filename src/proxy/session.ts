@@ -46,8 +46,8 @@ function forPostgres(minor: number, parameters: readonly StartupParameter[]): Bu
   return writeStartupMessage({ major: 3, minor }, withoutRouting(parameters))
 }
 
-/** Returns once the session runs by itself. Throws AppError. */
-export async function startSession(routed: Routed, context: SessionContext): Promise<void> {
+/** Returns once the session runs by itself; `ended` resolves when both sides are closed. Throws AppError. */
+export async function startSession(routed: Routed, context: SessionContext): Promise<{ ended: Promise<void> }> {
   const { client, route, startupMessage, password } = routed
   const { endpointId } = route
   const { socket: server, socketPath } = await connectCompute(
@@ -62,12 +62,13 @@ export async function startSession(routed: Routed, context: SessionContext): Pro
   const meter = context.ledger.meter(endpointId)
   let key: BackendKey | undefined
   meter.sessionOpened()
-  splice(client, server, {
+  const closed = splice(client, server, {
     meter,
     exchangeKey: (backend) => (key = context.cancelKeys.mint(socketPath, backend)),
-    onClosed: () => {
-      if (key) context.cancelKeys.forget(key)
-      meter.sessionClosed()
-    },
   })
+  const ended = closed.then(() => {
+    if (key) context.cancelKeys.forget(key)
+    meter.sessionClosed()
+  })
+  return { ended }
 }

@@ -11,15 +11,15 @@ import type { EndpointMeter } from './activity.ts'
 export type SpliceOptions = {
   meter: EndpointMeter
   exchangeKey: (key: BackendKey) => BackendKey
-  /** Once, when both sides are closed. */
-  onClosed: () => void
 }
 
 /** How long a client that takes nothing may keep the last bytes of a server that ended. */
 const lingerMs = 60_000
 
-export function splice(client: Socket, server: Socket, options: SpliceOptions): void {
+/** Resolves when both sides are closed. */
+export function splice(client: Socket, server: Socket, options: SpliceOptions): Promise<void> {
   const { meter } = options
+  const closed = Promise.withResolvers<void>()
   const greeting = new BackendGreeting(options.exchangeKey)
 
   const toServer = (chunk: Buffer): void => {
@@ -55,23 +55,21 @@ export function splice(client: Socket, server: Socket, options: SpliceOptions): 
   server.on('error', () => {})
   client.on('close', () => {
     server.destroy()
-    if (server.closed) closed()
+    if (server.closed) closed.resolve()
   })
   server.on('close', () => {
-    if (client.closed) return closed()
+    if (client.closed) {
+      closed.resolve()
+      return
+    }
     client.setTimeout(lingerMs, () => client.destroy())
     client.destroySoon()
   })
 
-  let isClosed = false
-  const closed = (): void => {
-    if (isClosed) return
-    isClosed = true
-    options.onClosed()
-  }
-
-  if (server.destroyed) return void client.destroy()
+  if (server.destroyed) client.destroy()
   if (client.destroyed) server.destroy()
+  if (client.closed && server.closed) closed.resolve()
   client.resume()
   server.resume()
+  return closed.promise
 }

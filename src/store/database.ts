@@ -24,7 +24,7 @@ const lostConnection = new Set(['57P01', '57P02', '57P03', '08000', '08001', '08
 function isConnectionError(error: unknown): boolean {
   const { code, message } = error as { code?: string; message?: string }
   if (code !== undefined && (lostConnection.has(code) || /^E[A-Z]+$/.test(code))) return true
-  return /Connection terminated|timeout exceeded when trying to connect|Client was closed/.test(message ?? '')
+  return /Connection terminated|timeout exceeded when trying to connect|Client was closed|Query read timeout/.test(message ?? '')
 }
 
 function translated(error: unknown): unknown {
@@ -34,6 +34,17 @@ function translated(error: unknown): unknown {
     retryAfterSeconds: 1,
   })
 }
+
+/** A database that hangs is as good as one that is away, and those who wait have clients waiting. */
+const queryTimeoutMs = 10_000
+const transactionStatementTimeoutMs = 30_000
+
+type TimedQuery = pg.QueryConfig & { query_timeout: number }
+const timed = (text: string, values: readonly unknown[], timeoutMs: number): TimedQuery => ({
+  text,
+  values: [...values],
+  query_timeout: timeoutMs,
+})
 
 export type StoreOptions = {
   connection:
@@ -62,7 +73,7 @@ export class Store implements Sql {
 
   async query<R = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
     try {
-      const result = await this.#pool.query(text, [...values])
+      const result = await this.#pool.query(timed(text, values, queryTimeoutMs))
       return result.rows as R[]
     } catch (error) {
       throw translated(error)
@@ -70,7 +81,10 @@ export class Store implements Sql {
   }
 
   /** All of it or nothing. `quick`: the commit may be lost in a crash, for changes that the next run would make again. */
-  async transaction<T>(work: (sql: Sql) => Promise<T>, options: { quick?: boolean } = {}): Promise<T> {
+  async transaction<T>(
+    work: (sql: Sql) => Promise<T>,
+    options: { quick?: boolean; statementTimeoutMs?: number } = {},
+  ): Promise<T> {
     let client: pg.PoolClient
     try {
       client = await this.#pool.connect()
@@ -78,30 +92,36 @@ export class Store implements Sql {
       throw translated(error)
     }
     let broken = false
+    const lost = (): void => {
+      broken = true
+    }
+    client.on('error', lost)
+    const run = (text: string, values: readonly unknown[] = []): Promise<pg.QueryResult> =>
+      client.query(timed(text, values, options.statementTimeoutMs ?? transactionStatementTimeoutMs))
     try {
-      await client.query(options.quick ? 'begin; set local synchronous_commit = off' : 'begin')
+      await run(options.quick ? 'begin; set local synchronous_commit = off' : 'begin')
       const result = await work({
-        query: async <R>(text: string, values: readonly unknown[] = []) =>
-          (await client.query(text, [...values])).rows as R[],
+        query: async <R>(text: string, values: readonly unknown[] = []) => (await run(text, values)).rows as R[],
       })
-      await client.query('commit')
+      await run('commit')
       return result
     } catch (error) {
-      try {
-        await client.query('rollback')
-      } catch {
-        broken = true
-      }
+      // A connection that does not answer is closed, which rolls back as well.
+      if (isConnectionError(error)) broken = true
+      else await run('rollback').catch(lost)
       throw translated(error)
     } finally {
+      client.off('error', lost)
       client.release(broken)
     }
   }
 
-  /** A connection outside the pool, for locks that live as long as the session. */
-  async session(): Promise<pg.PoolClient> {
+  /** A connection outside the pool, for locks that live as long as the session; `onLost` when it ends before its release. */
+  async session(onLost: () => void = () => {}): Promise<pg.PoolClient> {
     try {
-      return await this.#pool.connect()
+      const client = await this.#pool.connect()
+      client.on('error', onLost)
+      return client
     } catch (error) {
       throw translated(error)
     }
@@ -115,6 +135,8 @@ export class Store implements Sql {
 const migrationsFolder = new URL('./migrations/', import.meta.url)
 /** Any number that no other program would lock on the same database. */
 const migrationLock = 7_046_029_254
+/** Rewriting a large table takes its time, and so does waiting for somebody who is at it. */
+const migrationTimeoutMs = 3_600_000
 
 /** Brings the schema up to date. Several control planes may do so at once. Throws `schema_newer` when a newer pgrove was here. */
 export async function migrate(store: Store, logger: Logger): Promise<void> {
@@ -140,5 +162,5 @@ export async function migrate(store: Store, logger: Logger): Promise<void> {
       await sql.query('insert into migrations (number, name) values ($1, $2)', [Number(name.slice(0, 4)), name])
       logger.info({ migration: name }, 'migrated the control database')
     }
-  })
+  }, { statementTimeoutMs: migrationTimeoutMs })
 }

@@ -74,6 +74,10 @@ export async function listEndpoints(sql: Sql, projectId: string): Promise<Endpoi
   return rows.map(toEndpoint)
 }
 
+export async function listEndpointsEvenDeleted(sql: Sql, projectId: string): Promise<Endpoint[]> {
+  return (await sql.query('select * from endpoints where project_id = $1', [projectId])).map(toEndpoint)
+}
+
 export async function listBranchEndpoints(sql: Sql, branchId: string): Promise<Endpoint[]> {
   const rows = await sql.query(
     'select * from endpoints where branch_id = $1 and deleted_at is null order by created_at, id',

@@ -1,0 +1,342 @@
+// The official client, unmodified, through every operation that is written.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { createApiClient, EndpointType, type Api } from '@neondatabase/api-client'
+import { handlers } from '../../src/api/handlers.ts'
+import { apiClient, startServer, waitForOperations, type TestServer } from '../support/server.ts'
+import { rowsOf } from '../support/sql.ts'
+
+let server: TestServer
+let api: Api<unknown>
+const called = new Set<string>()
+
+before(async () => {
+  server = await startServer({ env: { PGROVE_STORAGE: 'copy' } })
+  api = recorded(apiClient(server))
+})
+after(() => server[Symbol.asyncDispose]())
+
+/** Notes which operations a test asks for. */
+function recorded(client: Api<unknown>): Api<unknown> {
+  return new Proxy(client, {
+    get(target, name) {
+      if (typeof name === 'string') called.add(name)
+      return Reflect.get(target, name) as unknown
+    },
+  })
+}
+
+const settle = (operations: readonly { id: string; project_id: string }[]): Promise<void> =>
+  waitForOperations(server, operations)
+
+/** A project with its branch, endpoint and string; gone again when the test ends. */
+async function makeProject(name: string) {
+  const { data } = await api.createProject({
+    project: { name, branch: { name: 'main', role_name: 'app_user', database_name: 'app_db' } },
+  })
+  await settle(data.operations)
+  const [endpoint, connection] = [data.endpoints[0], data.connection_uris[0]]
+  assert.ok(endpoint && connection)
+  return {
+    projectId: data.project.id,
+    branchId: data.branch.id,
+    endpointId: endpoint.id,
+    uri: connection.connection_uri,
+    [Symbol.asyncDispose]: async () => {
+      await api.deleteProject(data.project.id)
+    },
+  }
+}
+
+test('the caller, its organization, and the regions', async () => {
+  const { data: user } = await api.getCurrentUserInfo()
+  const { data: auth } = await api.getAuthDetails()
+  assert.equal(auth.account_id, user.id)
+  const [organization, ...others] = (await api.getCurrentUserOrganizations()).data.organizations
+  assert.ok(organization)
+  assert.deepEqual(others, [])
+  assert.deepEqual((await api.getOrganization(organization.id)).data, organization)
+  const { members } = (await api.getOrganizationMembers({ orgId: organization.id })).data
+  assert.deepEqual(
+    members.map(({ member, user: { email } }) => [member.user_id, member.org_id, email]),
+    [[user.id, organization.id, user.email]],
+  )
+  const { regions } = (await api.getActiveRegions({})).data
+  assert.deepEqual(
+    regions.filter((region) => region.default).map((region) => region.region_id),
+    ['aws-us-east-2'],
+  )
+})
+
+test('an API key works until it is revoked', async () => {
+  const { data: made } = await api.createApiKey({ key_name: 'second' })
+  const second = createApiClient({ apiKey: made.key, baseURL: server.apiUrl })
+  assert.equal((await second.getCurrentUserInfo()).status, 200)
+  assert.ok((await api.listApiKeys()).data.some(({ id, name }) => id === made.id && name === 'second'))
+  assert.equal((await api.revokeApiKey(made.id)).data.revoked, true)
+  const error = await failure(second.getCurrentUserInfo())
+  assert.equal(error.status, 401)
+  assert.equal(typeof error.body.message, 'string')
+  assert.ok(!(await api.listApiKeys()).data.some(({ id }) => id === made.id))
+})
+
+/** What a caller of the client reads of a refusal. */
+async function failure(call: Promise<unknown>): Promise<{ status: number; body: { code: string; message: string } }> {
+  try {
+    await call
+  } catch (error) {
+    const { response } = error as { response?: { status: number; data: { code: string; message: string } } }
+    if (response) return { status: response.status, body: response.data }
+    throw error
+  }
+  throw new Error('the call was expected to be refused')
+}
+
+test('a project is created, read, listed, changed, deleted and had back', async () => {
+  const { data: made } = await api.createProject({
+    project: {
+      name: 'agent-example-tenant-prod',
+      branch: { name: 'trunk', role_name: 'app_user', database_name: 'app_db' },
+      default_endpoint_settings: {
+        autoscaling_limit_min_cu: 0.25,
+        autoscaling_limit_max_cu: 1,
+        suspend_timeout_seconds: 300,
+      },
+      pg_version: 17,
+      region_id: 'aws-us-east-2',
+    },
+  })
+  const projectId = made.project.id
+  const uri = made.connection_uris[0]?.connection_uri ?? ''
+  assert.equal(made.branch.name, 'trunk')
+  assert.ok(!('parent_id' in made.branch))
+  assert.deepEqual(await rowsOf(uri, 'select current_user::text as role, current_database()::text as database'), [
+    { role: 'app_user', database: 'app_db' },
+  ])
+  await settle(made.operations)
+  await rowsOf(uri, `create table kept as select 'still here' as what`)
+
+  const { data: got } = await api.getProject(projectId)
+  assert.equal(got.project.name, 'agent-example-tenant-prod')
+  assert.equal(got.project.pg_version, 17)
+  assert.equal(got.project.default_endpoint_settings?.suspend_timeout_seconds, 300)
+  assert.deepEqual((await api.listSharedProjects({})).data.projects, [])
+
+  const { data: changed } = await api.updateProject(projectId, {
+    project: { name: 'renamed', default_endpoint_settings: { suspend_timeout_seconds: 60 } },
+  })
+  await settle(changed.operations)
+  assert.equal(changed.project.name, 'renamed')
+  assert.deepEqual(changed.project.default_endpoint_settings, {
+    autoscaling_limit_min_cu: 0.25,
+    autoscaling_limit_max_cu: 1,
+    suspend_timeout_seconds: 60,
+  })
+  const { libraries } = (await api.getAvailablePreloadLibraries(projectId)).data
+  assert.ok(libraries?.some(({ library_name: name }) => name === 'pg_stat_statements'))
+
+  await api.deleteProject(projectId)
+  assert.equal((await failure(api.getProject(projectId))).status, 404)
+  assert.ok(!(await allProjects()).some(({ id }) => id === projectId))
+  const { data: recoverable } = await api.listProjects({ recoverable: true })
+  assert.ok(recoverable.projects.some(({ id }) => id === projectId))
+  await api.recoverProject(projectId)
+  assert.deepEqual(await rowsOf(uri, 'select what from kept'), [{ what: 'still here' }])
+  await api.deleteProject(projectId)
+})
+
+/** In pages of one, as a client with very many projects would. */
+async function allProjects() {
+  const found = []
+  for (let cursor: string | undefined; ; ) {
+    const { data } = await api.listProjects({ limit: 1, ...(cursor === undefined ? {} : { cursor }) })
+    if (data.projects.length === 0) return found
+    found.push(...data.projects)
+    cursor = data.pagination?.cursor
+    if (cursor === undefined) return found
+  }
+}
+
+test('connection strings come for each branch, endpoint and database, pooled or not', async () => {
+  await using project = await makeProject('strings')
+  const wanted = { projectId: project.projectId, database_name: 'app_db', role_name: 'app_user' }
+  for (const target of [{}, { branch_id: project.branchId }, { endpoint_id: project.endpointId }]) {
+    for (const pooled of [false, true]) {
+      const { uri } = (await api.getConnectionUri({ ...wanted, ...target, pooled })).data
+      assert.equal(uri.includes(`${project.endpointId}-pooler`), pooled, uri)
+      assert.deepEqual(await rowsOf(uri, 'select 1 as one'), [{ one: 1 }])
+    }
+  }
+  assert.equal((await failure(api.getConnectionUri({ ...wanted, role_name: 'nobody' }))).status, 404)
+})
+
+test('a branch is created, read, listed, changed, made the default, deleted and had back', async () => {
+  await using project = await makeProject('branches')
+  const { projectId } = project
+  await rowsOf(project.uri, 'create table notes as select 1 as id')
+
+  const { data: made } = await api.createProjectBranch(projectId, {
+    branch: { parent_id: project.branchId, name: 'dev' },
+    endpoints: [{ type: EndpointType.ReadWrite }],
+    annotation_value: { 'git-commit': 'abc' },
+  })
+  await settle(made.operations)
+  const branchId = made.branch.id
+  assert.equal(made.branch.parent_id, project.branchId)
+  const uri = made.connection_uris?.[0]?.connection_uri ?? ''
+  assert.deepEqual(await rowsOf(uri, 'insert into notes values (2) returning id'), [{ id: 2 }])
+  assert.deepEqual(await rowsOf(project.uri, 'select id from notes'), [{ id: 1 }])
+
+  const { data: got } = await api.getProjectBranch(projectId, branchId)
+  assert.equal(got.branch.current_state, 'ready')
+  assert.deepEqual(got.annotation?.value, { 'git-commit': 'abc' })
+  const { data: listed } = await api.listProjectBranches({ projectId, search: 'de' })
+  assert.deepEqual(
+    listed.branches.map(({ id }) => id),
+    [branchId],
+  )
+  assert.deepEqual(Object.keys(listed.annotations), [branchId])
+  assert.equal((await api.countProjectBranches({ projectId })).data.count, 2)
+  const { endpoints } = (await api.listProjectBranchEndpoints(projectId, branchId)).data
+  assert.deepEqual(
+    endpoints.map(({ id }) => id),
+    made.endpoints.map(({ id }) => id),
+  )
+
+  const renamed = await api.updateProjectBranch(projectId, branchId, { branch: { name: 'next', protected: true } })
+  assert.deepEqual([renamed.data.branch.name, renamed.data.branch.protected], ['next', true])
+  await settle(renamed.data.operations)
+  const promoted = await api.setDefaultProjectBranch(projectId, branchId)
+  assert.equal(promoted.data.branch.default, true)
+  await settle(promoted.data.operations)
+  const back = await api.setDefaultProjectBranch(projectId, project.branchId)
+  await settle(back.data.operations)
+  const opened = await api.updateProjectBranch(projectId, branchId, { branch: { protected: false } })
+  await settle(opened.data.operations)
+
+  const deleted = await api.deleteProjectBranch({ projectId, branchId })
+  await settle(deleted.data.operations)
+  assert.equal((await failure(api.getProjectBranch(projectId, branchId))).status, 404)
+  await api.recoverProjectBranch(projectId, branchId)
+  assert.equal((await api.getProjectBranch(projectId, branchId)).data.branch.name, 'next')
+  assert.deepEqual(await rowsOf(uri, 'select count(*)::int as count from notes'), [{ count: 2 }])
+})
+
+test('an endpoint is created, read, listed, changed, stopped, started, restarted and deleted', async () => {
+  await using project = await makeProject('endpoints')
+  const { projectId } = project
+  const branch = await api.createProjectBranch(projectId, { branch: { name: 'bare' } })
+  await settle(branch.data.operations)
+  assert.deepEqual(branch.data.endpoints, [])
+
+  const made = await api.createProjectEndpoint(projectId, {
+    endpoint: { branch_id: branch.data.branch.id, type: EndpointType.ReadWrite, name: 'reporting' },
+  })
+  await settle(made.data.operations)
+  const endpointId = made.data.endpoint.id
+  const { data: listed } = await api.listProjectEndpoints(projectId)
+  assert.deepEqual(listed.endpoints.map(({ id }) => id).toSorted(), [project.endpointId, endpointId].toSorted())
+  const state = async (): Promise<string> =>
+    (await api.getProjectEndpoint(projectId, endpointId)).data.endpoint.current_state
+  assert.equal(await state(), 'active')
+
+  const changed = await api.updateProjectEndpoint(projectId, endpointId, {
+    endpoint: { autoscaling_limit_max_cu: 1, suspend_timeout_seconds: -1 },
+  })
+  await settle(changed.data.operations)
+  assert.equal(changed.data.endpoint.suspend_timeout_seconds, -1)
+  for (const [act, expected] of [
+    [api.suspendProjectEndpoint, 'idle'],
+    [api.startProjectEndpoint, 'active'],
+    [api.restartProjectEndpoint, 'active'],
+  ] as const) {
+    await settle((await act(projectId, endpointId)).data.operations)
+    assert.equal(await state(), expected)
+  }
+  await settle((await api.deleteProjectEndpoint(projectId, endpointId)).data.operations)
+  assert.equal((await failure(api.getProjectEndpoint(projectId, endpointId))).status, 404)
+})
+
+test('a role is created, read, listed, given another password and deleted', async () => {
+  await using project = await makeProject('roles')
+  const { projectId, branchId } = project
+  const made = await api.createProjectBranchRole(projectId, branchId, { role: { name: 'Röle "1"' } })
+  await settle(made.data.operations)
+  const name = made.data.role.name
+  assert.equal(name, 'Röle "1"')
+  assert.equal((await api.getProjectBranchRole(projectId, branchId, name)).data.role.name, name)
+  const { roles } = (await api.listProjectBranchRoles(projectId, branchId)).data
+  assert.deepEqual(roles.map((role) => role.name).toSorted(), ['Röle "1"', 'app_user'].toSorted())
+
+  const revealed = await api.getProjectBranchRolePassword(projectId, branchId, name)
+  assert.equal(revealed.data.password, made.data.role.password)
+  const reset = await api.resetProjectBranchRolePassword(projectId, branchId, name)
+  await settle(reset.data.operations)
+  assert.notEqual(reset.data.role.password, made.data.role.password)
+  const { uri } = (await api.getConnectionUri({ projectId, database_name: 'app_db', role_name: name })).data
+  assert.deepEqual(await rowsOf(uri, 'select current_user::text as role'), [{ role: name }])
+
+  await settle((await api.deleteProjectBranchRole(projectId, branchId, name)).data.operations)
+  await assert.rejects(rowsOf(uri, 'select 1'), { code: '28P01' })
+})
+
+test('a database is created, read, listed, renamed and deleted', async () => {
+  await using project = await makeProject('databases')
+  const { projectId, branchId } = project
+  const made = await api.createProjectBranchDatabase(projectId, branchId, {
+    database: { name: "o'db", owner_name: 'app_user' },
+  })
+  await settle(made.data.operations)
+  const { data: got } = await api.getProjectBranchDatabase(projectId, branchId, "o'db")
+  assert.deepEqual([got.database.name, got.database.owner_name], ["o'db", 'app_user'])
+
+  const renamed = await api.updateProjectBranchDatabase(projectId, branchId, "o'db", {
+    database: { name: 'reports' },
+  })
+  await settle(renamed.data.operations)
+  const { databases } = (await api.listProjectBranchDatabases(projectId, branchId)).data
+  assert.deepEqual(databases.map((database) => database.name).toSorted(), ['app_db', 'reports'])
+  const { uri } = (await api.getConnectionUri({ projectId, database_name: 'reports', role_name: 'app_user' })).data
+  await rowsOf(uri, 'create table owners_may (what text)')
+
+  await settle((await api.deleteProjectBranchDatabase(projectId, branchId, 'reports')).data.operations)
+  await assert.rejects(rowsOf(uri, 'select 1'), { code: '3D000' })
+})
+
+test('operations are listed newest first, and each can be polled', async () => {
+  await using project = await makeProject('operations')
+  const { projectId } = project
+  await settle((await api.suspendProjectEndpoint(projectId, project.endpointId)).data.operations)
+  const { data } = await api.listProjectOperations({ projectId })
+  assert.deepEqual(
+    data.operations.map(({ action, status }) => [action, status]),
+    [
+      ['suspend_compute', 'finished'],
+      ['start_compute', 'finished'],
+      ['create_timeline', 'finished'],
+    ],
+  )
+  const [newest] = data.operations
+  assert.ok(newest)
+  assert.deepEqual((await api.getProjectOperation(projectId, newest.id)).data.operation, newest)
+})
+
+test('what is refused says so in the client’s error', async () => {
+  const unknown = await failure(api.getProject('quiet-river-00000000'))
+  assert.equal(unknown.status, 404)
+  assert.deepEqual(Object.keys(unknown.body).toSorted().slice(0, 2), ['code', 'message'])
+  const stranger = createApiClient({ apiKey: 'napi_stranger', baseURL: server.apiUrl })
+  assert.equal((await failure(stranger.listProjects({}))).status, 401)
+  const { status, body } = await failure(api.listSnapshots('quiet-river-00000000'))
+  assert.equal(status, 501)
+  assert.match(body.message, /listSnapshots/)
+})
+
+test('nothing that is written was left out', () => {
+  const asked = new Set([...called].map((name) => (name === 'getConnectionUri' ? 'getConnectionURI' : name)))
+  assert.deepEqual(
+    Object.keys(handlers).filter((name) => !asked.has(name)),
+    [],
+  )
+})

@@ -1,0 +1,36 @@
+// The pinned neonctl as a program, in a folder of its own, pointed at a test server.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { run } from '../../src/lib/run.ts'
+import { packageRoot, type TestServer } from './server.ts'
+
+const program = join(packageRoot, 'node_modules', '.bin', 'neonctl')
+const timeoutMs = 60_000
+
+export type Neonctl = AsyncDisposable & {
+  /** Where it runs, and keeps its context file `.neon`. */
+  folder: string
+  /** What it prints for people. Throws when it ends with anything but 0; its own words are the cause. */
+  text(...args: readonly string[]): Promise<string>
+  /** The same with `--output json`, parsed. */
+  json<Output>(...args: readonly string[]): Promise<Output>
+}
+
+export async function makeNeonctl(server: TestServer): Promise<Neonctl> {
+  const folder = await mkdtemp(join(tmpdir(), 'pgrove-neonctl-'))
+  const globals = ['--api-host', server.apiUrl, '--api-key', server.apiKey, '--config-dir', folder, '--no-analytics']
+  const text = async (...args: readonly string[]): Promise<string> => {
+    // `CI` keeps it from asking questions.
+    const env = { CI: '1', NO_COLOR: '1', HOME: folder }
+    const { stdout } = await run(process.execPath, [program, ...args, ...globals], { cwd: folder, env, timeoutMs })
+    return stdout
+  }
+  return {
+    folder,
+    text,
+    json: async <Output>(...args: readonly string[]) => JSON.parse(await text(...args, '--output', 'json')) as Output,
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  }
+}

@@ -1,0 +1,59 @@
+// Database clients of tests: what a person with a connection string sees.
+
+import pg from 'pg'
+
+const connectTimeoutMs = 30_000
+
+/** Ended with the scope that opened it. Losing the connection is an answer to look for, not an uncaught error. */
+export type Session = AsyncDisposable & {
+  client: pg.Client
+  /** SQLSTATE and message of what the server said when it ended the session; undefined while it lives. */
+  ended(): { code: string; message: string } | undefined
+  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>
+}
+
+export async function connect(uri: string): Promise<Session> {
+  const client = new pg.Client({ connectionString: uri, connectionTimeoutMillis: connectTimeoutMs })
+  let ended: { code: string; message: string } | undefined
+  client.on('error', (error: Error & { code?: string }) => {
+    ended ??= { code: error.code ?? '', message: error.message }
+  })
+  await client.connect()
+  return {
+    client,
+    ended: () => ended,
+    query: async (text, values) => (await client.query(text, values)).rows,
+    async [Symbol.asyncDispose]() {
+      await client.end().catch(() => {})
+    },
+  }
+}
+
+/** In a session of its own. */
+export async function query<Row extends pg.QueryResultRow>(
+  uri: string,
+  text: string,
+  values?: unknown[],
+): Promise<Row[]> {
+  await using session = await connect(uri)
+  return await session.query<Row>(text, values)
+}
+
+/** The SQLSTATE that a login ends with; undefined where it succeeds. */
+export async function loginError(uri: string): Promise<string | undefined> {
+  try {
+    await using _ = await connect(uri)
+    return undefined
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error)
+  }
+}
+
+/** The same address with another user, password or database. */
+export function changed(uri: string, change: { role?: string; password?: string; database?: string }): string {
+  const url = new URL(uri)
+  if (change.role !== undefined) url.username = encodeURIComponent(change.role)
+  if (change.password !== undefined) url.password = encodeURIComponent(change.password)
+  if (change.database !== undefined) url.pathname = `/${encodeURIComponent(change.database)}`
+  return url.href
+}
