@@ -70,6 +70,7 @@ export async function startBenchServer(env: Record<string, string> = {}): Promis
       nodePids: () => nodePids(server.pid),
       async [Symbol.asyncDispose]() {
         admin.close()
+        passOnComplaints(await server.log())
         await destroy()
       },
     }
@@ -78,6 +79,17 @@ export async function startBenchServer(env: Record<string, string> = {}): Promis
     await destroy()
     throw error
   }
+}
+
+const passedOn = 5
+
+/** A figure of a pgrove that had something to complain about is not worth much: whoever reads it has to know. */
+function passOnComplaints(log: string): void {
+  const complaints = log.split('\n').filter((line) => /"level":"(warn|error|fatal)"/.test(line))
+  if (complaints.length === 0) return
+  process.stderr.write(
+    `\npgrove complained ${complaints.length} times; the first:\n${complaints.slice(0, passedOn).join('\n')}\n`,
+  )
 }
 
 const letGoTimeoutMs = 30_000

@@ -53,14 +53,14 @@ async function plainSpec(control: ControlContext, branch: Branch, timelineId: Ti
       uidOffset: timeline?.uidOffset ?? 0,
       serviceKeyId: timeline?.serviceKeyId ?? '',
     },
-    control.ownerOf,
+    control,
   )
 }
 
 /** The desired compute of a branch, endpoint or not. */
 export async function branchSpec(control: ControlContext, branch: Branch): Promise<ComputeSpec> {
   const target = await servingTarget(control, branch)
-  if (target) return toComputeSpec(target, control.ownerOf)
+  if (target) return toComputeSpec(target, control)
   if (!branch.timelineId) throw new AppError('unavailable', `branch ${branch.id} has no data yet`)
   return await plainSpec(control, branch, branch.timelineId)
 }

@@ -248,7 +248,7 @@ async function remove(
 ): Promise<BranchOperations | undefined> {
   const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
     const branch = await getBranch(sql, projectId, branchId)
-    if (!branch) throw branchNotFound()
+    if (!branch) return { result: undefined, plan: undefined }
     if (branch.deletedAt) {
       if (options.hard && !branch.purgingAt) await setBranchDeleted(sql, branch.id, { purging: true })
       return { result: undefined, plan: undefined }

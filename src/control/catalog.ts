@@ -5,13 +5,15 @@
 import { listDatabases as observeDatabases, type ObservedDatabase } from '../compute/databases.ts'
 import { listRoles as observeRoles, type ObservedRole } from '../compute/roles.ts'
 import type { Branch } from '../model/branch.ts'
+import type { Caller } from '../model/caller.ts'
 import { longestNameBytes, type Role } from '../model/role.ts'
 import type { Database } from '../model/database.ts'
 import { errorChain } from '../model/errors.ts'
 import { deleteDatabase, insertDatabase, listDatabases, updateDatabase } from '../store/databases.ts'
-import { hasUnfinishedChain } from '../store/operations.ts'
+import { hasUnfinishedChain, newestChain } from '../store/operations.ts'
 import { lockProject } from '../store/projects.ts'
 import { deleteRole, insertRole, listRoles, setRoleLogin, setRolePassword } from '../store/roles.ts'
+import { liveBranch, visibleProject } from './access.ts'
 import { isBranchRunning, withClient } from './branch-compute.ts'
 import type { ControlContext } from './context.ts'
 import type pg from 'pg'
@@ -59,17 +61,32 @@ export function diffCatalog(
   return changes
 }
 
+/** A branch that the caller may see, its rows as good as a look into Postgres makes them. */
+export async function syncedBranch(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  branchId: string,
+): Promise<Branch> {
+  await visibleProject(control.store, caller, projectId)
+  const branch = await liveBranch(control.store, projectId, branchId)
+  await syncCatalog(control, branch)
+  return branch
+}
+
 /** A look that fails leaves the rows as they are: they are then as good as they were. */
 export async function syncCatalog(control: ControlContext, branch: Branch, given?: pg.Client): Promise<void> {
   const { timelineId } = branch
   if (timelineId === undefined || branch.state !== 'ready' || !isBranchRunning(control, branch)) return
   if (control.runner.isWorking(branch.projectId)) return
   try {
+    const newest = await newestChain(control.store, branch.projectId)
     const observed = given ? await observe(given) : await withClient(control, timelineId, observe)
     await control.store.transaction(async (sql) => {
       await lockProject(sql, branch.projectId)
-      // An operation is changing these very rows; what was observed may be older than they are.
+      // An operation is changing these very rows, or did so since the look: what was observed may be older than they are.
       if (await hasUnfinishedChain(sql, branch.projectId)) return
+      if ((await newestChain(sql, branch.projectId)) !== newest) return
       const rows = { roles: await listRoles(sql, branch.id), databases: await listDatabases(sql, branch.id) }
       for (const change of diffCatalog(rows, observed)) await applyChange(sql, branch, change)
     })

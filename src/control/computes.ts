@@ -147,14 +147,13 @@ export class Computes {
 
   /** The caller holds the branch's lock. */
   async start(target: EndpointTarget & { timelineId: TimelineId }, cause: Cause): Promise<Running> {
-    const { ownerOf } = this.#context()
     const assignment: Assignment = {
       endpointId: target.endpointId,
       projectId: target.projectId,
       branchId: target.branchId,
       disabled: target.disabled,
       suspendTimeoutSeconds: target.suspendTimeoutSeconds,
-      spec: toComputeSpec(target, ownerOf),
+      spec: toComputeSpec(target, this.#context()),
     }
     return await this.#startAssigned(assignment, cause)
   }

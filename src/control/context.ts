@@ -37,6 +37,8 @@ export type ControlContext = {
   ensureTemplate: (major: PgMajor) => Promise<void>
   /** Extensions and libraries that this major's runtime tree can preload. */
   preloadable: (major: PgMajor) => Promise<readonly string[]>
+  /** What every compute of a major preloads unless its project does without; known once its template is. */
+  defaultLibraries: (major: PgMajor) => readonly string[]
   /** The service role's password for a timeline, derived from the master key. */
   servicePassword: (serviceKeyId: string) => string
   recoveryWindowSeconds: number

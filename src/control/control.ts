@@ -206,7 +206,7 @@ export interface Control {
     get(caller: Caller, projectId: string, branchId: string): Promise<{ branch: Branch; creator: User | undefined }>
     update(caller: Caller, projectId: string, branchId: string, input: UpdateBranchInput): Promise<BranchOperations>
     setDefault(caller: Caller, projectId: string, branchId: string): Promise<BranchOperations>
-    /** Undefined where the branch is gone already (204). */
+    /** Undefined where there is no such branch, or no longer (204), as the contract has it for each resource of a project. */
     delete(
       caller: Caller,
       projectId: string,

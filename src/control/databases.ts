@@ -4,8 +4,8 @@ import type { Database } from '../model/database.ts'
 import type { Sql } from '../store/database.ts'
 import { getDatabase, insertDatabase, listDatabases, markDatabaseDeleting, updateDatabase } from '../store/databases.ts'
 import { getRole } from '../store/roles.ts'
-import { liveBranch, visibleProject } from './access.ts'
-import { syncCatalog } from './catalog.ts'
+import { liveBranch } from './access.ts'
+import { syncedBranch } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
@@ -35,19 +35,16 @@ const inputOf = ({ id, branchId, name, ownerName }: Database): Record<string, un
 export function databaseControl(control: ControlContext): Control['databases'] {
   return {
     async list(caller, projectId, branchId) {
-      await visibleProject(control.store, caller, projectId)
-      const branch = await liveBranch(control.store, projectId, branchId)
-      await syncCatalog(control, branch)
+      const branch = await syncedBranch(control, caller, projectId, branchId)
       return await listDatabases(control.store, branch.id)
     },
     async get(caller, projectId, branchId, name) {
-      await visibleProject(control.store, caller, projectId)
-      const branch = await liveBranch(control.store, projectId, branchId)
-      await syncCatalog(control, branch)
+      const branch = await syncedBranch(control, caller, projectId, branchId)
       return await existingDatabase(control.store, branch, name)
     },
     async create(caller, projectId, branchId, { name, ownerName }) {
       assertDatabaseName(name)
+      await syncedBranch(control, caller, projectId, branchId)
       const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
         const branch = await liveBranch(sql, projectId, branchId)
         await assertOwner(sql, branch, ownerName)
@@ -67,6 +64,7 @@ export function databaseControl(control: ControlContext): Control['databases'] {
     },
     async update(caller, projectId, branchId, name, change) {
       if (change.name !== undefined) assertDatabaseName(change.name)
+      await syncedBranch(control, caller, projectId, branchId)
       const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
         const branch = await liveBranch(sql, projectId, branchId)
         const before = await existingDatabase(sql, branch, name)
@@ -87,13 +85,15 @@ export function databaseControl(control: ControlContext): Control['databases'] {
       return { database: result, operations }
     },
     async delete(caller, projectId, branchId, name) {
+      await syncedBranch(control, caller, projectId, branchId)
       const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
         const branch = await liveBranch(sql, projectId, branchId)
-        const database = await existingDatabase(sql, branch, name)
+        const database = await getDatabase(sql, branch.id, name)
+        if (!database) return { result: undefined, plan: undefined }
         await markDatabaseDeleting(sql, database.id, true)
         return { result: database, plan: await planChange(control, sql, branch, 'delete_database', inputOf(database)) }
       })
-      return { database: result, operations }
+      return result && { database: result, operations }
     },
   }
 }

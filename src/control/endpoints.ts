@@ -88,7 +88,7 @@ async function refreshAssignment(control: ControlContext, endpointId: string): P
     branchId: target.branchId,
     disabled: target.disabled,
     suspendTimeoutSeconds: target.suspendTimeoutSeconds,
-    spec: toComputeSpec({ ...target, timelineId: target.timelineId }, control.ownerOf),
+    spec: toComputeSpec({ ...target, timelineId: target.timelineId }, control),
   })
 }
 
@@ -223,11 +223,7 @@ async function remove(
 ): Promise<EndpointOperations | undefined> {
   const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
     const endpoint = await getEndpoint(sql, projectId, endpointId)
-    if (!endpoint) {
-      const [row] = await sql.query('select from endpoints where id = $1 and project_id = $2', [endpointId, projectId])
-      if (!row) throw endpointNotFound()
-      return { result: undefined, plan: undefined }
-    }
+    if (!endpoint) return { result: undefined, plan: undefined }
     const branch = await liveBranch(sql, projectId, endpoint.branchId)
     if (branch.protected)
       throw new AppError(

@@ -295,7 +295,7 @@ async function preloadLibraries(control: ControlContext, caller: Caller, project
   return (await control.preloadable(project.pgMajor)).map((name) => ({
     name,
     description: libraryDescriptions[name] ?? name,
-    isDefault: false,
+    isDefault: control.defaultLibraries(project.pgMajor).includes(name),
     isExperimental: false,
     version: String(project.pgMajor),
   }))

@@ -5,8 +5,8 @@ import type { Role } from '../model/role.ts'
 import type { Sql } from '../store/database.ts'
 import { listDatabases } from '../store/databases.ts'
 import { getRole, insertRole, listRoles, markRoleDeleting, setRolePassword } from '../store/roles.ts'
-import { liveBranch, visibleProject } from './access.ts'
-import { syncCatalog } from './catalog.ts'
+import { liveBranch } from './access.ts'
+import { syncedBranch } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
@@ -24,21 +24,18 @@ async function existingRole(sql: Sql, branch: Branch, name: string): Promise<Rol
 
 export function roleControl(control: ControlContext): Control['roles'] {
   const find = async (caller: Caller, projectId: string, branchId: string, name: string): Promise<Role> => {
-    await visibleProject(control.store, caller, projectId)
-    const branch = await liveBranch(control.store, projectId, branchId)
-    await syncCatalog(control, branch)
+    const branch = await syncedBranch(control, caller, projectId, branchId)
     return await existingRole(control.store, branch, name)
   }
   return {
     async list(caller, projectId, branchId) {
-      await visibleProject(control.store, caller, projectId)
-      const branch = await liveBranch(control.store, projectId, branchId)
-      await syncCatalog(control, branch)
+      const branch = await syncedBranch(control, caller, projectId, branchId)
       return await listRoles(control.store, branch.id)
     },
     get: find,
     async create(caller, projectId, branchId, { name, noLogin }) {
       assertRoleName(name)
+      await syncedBranch(control, caller, projectId, branchId)
       const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
         const branch = await liveBranch(sql, projectId, branchId)
         const roles = await listRoles(sql, branch.id)
@@ -68,9 +65,11 @@ export function roleControl(control: ControlContext): Control['roles'] {
       return { ...result, operations }
     },
     async delete(caller, projectId, branchId, name) {
+      await syncedBranch(control, caller, projectId, branchId)
       const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
         const branch = await liveBranch(sql, projectId, branchId)
-        const role = await existingRole(sql, branch, name)
+        const role = await getRole(sql, branch.id, name)
+        if (!role) return { result: undefined, plan: undefined }
         if (role.protected)
           throw new AppError('unprocessable', `role ${JSON.stringify(name)} is protected and cannot be deleted`)
         const owned = (await listDatabases(sql, branch.id)).filter((database) => database.ownerName === name)
@@ -86,7 +85,7 @@ export function roleControl(control: ControlContext): Control['roles'] {
           plan: await planChange(control, sql, branch, 'delete_role', { branchId: branch.id, name }),
         }
       })
-      return { role: result, password: undefined, operations }
+      return result && { role: result, password: undefined, operations }
     },
     async revealPassword(caller, projectId, branchId, name) {
       const role = await find(caller, projectId, branchId, name)
@@ -97,6 +96,7 @@ export function roleControl(control: ControlContext): Control['roles'] {
       return password
     },
     async resetPassword(caller, projectId, branchId, name) {
+      await syncedBranch(control, caller, projectId, branchId)
       const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
         const branch = await liveBranch(sql, projectId, branchId)
         const before = await existingRole(sql, branch, name)

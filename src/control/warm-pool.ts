@@ -29,15 +29,18 @@ export const templateServiceKey = 'template'
 const rateWindowMs = 10_000
 
 /** What a slot's compute runs as, and what a claim therefore gets. Pure. */
-export function slotSpec(timeline: Timeline, owner: ComputeSpec['owner']): ComputeSpec {
+export function slotSpec(
+  timeline: Timeline,
+  { ownerOf, defaultLibraries }: Pick<ControlContext, 'ownerOf' | 'defaultLibraries'>,
+): ComputeSpec {
   return {
     timelineId: timeline.id,
     pgMajor: timeline.pgMajor,
     minCu: smallestCu,
     pgSettings: {},
-    preloadLibraries: [],
+    preloadLibraries: defaultLibraries(timeline.pgMajor),
     logicalReplication: false,
-    owner,
+    owner: ownerOf(timeline.uidOffset),
     serviceKeyId: timeline.serviceKeyId,
   }
 }
@@ -45,11 +48,12 @@ export function slotSpec(timeline: Timeline, owner: ComputeSpec['owner']): Compu
 /** Can a started slot serve a compute with these wishes without a restart? */
 export function isSlotClass(
   wish: Pick<ComputeSpec, 'minCu' | 'pgSettings' | 'preloadLibraries' | 'logicalReplication'>,
+  defaultLibraries: readonly string[],
 ): boolean {
   return (
     wish.minCu === smallestCu &&
     Object.keys(wish.pgSettings).length === 0 &&
-    wish.preloadLibraries.length === 0 &&
+    wish.preloadLibraries.join() === defaultLibraries.join() &&
     !wish.logicalReplication
   )
 }
@@ -210,7 +214,7 @@ export class WarmPool {
     if (!timeline) return
     try {
       const own = await personalise(control, timeline)
-      await control.supervisor.ensureRunning(slotSpec(own, control.ownerOf(own.uidOffset)))
+      await control.supervisor.ensureRunning(slotSpec(own, control))
       const client = await control.supervisor.client(own.id)
       client.on('error', () => {})
       slots(this.#started, major).push({ timeline: own, client })
@@ -233,9 +237,9 @@ function slots<T>(map: Map<PgMajor, T[]>, major: PgMajor): T[] {
  */
 export async function personalise(control: ControlContext, timeline: Timeline, spec?: ComputeSpec): Promise<Timeline> {
   if (timeline.serviceKeyId !== templateServiceKey) return timeline
-  const { supervisor, store, ownerOf, servicePassword } = control
+  const { supervisor, store, servicePassword } = control
   const own: Timeline = { ...timeline, serviceKeyId: timeline.id }
-  const wanted = spec ?? slotSpec(timeline, ownerOf(timeline.uidOffset))
+  const wanted = spec ?? slotSpec(timeline, control)
   await supervisor.ensureRunning({ ...wanted, serviceKeyId: templateServiceKey })
   const client = await supervisor.client(timeline.id).catch(async (error: unknown) => {
     if ((error as { code?: string }).code !== wrongPassword) throw error

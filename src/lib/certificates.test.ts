@@ -91,7 +91,7 @@ test("an operator's own files are left alone, and refused where they cannot work
   const path = await folder(t)
   await ensureCertificates(path, { domains: ['a.test'] })
   const key = newKey()
-  const theirs = issueCertificate(
+  const theirs = await issueCertificate(
     {
       commonName: 'theirs',
       publicKey: key,

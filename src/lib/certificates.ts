@@ -11,7 +11,7 @@ import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { AppError } from '../model/errors.ts'
 import { readIfThere, writeDurably } from './durable-file.ts'
-import { issueCertificate, newKey, type Issuer } from './x509.ts'
+import type { Issuer } from './x509.ts'
 
 export type Certificates = {
   /** PEM, for the listeners. */
@@ -80,7 +80,7 @@ export async function ensureCertificates(folder: string, options: CertificateOpt
     authority && expiresAfter(authority.certificate, now, renewAuthorityDays)
       ? { commonName: authorityName, key: authority.key }
       : await makeAuthority(folder, now)
-  const leaf = makeLeaf(signer, names, now)
+  const leaf = await makeLeaf(signer, names, now)
   await writeDurably(files.certFile, leaf.cert, 0o644)
   await writeDurably(files.keyFile, leaf.key, 0o600)
   await shareKey(files.keyFile, options.gid)
@@ -93,8 +93,9 @@ function namesFor(domains: readonly string[]): string[] {
 }
 
 async function makeAuthority(folder: string, now: Date): Promise<Issuer> {
+  const { issueCertificate, newKey } = await import('./x509.ts')
   const issuer = { commonName: authorityName, key: newKey() }
-  const cert = issueCertificate(
+  const cert = await issueCertificate(
     {
       commonName: authorityName,
       publicKey: issuer.key,
@@ -109,9 +110,10 @@ async function makeAuthority(folder: string, now: Date): Promise<Issuer> {
   return issuer
 }
 
-function makeLeaf(signer: Issuer, names: readonly string[], now: Date): { cert: string; key: string } {
+async function makeLeaf(signer: Issuer, names: readonly string[], now: Date): Promise<{ cert: string; key: string }> {
+  const { issueCertificate, newKey } = await import('./x509.ts')
   const key = newKey()
-  const cert = issueCertificate(
+  const cert = await issueCertificate(
     {
       // Clients go by the alternative names; a common name of more than 64 characters would be invalid.
       commonName: names[0] !== undefined && names[0].length <= 64 ? names[0] : 'pgrove',

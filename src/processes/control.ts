@@ -146,6 +146,7 @@ async function start(
     ownerOf,
     ensureTemplate,
     preloadable: async (major) => (await trees.tree(major)).preloadLibraries,
+    defaultLibraries: (major) => trees.defaultLibraries(major),
     servicePassword,
     recoveryWindowSeconds: config.recoveryWindowSeconds,
     journalFolder: home.journal,
@@ -176,7 +177,9 @@ async function start(
         free: await storage.freeBytes(),
         ports,
       }),
-      ...(config.failpoints === '' ? {} : { setFailpoints: async (text) => setFailpoints(String(text), [process.ppid]) }),
+      ...(config.failpoints === ''
+        ? {}
+        : { setFailpoints: async (text) => setFailpoints(String(text), [process.ppid]) }),
     },
     { mode: 0o600, logger },
   )

@@ -1,7 +1,9 @@
 // The Postgres majors of this machine, each with its runtime tree, made when it is first needed.
 
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { defaultPreloadLibraries } from '../compute/extensions.ts'
 import { chooseInstallations, findInstallations, type Installation } from '../compute/installation.ts'
 import { ensureRuntimeTree, type RuntimeTree } from '../compute/runtime-tree.ts'
 import type { Config } from '../config.ts'
@@ -32,6 +34,7 @@ export class PostgresTrees {
   readonly #home: Home
   readonly #chosen: ReadonlyMap<PgMajor, Installation>
   readonly #trees = new Map<PgMajor, RuntimeTree>()
+  readonly #defaultLibraries = new Map<PgMajor, readonly string[]>()
   readonly #flights = new SingleFlight<RuntimeTree>()
 
   constructor(home: Home, installations: readonly Installation[]) {
@@ -41,6 +44,17 @@ export class PostgresTrees {
 
   get majors(): PgMajor[] {
     return [...this.#chosen.keys()].toSorted((a, b) => a - b)
+  }
+
+  /** What computes preload unless their project does without: as far as this major has it. */
+  defaultLibraries(major: PgMajor): readonly string[] {
+    const known = this.#defaultLibraries.get(major)
+    if (known) return known
+    const libDir = this.#chosen.get(major)?.libDir
+    const suffix = process.platform === 'darwin' ? 'dylib' : 'so'
+    const there = defaultPreloadLibraries.filter((name) => libDir && existsSync(join(libDir, `${name}.${suffix}`)))
+    this.#defaultLibraries.set(major, there)
+    return there
   }
 
   /** Throws `postgres_missing`. */

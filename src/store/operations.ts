@@ -99,6 +99,15 @@ export async function hasUnfinishedChain(sql: Sql, projectId: string): Promise<b
   return rows.length > 0
 }
 
+/** Of the chains that calls scheduled; what nobody asked for changes no rows but its own. */
+export async function newestChain(sql: Sql, projectId: string): Promise<ChainId | undefined> {
+  const [row] = await sql.query<{ id: ChainId }>(
+    `select id from chains where project_id = $1 and kind <> 'background' order by created_at desc limit 1`,
+    [projectId],
+  )
+  return row?.id
+}
+
 /** Does a chain at work touch this endpoint or its branch? Then a wake has to wait for it. */
 export async function isEndpointBusy(sql: Sql, projectId: string, branchId: string): Promise<boolean> {
   const rows = await sql.query(

@@ -154,7 +154,10 @@ test('a project keeps what it was created with', async () => {
   assert.equal(typeof project.owner?.email, 'string')
   const { data: branch } = await api.getProjectBranch(made.id, made.branchId)
   assert.equal(branch.branch.name, 'trunk')
-  assert.deepEqual(branch.annotation, { object: { type: 'console/branch', id: made.branchId }, value: { stage: 'prod' } })
+  assert.deepEqual(branch.annotation, {
+    object: { type: 'console/branch', id: made.branchId },
+    value: { stage: 'prod' },
+  })
   const { data: endpoint } = await api.getProjectEndpoint(made.id, made.endpointId)
   assert.equal(endpoint.endpoint.autoscaling_limit_max_cu, 1)
   assert.equal(endpoint.endpoint.suspend_timeout_seconds, 120)

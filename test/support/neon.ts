@@ -47,7 +47,8 @@ export async function settled<Data extends { operations: Operation[] }>(
   return data
 }
 
-export const actionsOf = ({ operations }: { operations: Operation[] }): string[] => operations.map(({ action }) => action)
+export const actionsOf = ({ operations }: { operations: Operation[] }): string[] =>
+  operations.map(({ action }) => action)
 
 export type Refused = { status: number; code: string; message: string; retryAfter: string | undefined }
 

@@ -12,6 +12,10 @@ export async function psql(
   env: Record<string, string> = {},
   input = '',
 ): Promise<string> {
-  const { stdout } = await run('psql', [...psqlArgs, ...args, uri], { env: { PGCONNECT_TIMEOUT: '30', ...env }, input, timeoutMs })
+  const { stdout } = await run('psql', [...psqlArgs, ...args, uri], {
+    env: { PGCONNECT_TIMEOUT: '30', ...env },
+    input,
+    timeoutMs,
+  })
   return stdout
 }

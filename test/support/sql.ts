@@ -1,5 +1,6 @@
 // A connection for as long as a piece of a test takes.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 
 const connectTimeoutMs = 30_000
@@ -26,4 +27,15 @@ export async function rowsOf<Row extends pg.QueryResultRow>(
   sql: string,
 ): Promise<Row[]> {
   return await connected(target, async (client) => (await client.query<Row>(sql)).rows)
+}
+
+const waitTimeoutMs = 30_000
+
+/** Asks again and again until the answer is yes. */
+export async function waitUntil(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + waitTimeoutMs
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error(`waited ${waitTimeoutMs} ms in vain until ${what}`)
+    await delay(20)
+  }
 }

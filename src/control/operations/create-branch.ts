@@ -92,28 +92,25 @@ async function copyParent(
   to: TimelineId,
   owner: { uid: number; gid: number } | undefined,
 ): Promise<ParentPoint> {
-  const { storage, supervisor } = control
+  const { storage } = control
   // Held while copying: the parent is neither woken in the middle of a copy nor suspended in the middle of a backup.
   using _lock = await control.branchLocks.acquire(parent.id, 'copy')
-  if (!isBranchRunning(control, parent) && !storage.description.copyOnWrite) {
-    // A full copy takes long; meanwhile the parent has to be reachable, so it is copied running.
-    const target = await servingTarget(control, parent)
-    if (target) await control.computes.start(target, 'connect')
-  }
   const parentDir = storage.timelineDir(from)
   if (!isBranchRunning(control, parent)) {
-    await supervisor.ensureStopped(from, 'fast')
-    const { checkpointLsn } = await readControlFile(parentDir)
-    await storage.cloneTimeline(
-      to,
-      { timeline: from },
-      {
-        owner,
-        exclude: cloneExclusions,
-        finish: (draft) => finishStoppedCopy(draft, parentDir, owner),
-      },
-    )
-    return { lsn: checkpointLsn, at: new Date() }
+    const target = await servingTarget(control, parent)
+    const clean = (await readControlFile(parentDir)).state === 'shut_down'
+    // Who has an endpoint and would be away for long, since it has to recover or a full copy takes its time, is copied running.
+    if (!target || (clean && storage.description.copyOnWrite)) {
+      await ensureShutDown(control, parent, parentDir)
+      const { checkpointLsn } = await readControlFile(parentDir)
+      await storage.cloneTimeline(
+        to,
+        { timeline: from },
+        { owner, exclude: cloneExclusions, finish: (draft) => finishStoppedCopy(draft, parentDir, owner) },
+      )
+      return { lsn: checkpointLsn, at: new Date() }
+    }
+    await control.computes.start(target, 'connect')
   }
   return await withClient(control, from, async (client) => {
     if (storage.description.atomic) {
@@ -139,6 +136,14 @@ async function copyParent(
     )
     return { lsn, at: new Date() }
   })
+}
+
+/** A parent that was copied from a running one and never started, or that crashed, is made whole by Postgres first. */
+async function ensureShutDown(control: ControlContext, parent: Branch, parentDir: string): Promise<void> {
+  const { timelineId } = parent
+  if (!timelineId || (await readControlFile(parentDir)).state === 'shut_down') return
+  await control.supervisor.ensureRunning(await branchSpec(control, parent))
+  await control.supervisor.ensureStopped(timelineId, 'fast')
 }
 
 async function startCompute(step: StepContext): Promise<void> {

@@ -51,12 +51,14 @@ async function createTimeline(step: StepContext): Promise<void> {
     const project = await getProject(control.store, branch.projectId)
     if (!project) throw new AppError('internal', `branch ${branch.id} has lost its project`)
     const endpoint = (await listBranchEndpoints(control.store, branch.id))[0]
-    const started = isSlotClass({
+    const defaults = control.defaultLibraries(project.pgMajor)
+    const wish = {
       minCu: endpoint?.autoscalingLimitMinCu ?? 0,
       pgSettings: endpoint?.pgSettings ?? {},
-      preloadLibraries: preloadLibrariesOf(project.settings, endpoint?.preloadLibraries ?? []),
+      preloadLibraries: preloadLibrariesOf(project.settings, endpoint?.preloadLibraries ?? [], defaults),
       logicalReplication: isLogicalReplicationOn(project.settings),
-    })
+    }
+    const started = isSlotClass(wish, defaults)
     const claim = await control.pool.claim(branch.id, project.pgMajor, { started })
     if (claim) {
       if (claim.client) claimedClients.set(claim.timeline.id, claim.client)

@@ -40,7 +40,7 @@ const reconfigureStep: Step = {
     if (!target || !target.timelineId || target.branchId !== branch.id) return
     const { timelineId } = target
     if (control.supervisor.state(timelineId).kind !== 'running') return
-    const spec = toComputeSpec({ ...target, timelineId }, control.ownerOf)
+    const spec = toComputeSpec({ ...target, timelineId }, control)
     const outcome = await control.supervisor.reconfigure(spec)
     if (outcome === 'restart_needed') {
       await control.computes.suspend(timelineId, 'chain')
