@@ -8,7 +8,7 @@ export type BenchBranch = { id: string; host: string; uri: string }
 
 type Operation = { id: string; project_id: string }
 
-async function call(
+export async function call(
   server: BenchServer,
   method: string,
   path: string,
@@ -67,10 +67,13 @@ export async function createReadyProject(
 export async function deleteProject(server: BenchServer, project: Pick<BenchProject, 'id'>): Promise<void> {
   await call(server, 'DELETE', `/projects/${project.id}`)
   // Its answer carries no operations, so the list of them says when its compute is down.
-  const { operations } = (await call(server, 'GET', `/projects/${project.id}/operations?limit=1`)) as {
-    operations: Operation[]
-  }
-  await finish(server, operations)
+  await whenSettled(server, project)
+}
+
+/** Until what was last asked of a project is done. */
+export async function whenSettled(server: BenchServer, project: Pick<BenchProject, 'id'>): Promise<void> {
+  const { operations } = await call(server, 'GET', `/projects/${project.id}/operations`)
+  await finish(server, operations as Operation[])
 }
 
 export async function suspend(server: BenchServer, project: BenchProject): Promise<void> {

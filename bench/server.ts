@@ -9,6 +9,7 @@ import { adminSocket, homeAt } from '../src/home.ts'
 import { connectRpc, type RpcClient } from '../src/lib/rpc.ts'
 import type { StorageDescription } from '../src/storage/timelines.ts'
 import { destroyHome, makeHome, startServer, type TestServer } from '../test/support/server.ts'
+import { call, deleteProject, whenSettled } from './api.ts'
 import { childrenOf } from './processes.ts'
 
 export type BenchServer = TestServer & {
@@ -62,7 +63,7 @@ export async function startBenchServer(env: Record<string, string> = {}): Promis
     const admin = rpc
     const report = async (): Promise<Report> => (await admin.call('report', {})) as Report
     const { storage } = await report()
-    return {
+    const bench: BenchServer = {
       ...server,
       ca: await readFile(`${home}/tls/ca.crt`, 'utf8'),
       storage,
@@ -74,10 +75,21 @@ export async function startBenchServer(env: Record<string, string> = {}): Promis
         await destroy()
       },
     }
+    await removeExample(bench)
+    return bench
   } catch (error) {
     rpc?.close()
     await destroy()
     throw error
+  }
+}
+
+/** What the first start makes for people to look at would be a compute that no row is about. */
+async function removeExample(server: BenchServer): Promise<void> {
+  const { projects } = (await call(server, 'GET', '/projects')) as { projects: { id: string; name: string }[] }
+  for (const project of projects) {
+    await whenSettled(server, project)
+    await deleteProject(server, project)
   }
 }
 

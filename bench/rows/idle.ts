@@ -10,8 +10,8 @@ import { startBenchServer, type BenchServer } from '../server.ts'
 
 const atOnce = 4
 const asleepTimeoutMs = 300_000
-/** A Postgres that nobody talks to: postmaster and five workers. */
-const processesInACompute = 6
+/** A postmaster, its five workers, and the connection that the pool keeps to a slot. */
+const processesInASlot = 7
 
 export const idle: Row = {
   name: 'idle',
@@ -68,7 +68,7 @@ async function whenAsleep(server: BenchServer): Promise<void> {
   const deadline = Date.now() + asleepTimeoutMs
   for (;;) {
     const { started } = await server.pool()
-    if ((await computePids(server.storage.root)).length <= started * processesInACompute) return
+    if ((await computePids(server.storage.root)).length <= started * processesInASlot) return
     if (Date.now() > deadline) throw new Error('computes do not fall asleep')
     await delay(500)
   }

@@ -123,8 +123,10 @@ export class Supervisor {
       if (!saved) throw new AppError('internal', `timeline ${id} has no compute to make durable`)
       if (!saved.fresh) return
       if (this.#entries.get(id)?.postmaster) {
-        await this.#reload(saved.spec, this.#files.settings(saved.spec, true))
-        const client = await this.client(id)
+        await this.#files.writeConf(saved.spec, this.#files.settings(saved.spec, true))
+        this.#entries.get(id)?.postmaster?.reload()
+        await failpoint('compute.reload.signalled')
+        const client = await this.#clientWithFsync(id)
         try {
           await client.query('CHECKPOINT')
         } finally {
@@ -304,6 +306,24 @@ export class Supervisor {
     }
     if (!expected) this.#options.logger.warn({ timeline: id }, 'compute ended unexpectedly')
     for (const listener of this.#exitListeners) listener(id, expected)
+  }
+
+  /** A session that was begun with fsync on: by then the postmaster has told the checkpointer as well. */
+  async #clientWithFsync(id: TimelineId): Promise<pg.Client> {
+    return await poll(
+      async () => {
+        const client = await this.client(id)
+        const { rows } = await client.query<{ fsync: string }>('SHOW fsync')
+        if (rows[0]?.fsync === 'on') return client
+        await client.end()
+        return undefined
+      },
+      {
+        everyMs: 1,
+        timeoutMs: reloadTimeoutMs,
+        timedOut: () => new AppError('internal', `postgres did not turn fsync on within ${reloadTimeoutMs / 1000} s`),
+      },
+    )
   }
 
   /** Returns once the postmaster has the settings, and with it every session that begins from now on. */

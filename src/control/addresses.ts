@@ -55,7 +55,7 @@ export class Addresses {
     // Without TLS a host name does not reach the proxy (there is no SNI), so the endpoint has to be named in `options` there too.
     else if (domainResolves) parameters.push(`options=endpoint%3D${label}`)
     const query = parameters.length > 0 ? `?${parameters.join('&')}` : ''
-    return `postgresql://${user}@${host}${port}/${encodeURIComponent(target.database)}${query}`
+    return `postgresql://${user}@${host}${port}/${inPath(target.database)}${query}`
   }
 
   connection(target: {
@@ -73,4 +73,9 @@ export class Addresses {
       poolerHost: this.poolerHost(target.endpointId),
     }
   }
+}
+
+/** node-postgres decodes a path with `decodeURI`, which leaves what may stand in a path as it is, so that is not encoded. libpq reads both. */
+function inPath(database: string): string {
+  return encodeURI(database).replaceAll('?', '%3F').replaceAll('#', '%23')
 }

@@ -43,6 +43,7 @@ async function plainSpec(control: ControlContext, branch: Branch, timelineId: Ti
       timelineId,
       disabled: false,
       branchReady: true,
+      busy: true,
       suspendTimeoutSeconds: 0,
       projectSettings: project?.settings ?? {},
       pgMajor: timeline?.pgMajor ?? project?.pgMajor ?? defaultPgMajor,

@@ -23,7 +23,6 @@ import { insertEndpoint, listBranchEndpoints } from '../store/endpoints.ts'
 import { hasUnfinishedChain } from '../store/operations.ts'
 import { copyRoles, setRolePassword } from '../store/roles.ts'
 import { branchNotFound, liveBranch, lockVisibleProject, visibleProject } from './access.ts'
-import { syncCatalog } from './catalog.ts'
 import type { BranchOperations, Control, CreateBranchInput, CreatedBranch, ListBranchesQuery } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { endpointStatuses, readOnlyUnavailable } from './endpoints.ts'
@@ -64,11 +63,6 @@ async function create(
   input: CreateBranchInput,
 ): Promise<CreatedBranch> {
   if (input.name !== undefined) assertDisplayName(input.name, 'branch')
-  const known = await visibleProject(control.store, caller, projectId)
-  const source = input.parentId
-    ? await getBranch(control.store, known.id, input.parentId)
-    : await defaultBranch(control.store, known.id)
-  if (source) await syncCatalog(control, source)
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
     const parent = input.parentId
       ? await getBranch(sql, projectId, input.parentId)

@@ -8,7 +8,6 @@ import type { ComputeState } from '../model/compute.ts'
 import { AppError, errorChain, isAppError } from '../model/errors.ts'
 import { newOperationId, type BranchId, type EndpointId, type ProjectId, type TimelineId } from '../model/ids.ts'
 import { getEndpointTarget, type EndpointTarget } from '../store/endpoints.ts'
-import { isEndpointBusy } from '../store/operations.ts'
 import type { Assignment } from '../compute/assignments.ts'
 import { toComputeSpec } from './compute-spec.ts'
 import type { ControlContext } from './context.ts'
@@ -125,7 +124,7 @@ export class Computes {
       const target = await getEndpointTarget(store, endpointId)
       if (!target) throw new AppError('endpoint_not_found', `endpoint ${endpointId} not found`)
       if (target.disabled) throw new AppError('endpoint_disabled', `endpoint ${endpointId} is disabled`)
-      const settled = target.branchReady && !(await isEndpointBusy(store, target.projectId, target.branchId))
+      const settled = target.branchReady && !target.busy
       if (settled) return assertWakeable(target)
       if (!(await runner.whenQuiet(target.projectId, deadline - Date.now()))) {
         throw new AppError('unavailable', `endpoint ${endpointId} is being worked on; try again shortly`, {
@@ -180,7 +179,10 @@ export class Computes {
           lastActivityAt: at,
         })
         await failpoint('wake.serving')
-        await assignments.write(assignment)
+        // For a wake while the control database is down; nobody has to wait for it.
+        assignments.write(assignment).catch((error: unknown) => {
+          logger.warn({ endpoint: ids.endpointId, cause: errorChain(error) }, 'could not write the assignment')
+        })
         await failpoint('wake.assigned')
         const ms = at - startedAt
         logger.info(

@@ -20,6 +20,9 @@ import type { ControlContext } from './context.ts'
 import { refreshAssignments } from './endpoints.ts'
 import { mergeEndpointDefaults, newEndpointDefaults, newEndpointSettings } from './endpoint-settings.ts'
 import { assertDatabaseName, assertDisplayName, assertRoleName } from './names.ts'
+import { isLogicalReplicationOn, preloadLibrariesOf } from './compute-spec.ts'
+import { keepSlotClient } from './operations/create-project.ts'
+import { isSlotClass, ownSlot, type Slot } from './warm-pool.ts'
 import { projectLocked, schedule, writeChain } from './operations/schedule.ts'
 import { initialProjectSettings, mergeProjectSettings } from './project-settings.ts'
 import { newRoleSecret } from './role-secrets.ts'
@@ -88,12 +91,15 @@ async function createProject(
   }
   await control.storage.assertRoom()
   const secret = await newRoleSecret(control.cipher, branchId, roleName, storePasswords)
-  const created = await control.store.transaction(async (sql) => {
+  const slot = takeSlot(control, newProject)
+  const writing = control.store.transaction(async (sql) => {
     const organization = await organizationFor(sql, caller, input.orgId)
     const project = await insertProject(sql, control.cell, { ...newProject, orgId: organization.id })
+    const owned = slot !== undefined && (await ownSlot(sql, slot))
     const branch = await insertBranch(sql, {
       id: branchId,
       projectId: id,
+      timelineId: owned ? slot.timeline.id : undefined,
       name: branchName,
       parentId: undefined,
       isDefault: true,
@@ -132,6 +138,12 @@ async function createProject(
     })
     return { project, branch, endpoint, role, database, operations }
   })
+  const created = await writing.catch((error: unknown) => {
+    // Should the commit have arrived all the same, the slot's row says that it is taken.
+    if (slot) control.pool.giveBack(slot)
+    throw error
+  })
+  if (slot?.client) keepSlotClient(slot.timeline.id, slot.client)
   await failpoint('create_project.committed')
   control.runner.nudge(id)
   const { project, branch, endpoint, role, database, operations } = created
@@ -151,6 +163,21 @@ async function createProject(
       }),
     ],
   }
+}
+
+/** With a started compute only where that is what the endpoint would be started as anyway. */
+function takeSlot(
+  control: ControlContext,
+  project: Pick<Project, 'pgMajor' | 'settings' | 'endpointDefaults'>,
+): Slot | undefined {
+  const defaults = control.defaultLibraries(project.pgMajor)
+  const wish = {
+    minCu: project.endpointDefaults.autoscalingLimitMinCu,
+    pgSettings: project.endpointDefaults.pgSettings,
+    preloadLibraries: preloadLibrariesOf(project.settings, [], defaults),
+    logicalReplication: isLogicalReplicationOn(project.settings),
+  }
+  return control.pool.take(project.pgMajor, { started: isSlotClass(wish, defaults) })
 }
 
 async function listPage(

@@ -7,11 +7,11 @@ import type pg from 'pg'
 import { failpoint } from '../lib/failpoint.ts'
 import { defaultPgMajor, smallestCu, type ComputeSpec, type PgMajor } from '../model/compute.ts'
 import { errorChain } from '../model/errors.ts'
-import { newTimelineId, type BranchId, type TimelineId } from '../model/ids.ts'
+import { newTimelineId, type TimelineId } from '../model/ids.ts'
 import { makeVerifier, randomSecretIterations } from '../pgwire/scram-verifier.ts'
 import type { Timeline } from '../model/timeline.ts'
 import { setServiceVerifier } from '../compute/roles.ts'
-import { setBranchTimeline } from '../store/branches.ts'
+import type { Sql } from '../store/database.ts'
 import { insertTimeline, listTimelinesInState, moveTimeline } from '../store/timelines.ts'
 import { removeTimeline } from './timeline-removal.ts'
 import type { ControlContext } from './context.ts'
@@ -21,12 +21,14 @@ export type PoolSizes = { started: number; unstarted: number }
 export type PoolLimits = PoolSizes & { startedAtMost: number; unstartedAtMost: number }
 
 type StartedSlot = { timeline: Timeline; client: pg.Client | undefined }
-export type Claim = { timeline: Timeline; started: boolean; client: pg.Client | undefined }
+/** `client`: a connection of the service role that is open already. */
+export type Slot = StartedSlot & { started: boolean }
 
 /** Secret of a timeline that is still as the template made it. */
 export const templateServiceKey = 'template'
 
 const rateWindowMs = 10_000
+const refillPauseMs = 150
 
 /** What a slot's compute runs as, and what a claim therefore gets. Pure. */
 export function slotSpec(
@@ -74,6 +76,7 @@ export class WarmPool {
   readonly #unstarted = new Map<PgMajor, Timeline[]>()
   readonly #taken: number[] = []
   #stopping = false
+  #soon: NodeJS.Timeout | undefined
   #refilling: Promise<void> | undefined
   #wanted = false
 
@@ -103,24 +106,31 @@ export class WarmPool {
   }
 
   /**
-   * Gives a slot to a branch, durably: from the commit on the slot is the branch's, whatever happens. `started`: only with a
-   * compute that runs already is of more use than one that does not.
+   * Takes a slot out of the pool, for a transaction that makes it somebody's with `ownSlot`. Where that fails, `giveBack`.
+   * `started`: a slot whose compute runs is wanted.
    */
-  async claim(branchId: BranchId, major: PgMajor, wish: { started: boolean }): Promise<Claim | undefined> {
-    for (;;) {
-      const startedSlot = wish.started ? slots(this.#started, major).shift() : undefined
-      const timeline = startedSlot?.timeline ?? slots(this.#unstarted, major).shift()
-      if (!timeline) return undefined
-      this.#taken.push(Date.now())
+  take(major: PgMajor, wish: { started: boolean }): Slot | undefined {
+    const started = wish.started ? slots(this.#started, major).shift() : undefined
+    const timeline = started?.timeline ?? slots(this.#unstarted, major).shift()
+    if (!timeline) return undefined
+    this.#taken.push(Date.now())
+    this.#refillSoon()
+    return { timeline, client: started?.client, started: started !== undefined }
+  }
+
+  giveBack(slot: Slot): void {
+    if (slot.started) slots(this.#started, slot.timeline.pgMajor).unshift(slot)
+    else slots(this.#unstarted, slot.timeline.pgMajor).unshift(slot.timeline)
+  }
+
+  /** After a while: whoever has just taken a slot is still at work with it, and the machine has better things to do for him. */
+  #refillSoon(): void {
+    if (this.#started.get(defaultPgMajor)?.length === 0) return this.refill()
+    if (this.#soon) return
+    this.#soon = setTimeout(() => {
+      this.#soon = undefined
       this.refill()
-      const won = await this.#context().store.transaction(async (sql) => {
-        if (!(await moveTimeline(sql, timeline.id, 'pooled', 'owned'))) return false
-        await setBranchTimeline(sql, branchId, timeline.id)
-        return true
-      })
-      if (won) return { timeline, started: startedSlot !== undefined, client: startedSlot?.client }
-      await startedSlot?.client?.end().catch(() => {})
-    }
+    }, refillPauseMs).unref()
   }
 
   /** Nudges the refilling; returns at once. */
@@ -223,6 +233,11 @@ export class WarmPool {
       throw error
     }
   }
+}
+
+/** In the transaction that gives the slot to a branch: from its commit on, whatever happens, it is nobody else's. */
+export async function ownSlot(sql: Sql, slot: Slot): Promise<boolean> {
+  return await moveTimeline(sql, slot.timeline.id, 'pooled', 'owned')
 }
 
 function slots<T>(map: Map<PgMajor, T[]>, major: PgMajor): T[] {

@@ -66,7 +66,7 @@ export async function openControlDatabase(options: OpenOptions): Promise<Control
 }
 
 async function openByUrl({ logger }: OpenOptions, url: string): Promise<ControlDatabase> {
-  const store = new Store({ connection: { connectionString: url }, maxConnections: 16, logger })
+  const store = new Store({ connection: { connectionString: url }, maxConnections: 16, prepares: false, logger })
   try {
     await store.query('select 1')
   } catch (error) {
@@ -140,6 +140,7 @@ async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
   const store = new Store({
     connection: { host: socketDir, port: socketPort, user: serviceRole, password, database: templateDatabase },
     maxConnections: 16,
+    prepares: true,
     logger,
   })
   return {

@@ -29,12 +29,12 @@ const toBranch = (row: Row): Branch => ({
 export type NewBranch = Pick<
   Branch,
   'id' | 'projectId' | 'name' | 'parentId' | 'isDefault' | 'protected' | 'annotation' | 'creationSource' | 'createdBy'
->
+> & { timelineId?: Branch['timelineId'] }
 
 export async function insertBranch(sql: Sql, branch: NewBranch): Promise<Branch> {
   const [row] = await sql.query(
-    `insert into branches (id, project_id, name, parent_id, state, pending_state, is_default, protected, annotation, creation_source, created_by, parent_timestamp)
-     values ($1, $2, $3, $4, 'init', 'ready', $5, $6, $7, $8, $9, case when $4::text is null then null else now() end) returning *`,
+    `insert into branches (id, project_id, name, parent_id, state, pending_state, is_default, protected, annotation, creation_source, created_by, timeline_id, parent_timestamp)
+     values ($1, $2, $3, $4, 'init', 'ready', $5, $6, $7, $8, $9, $10, case when $4::text is null then null else now() end) returning *`,
     [
       branch.id,
       branch.projectId,
@@ -45,6 +45,7 @@ export async function insertBranch(sql: Sql, branch: NewBranch): Promise<Branch>
       JSON.stringify(branch.annotation),
       branch.creationSource,
       branch.createdBy ?? null,
+      branch.timelineId ?? null,
     ],
   )
   return toBranch(row ?? {})

@@ -24,7 +24,9 @@ const lostConnection = new Set(['57P01', '57P02', '57P03', '08000', '08001', '08
 function isConnectionError(error: unknown): boolean {
   const { code, message } = error as { code?: string; message?: string }
   if (code !== undefined && (lostConnection.has(code) || /^E[A-Z]+$/.test(code))) return true
-  return /Connection terminated|timeout exceeded when trying to connect|Client was closed|Query read timeout/.test(message ?? '')
+  return /Connection terminated|timeout exceeded when trying to connect|Client was closed|Query read timeout/.test(
+    message ?? '',
+  )
 }
 
 function translated(error: unknown): unknown {
@@ -40,40 +42,76 @@ const queryTimeoutMs = 10_000
 const transactionStatementTimeoutMs = 30_000
 
 type TimedQuery = pg.QueryConfig & { query_timeout: number }
-const timed = (text: string, values: readonly unknown[], timeoutMs: number): TimedQuery => ({
-  text,
-  values: [...values],
-  query_timeout: timeoutMs,
-})
+const timed = (
+  statement: { text: string; name?: string },
+  values: readonly unknown[],
+  timeoutMs: number,
+): TimedQuery => ({ ...statement, values: [...values], query_timeout: timeoutMs })
 
 export type StoreOptions = {
   connection:
     | { connectionString: string }
     | { host: string; port: number; user: string; password: string; database: string }
   maxConnections: number
+  /** Statements are planned once a connection; not where a pooler stands between. */
+  prepares: boolean
   logger: Logger
+}
+
+function openPool(options: StoreOptions, maxConnections: number, first?: string): pg.Pool {
+  const pool = new pg.Pool({
+    ...options.connection,
+    max: maxConnections,
+    idleTimeoutMillis: 30_000,
+    connectionTimeoutMillis: 5_000,
+    application_name: 'pgrove control',
+    types,
+    // The pool waits for it before it hands the connection out.
+    ...(first === undefined ? {} : { onConnect: (client: pg.ClientBase) => client.query(first) as unknown as void }),
+  })
+  pool.on('error', (error) => options.logger.warn({ cause: errorChain(error) }, 'lost a control database connection'))
+  return pool
+}
+
+const names = new Map<string, string>()
+
+/** Statements are constants of the code, so there are as many names as there are of those. */
+function nameOf(text: string): string {
+  const known = names.get(text)
+  if (known !== undefined) return known
+  const name = `pgrove_${names.size}`
+  names.set(text, name)
+  return name
 }
 
 export class Store implements Sql {
   readonly #pool: pg.Pool
+  /** Its commits do not wait for the disk. */
+  readonly #quickPool: pg.Pool
+  readonly #prepares: boolean
 
   constructor(options: StoreOptions) {
-    this.#pool = new pg.Pool({
-      ...options.connection,
-      max: options.maxConnections,
-      idleTimeoutMillis: 30_000,
-      connectionTimeoutMillis: 5_000,
-      application_name: 'pgrove control',
-      types,
-    })
-    this.#pool.on('error', (error) =>
-      options.logger.warn({ cause: errorChain(error) }, 'lost a control database connection'),
-    )
+    this.#prepares = options.prepares
+    this.#pool = openPool(options, options.maxConnections)
+    this.#quickPool = openPool(options, Math.ceil(options.maxConnections / 4), 'set synchronous_commit = off')
+  }
+
+  /** One statement whose effect may be lost in a crash of the machine, for progress that the next run would make again. */
+  async quick(text: string, values: readonly unknown[]): Promise<void> {
+    try {
+      await this.#quickPool.query(timed(this.#named(text), values, queryTimeoutMs))
+    } catch (error) {
+      throw translated(error)
+    }
+  }
+
+  #named(text: string): { text: string; name?: string } {
+    return this.#prepares ? { text, name: nameOf(text) } : { text }
   }
 
   async query<R = Row>(text: string, values: readonly unknown[] = []): Promise<R[]> {
     try {
-      const result = await this.#pool.query(timed(text, values, queryTimeoutMs))
+      const result = await this.#pool.query(timed(this.#named(text), values, queryTimeoutMs))
       return result.rows as R[]
     } catch (error) {
       throw translated(error)
@@ -97,7 +135,13 @@ export class Store implements Sql {
     }
     client.on('error', lost)
     const run = (text: string, values: readonly unknown[] = []): Promise<pg.QueryResult> =>
-      client.query(timed(text, values, options.statementTimeoutMs ?? transactionStatementTimeoutMs))
+      client.query(
+        timed(
+          values.length > 0 ? this.#named(text) : { text },
+          values,
+          options.statementTimeoutMs ?? transactionStatementTimeoutMs,
+        ),
+      )
     try {
       await run(options.quick ? 'begin; set local synchronous_commit = off' : 'begin')
       const result = await work({
@@ -128,7 +172,7 @@ export class Store implements Sql {
   }
 
   async close(): Promise<void> {
-    await this.#pool.end()
+    await Promise.all([this.#pool.end(), this.#quickPool.end()])
   }
 }
 
@@ -141,26 +185,29 @@ const migrationTimeoutMs = 3_600_000
 /** Brings the schema up to date. Several control planes may do so at once. Throws `schema_newer` when a newer pgrove was here. */
 export async function migrate(store: Store, logger: Logger): Promise<void> {
   const files = (await readdir(migrationsFolder)).filter((name) => /^\d{4}-.+\.sql$/.test(name)).toSorted()
-  await store.transaction(async (sql) => {
-    await sql.query('select pg_advisory_xact_lock($1)', [migrationLock])
-    await sql.query(
-      'create table if not exists migrations (number integer primary key, name text not null, applied_at timestamptz not null default now())',
-    )
-    const applied = await sql.query<{ number: number; name: string }>(
-      'select number, name from migrations order by number',
-    )
-    const known = files.length
-    const newest = applied.at(-1)
-    if (newest && newest.number > known) {
-      throw new AppError(
-        'schema_newer',
-        `the control database has schema ${newest.number} (${newest.name}), this pgrove knows ${known}: a newer pgrove has used it. Install that version or newer, or point PGROVE_HOME or PGROVE_CONTROL_DATABASE_URL elsewhere`,
+  await store.transaction(
+    async (sql) => {
+      await sql.query('select pg_advisory_xact_lock($1)', [migrationLock])
+      await sql.query(
+        'create table if not exists migrations (number integer primary key, name text not null, applied_at timestamptz not null default now())',
       )
-    }
-    for (const name of files.slice(applied.length)) {
-      await sql.query(await readFile(new URL(name, migrationsFolder), 'utf8'))
-      await sql.query('insert into migrations (number, name) values ($1, $2)', [Number(name.slice(0, 4)), name])
-      logger.info({ migration: name }, 'migrated the control database')
-    }
-  }, { statementTimeoutMs: migrationTimeoutMs })
+      const applied = await sql.query<{ number: number; name: string }>(
+        'select number, name from migrations order by number',
+      )
+      const known = files.length
+      const newest = applied.at(-1)
+      if (newest && newest.number > known) {
+        throw new AppError(
+          'schema_newer',
+          `the control database has schema ${newest.number} (${newest.name}), this pgrove knows ${known}: a newer pgrove has used it. Install that version or newer, or point PGROVE_HOME or PGROVE_CONTROL_DATABASE_URL elsewhere`,
+        )
+      }
+      for (const name of files.slice(applied.length)) {
+        await sql.query(await readFile(new URL(name, migrationsFolder), 'utf8'))
+        await sql.query('insert into migrations (number, name) values ($1, $2)', [Number(name.slice(0, 4)), name])
+        logger.info({ migration: name }, 'migrated the control database')
+      }
+    },
+    { statementTimeoutMs: migrationTimeoutMs },
+  )
 }

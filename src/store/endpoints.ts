@@ -154,6 +154,8 @@ export type EndpointTarget = {
   timelineId: TimelineId | undefined
   disabled: boolean
   branchReady: boolean
+  /** A chain at work touches its branch: a wake has to wait for it. */
+  busy: boolean
   suspendTimeoutSeconds: number
   projectSettings: ProjectSettings
   pgMajor: PgMajor
@@ -168,7 +170,9 @@ export type EndpointTarget = {
 export async function getEndpointTarget(sql: Sql, id: string): Promise<EndpointTarget | undefined> {
   const [row] = await sql.query(
     `select e.id, e.project_id, e.branch_id, e.disabled, e.suspend_timeout_seconds, e.autoscaling_limit_min_cu, e.autoscaling_limit_max_cu,
-            e.pg_settings, e.preload_libraries, b.timeline_id, b.state, p.settings, p.pg_major, t.uid_offset, t.service_key_id
+            e.pg_settings, e.preload_libraries, b.timeline_id, b.state, p.settings, p.pg_major, t.uid_offset, t.service_key_id,
+            exists (select from chains c join operations o on o.chain_id = c.id
+                     where c.project_id = e.project_id and c.state in ('running', 'undoing') and o.branch_id = e.branch_id) as busy
        from endpoints e
        join branches b on b.id = e.branch_id
        join projects p on p.id = e.project_id
@@ -184,6 +188,7 @@ export async function getEndpointTarget(sql: Sql, id: string): Promise<EndpointT
     timelineId: (row['timeline_id'] as TimelineId | null) ?? undefined,
     disabled: row['disabled'] as boolean,
     branchReady: row['state'] === 'ready',
+    busy: row['busy'] as boolean,
     suspendTimeoutSeconds: row['suspend_timeout_seconds'] as number,
     projectSettings: row['settings'] as ProjectSettings,
     pgMajor: row['pg_major'] as PgMajor,

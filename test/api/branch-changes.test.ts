@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict'
 import { access } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
-import { EndpointType, type Branch, type BranchCreateRequest } from '@neondatabase/api-client'
+import type { Branch } from '@neondatabase/api-client'
 import { eventually } from '../support/eventually.ts'
-import { actionsOf, assertRefused, makeProject, settled, type NeonApi, type TestProject } from '../support/neon.ts'
-import { changed, connect, loginError, query } from '../support/postgres.ts'
+import { actionsOf, assertRefused, makeChild, makeProject, settled, type NeonApi } from '../support/neon.ts'
+import { loginError, query } from '../support/postgres.ts'
 import { apiClient, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -18,30 +18,11 @@ before(async () => {
 })
 after(() => server[Symbol.asyncDispose]())
 
-const readWrite = { type: EndpointType.ReadWrite }
-
-type Child = { branch: Branch; endpointId: string; uri: string }
-
-/** A child with an endpoint, ready. */
-async function makeChild(project: TestProject, branch: BranchCreateRequest['branch'] = {}): Promise<Child> {
-  const data = await settled(server, api.createProjectBranch(project.id, { branch, endpoints: [readWrite] }))
-  const { data: fresh } = await api.getProjectBranch(project.id, data.branch.id)
-  return {
-    branch: fresh.branch,
-    endpointId: data.endpoints[0]?.id ?? '',
-    uri: data.connection_uris?.[0]?.connection_uri ?? '',
-  }
-}
-
 const isThere = (path: string): Promise<boolean> =>
   access(path).then(
     () => true,
     () => false,
   )
-
-async function stateOf(project: TestProject, endpointId: string): Promise<string> {
-  return (await api.getProjectEndpoint(project.id, endpointId)).data.endpoint.current_state
-}
 
 test('a list is sorted, searched, and paged to its end', async () => {
   const project = await makeProject(server)
@@ -128,7 +109,7 @@ test('names are unique in a project, and renaming schedules nothing', async () =
 
 test('exactly one branch is the default, and the default stays', async () => {
   const project = await makeProject(server)
-  const child = await makeChild(project, { name: 'next' })
+  const child = await makeChild(server, project, { name: 'next' })
   await assertRefused(
     api.deleteProjectBranch({ projectId: project.id, branchId: project.branchId }),
     422,
@@ -172,7 +153,7 @@ test('a branch with children, and a protected one, cannot be deleted', async () 
 
 test('a deleted branch is gone, can be recovered, and then opens with the same string', async () => {
   const project = await makeProject(server)
-  const child = await makeChild(project, { name: 'ghost' })
+  const child = await makeChild(server, project, { name: 'ghost' })
   await query(child.uri, 'create table t as select 7 as n')
   const deleted = await settled(server, api.deleteProjectBranch({ projectId: project.id, branchId: child.branch.id }))
   assert.deepEqual(actionsOf(deleted), ['suspend_compute', 'delete_timeline'])
@@ -218,7 +199,7 @@ test('the deletion of a sleeping branch suspends nothing, and its name is free a
 
 test('a hard deletion takes the data from the disk and nothing brings it back', async () => {
   const project = await makeProject(server)
-  const child = await makeChild(project, { name: 'dust' })
+  const child = await makeChild(server, project, { name: 'dust' })
   const [row] = await query<{ folder: string }>(child.uri, `select current_setting('data_directory') as folder`)
   const folder = row?.folder ?? ''
   assert.ok(await isThere(folder), folder)
@@ -238,7 +219,7 @@ test('a hard deletion takes the data from the disk and nothing brings it back', 
 
 test('a soft deletion can be made a hard one', async () => {
   const project = await makeProject(server)
-  const child = await makeChild(project)
+  const child = await makeChild(server, project)
   const [row] = await query<{ folder: string }>(child.uri, `select current_setting('data_directory') as folder`)
   await settled(server, api.deleteProjectBranch({ projectId: project.id, branchId: child.branch.id }))
   assert.ok(await isThere(row?.folder ?? ''), 'what can be recovered stays')

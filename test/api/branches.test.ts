@@ -1,11 +1,19 @@
 // Branches: what a child starts with, and what it keeps to itself. On the storage that pgrove chooses here.
 
 import assert from 'node:assert/strict'
-import { access } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
-import { EndpointType, type Branch, type BranchCreateRequest } from '@neondatabase/api-client'
+import { EndpointType, type BranchCreateRequest } from '@neondatabase/api-client'
 import { eventually } from '../support/eventually.ts'
-import { actionsOf, assertRefused, makeProject, settled, type NeonApi, type TestProject } from '../support/neon.ts'
+import {
+  assertRefused,
+  makeChild,
+  makeProject,
+  readWrite,
+  settled,
+  type NeonApi,
+  type TestBranch,
+  type TestProject,
+} from '../support/neon.ts'
 import { changed, connect, loginError, query } from '../support/postgres.ts'
 import { apiClient, startServer, type TestServer } from '../support/server.ts'
 
@@ -17,27 +25,6 @@ before(async () => {
   api = apiClient(server)
 })
 after(() => server[Symbol.asyncDispose]())
-
-const readWrite = { type: EndpointType.ReadWrite }
-
-type Child = { branch: Branch; endpointId: string; uri: string }
-
-/** A child with an endpoint, ready. */
-async function makeChild(project: TestProject, branch: BranchCreateRequest['branch'] = {}): Promise<Child> {
-  const data = await settled(server, api.createProjectBranch(project.id, { branch, endpoints: [readWrite] }))
-  const { data: fresh } = await api.getProjectBranch(project.id, data.branch.id)
-  return {
-    branch: fresh.branch,
-    endpointId: data.endpoints[0]?.id ?? '',
-    uri: data.connection_uris?.[0]?.connection_uri ?? '',
-  }
-}
-
-const isThere = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  )
 
 async function stateOf(project: TestProject, endpointId: string): Promise<string> {
   return (await api.getProjectEndpoint(project.id, endpointId)).data.endpoint.current_state
@@ -117,19 +104,19 @@ test('a branch taken in the middle of writing is one moment of its parent', asyn
   const project = await makeProject(server)
   await using setup = await connect(project.uri)
   await setup.query('create table a (n int primary key); create table b (n int primary key)')
-  let stop = false
+  const stop = new AbortController()
   const writing = (async () => {
     await using writer = await connect(project.uri)
     let n = 0
-    while (!stop) {
+    while (!stop.signal.aborted) {
       n++
       await writer.query(`begin; insert into a values (${n}); insert into b values (${n}); commit`)
     }
     return n
   })()
   try {
-    const children: Child[] = []
-    for (let i = 0; i < 3; i++) children.push(await makeChild(project))
+    const children: TestBranch[] = []
+    for (let i = 0; i < 3; i++) children.push(await makeChild(server, project))
     let before = 0
     for (const { uri } of children) {
       const [row] = await query<{ a: number; b: number; gaps: number }>(
@@ -141,7 +128,7 @@ test('a branch taken in the middle of writing is one moment of its parent', asyn
     }
     assert.ok(before > 0)
   } finally {
-    stop = true
+    stop.abort()
     await writing
   }
 })
@@ -151,7 +138,7 @@ test('a child of a sleeping parent has its rows too, and the parent goes on slee
   await query(project.uri, `create table t as select 'kept' as word`)
   await settled(server, api.suspendProjectEndpoint(project.id, project.endpointId))
   assert.equal(await stateOf(project, project.endpointId), 'idle')
-  const child = await makeChild(project)
+  const child = await makeChild(server, project)
   assert.deepEqual(await query(child.uri, 'select word from t'), [{ word: 'kept' }])
   assert.equal(await stateOf(project, project.endpointId), 'idle')
   assert.deepEqual(await query(project.uri, 'select word from t'), [{ word: 'kept' }])
@@ -162,7 +149,7 @@ test('a branch of a branch of a branch has what each of them added', async () =>
   await query(project.uri, 'create table t (depth int); insert into t values (0)')
   let parentId = project.branchId
   for (let depth = 1; depth <= 3; depth++) {
-    const child = await makeChild(project, { parent_id: parentId })
+    const child = await makeChild(server, project, { parent_id: parentId })
     assert.equal(child.branch.parent_id, parentId)
     await query(child.uri, `insert into t values (${depth})`)
     const rows = await query<{ depth: number }>(child.uri, 'select depth from t order by depth')
@@ -196,7 +183,7 @@ test('a child without an endpoint gets one later, and then opens with what it wa
 test('a child of a protected branch has passwords of its own', async () => {
   const project = await makeProject(server)
   await api.updateProjectBranch(project.id, project.branchId, { branch: { protected: true } })
-  const child = await makeChild(project)
+  const child = await makeChild(server, project)
   assert.equal(child.branch.protected, false)
   const { data } = await api.getProjectBranchRolePassword(project.id, child.branch.id, project.role)
   assert.notEqual(data.password, project.password)

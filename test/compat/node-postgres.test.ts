@@ -7,62 +7,65 @@ import { createConnection } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
-import { apiClient, startServer, waitForOperations, type TestServer } from '../support/server.ts'
-import { connected, rowsOf, waitUntil } from '../support/sql.ts'
+import { eventually } from '../support/eventually.ts'
+import { makeProject, settled, type TestProject } from '../support/neon.ts'
+import { connect, query } from '../support/postgres.ts'
+import { apiClient, startServer, type TestServer } from '../support/server.ts'
+
+const domain = 'db.pgrove.test'
 
 let server: TestServer
-let projectId: string
-let endpointId: string
+let project: TestProject
 const ways: Record<'plain' | 'tls', pg.ClientConfig> = { plain: {}, tls: {} }
 
 before(async () => {
-  server = await startServer({ env: { PGROVE_STORAGE: 'copy', PGROVE_DOMAIN: 'db.pgrove.test' } })
-  const branch = { name: 'main', role_name: 'app_user', database_name: 'app_db' }
-  const { data } = await apiClient(server).createProject({ project: { name: 'node-postgres', branch } })
-  await waitForOperations(server, data.operations)
-  const [connection, endpoint] = [data.connection_uris[0], data.endpoints[0]]
-  assert.ok(connection && endpoint)
-  projectId = data.project.id
-  endpointId = endpoint.id
-  ways.plain = { connectionString: connection.connection_uri }
-  const { database, role: user, password } = connection.connection_parameters
+  server = await startServer({ env: { PGROVE_STORAGE: 'copy', PGROVE_DOMAIN: domain } })
+  project = await makeProject(server)
+  ways.plain = { connectionString: project.uri }
+  const { role: user, password, database } = project
   const ca = await readFile(join(server.home, 'tls', 'ca.crt'), 'utf8')
   // The endpoint is found by the server name alone.
-  ways.tls = { host: '127.0.0.1', port: server.pgPort, user, password, database, ssl: { ca, servername: endpoint.host } }
+  ways.tls = {
+    host: '127.0.0.1',
+    port: server.pgPort,
+    user,
+    password,
+    database,
+    ssl: { ca, servername: `${project.endpointId}.${domain}` },
+  }
 })
 after(() => server?.[Symbol.asyncDispose]())
 
 test('the string that `start` prints works as it is', async () => {
   const printed = /^try +psql '(.+)'$/m.exec(server.output())?.[1] ?? ''
-  assert.deepEqual(await rowsOf(printed, 'select current_database()::text as database'), [{ database: 'neondb' }])
+  assert.deepEqual(await query(printed, 'select current_database()::text as database'), [{ database: 'neondb' }])
 })
 
 test('a certificate that the client does not trust is refused by the client', async () => {
-  const { connectionString = '' } = ways.plain
-  await assert.rejects(rowsOf(`${connectionString}&sslmode=verify-full`, 'select 1'), /certificate/)
+  await assert.rejects(query(`${project.uri}&sslmode=verify-full`, 'select 1'), /certificate/)
 })
 
 for (const way of ['plain', 'tls'] as const) {
   describe(way, () => {
     test('prepared statements, parameters and types', async () => {
       const bytes = randomBytes(2_000_000)
-      await connected(ways[way], async (client) => {
-        for (let repeat = 0; repeat < 3; repeat++) {
-          const { rows } = await client.query({
-            name: 'types',
-            text: 'select $1::bytea as bytes, $2::text as text, $3::int[] as numbers, $4::jsonb as json, $5::timestamptz as at',
-            values: [bytes, 'Grüße, 世界 🐘', [1, 2, 3], JSON.stringify({ a: [1, null] }), new Date(0)],
-          })
-          assert.deepEqual(rows, [
-            { bytes, text: 'Grüße, 世界 🐘', numbers: [1, 2, 3], json: { a: [1, null] }, at: new Date(0) },
-          ])
-        }
-      })
+      await using session = await connect(ways[way])
+      const { client } = session
+      for (let repeat = 0; repeat < 3; repeat++) {
+        const { rows } = await client.query({
+          name: 'types',
+          text: 'select $1::bytea as bytes, $2::text as text, $3::int[] as numbers, $4::jsonb as json, $5::timestamptz as at',
+          values: [bytes, 'Grüße, 世界 🐘', [1, 2, 3], JSON.stringify({ a: [1, null] }), new Date(0)],
+        })
+        assert.deepEqual(rows, [
+          { bytes, text: 'Grüße, 世界 🐘', numbers: [1, 2, 3], json: { a: [1, null] }, at: new Date(0) },
+        ])
+      }
     })
 
     test('a big result arrives whole', async () => {
       const sql = `select i, repeat(md5(i::text), 4) as filler from generate_series(1, 100000) i order by i`
-      const rows = await rowsOf<{ i: number; filler: string }>(ways[way], sql)
+      const rows = await query<{ i: number; filler: string }>(ways[way], sql)
       assert.equal(rows.length, 100_000)
       const md5 = (text: string): string => createHash('md5').update(text).digest('hex')
       assert.ok(rows.every(({ i, filler }, index) => i === index + 1 && filler === md5(String(i)).repeat(4)))
@@ -70,49 +73,49 @@ for (const way of ['plain', 'tls'] as const) {
 
     test('COPY takes rows in and gives them back', async () => {
       const lines = Buffer.from(Array.from({ length: 50_000 }, (_, i) => `${i}\tröw ${i}\n`).join(''))
-      await connected(ways[way], async (client) => {
-        await client.query('create temp table copied (id int, what text)')
-        await copy(client, 'copy copied from stdin', lines)
-        assert.deepEqual((await client.query('select count(*)::int as count from copied')).rows, [{ count: 50_000 }])
-        assert.ok((await copy(client, 'copy (select * from copied order by id) to stdout')).equals(lines))
-      })
+      await using session = await connect(ways[way])
+      const { client } = session
+      await client.query('create temp table copied (id int, what text)')
+      await copy(client, 'copy copied from stdin', lines)
+      assert.deepEqual((await client.query('select count(*)::int as count from copied')).rows, [{ count: 50_000 }])
+      assert.ok((await copy(client, 'copy (select * from copied order by id) to stdout')).equals(lines))
     })
 
     test('a transaction is isolated, and kept or rolled back whole', async () => {
-      await rowsOf(ways[way], 'drop table if exists ledger; create table ledger (amount int primary key)')
-      await connected(ways[way], async (writer) => {
-        await writer.query('begin')
-        await writer.query('insert into ledger values (1)')
-        assert.deepEqual(await rowsOf(ways[way], 'select * from ledger'), [])
-        await writer.query('commit')
-        await writer.query('begin')
-        await writer.query('insert into ledger values (2)')
-        await assert.rejects(writer.query('insert into ledger values (1)'), { code: '23505' })
-        await assert.rejects(writer.query('select 1'), { code: '25P02' })
-        await writer.query('rollback')
-      })
-      assert.deepEqual(await rowsOf(ways[way], 'select * from ledger'), [{ amount: 1 }])
+      await query(ways[way], 'drop table if exists ledger; create table ledger (amount int primary key)')
+      await using session = await connect(ways[way])
+      const { client: writer } = session
+      await writer.query('begin')
+      await writer.query('insert into ledger values (1)')
+      assert.deepEqual(await query(ways[way], 'select * from ledger'), [])
+      await writer.query('commit')
+      await writer.query('begin')
+      await writer.query('insert into ledger values (2)')
+      await assert.rejects(writer.query('insert into ledger values (1)'), { code: '23505' })
+      await assert.rejects(writer.query('select 1'), { code: '25P02' })
+      await writer.query('rollback')
+      assert.deepEqual(await query(ways[way], 'select * from ledger'), [{ amount: 1 }])
     })
 
     test('NOTIFY reaches a LISTEN in another session', async () => {
-      await connected(ways[way], async (listener) => {
-        const heard = new Promise<pg.Notification>((resolve) => listener.once('notification', resolve))
-        await listener.query('listen news')
-        await rowsOf(ways[way], `select pg_notify('news', 'hello')`)
-        const { channel, payload } = await heard
-        assert.deepEqual([channel, payload], ['news', 'hello'])
-      })
+      await using session = await connect(ways[way])
+      const { client: listener } = session
+      const heard = new Promise<pg.Notification>((resolve) => listener.once('notification', resolve))
+      await listener.query('listen news')
+      await query(ways[way], `select pg_notify('news', 'hello')`)
+      const { channel, payload } = await heard
+      assert.deepEqual([channel, payload], ['news', 'hello'])
     })
 
     test('a cancel request ends the query, and the session goes on', async () => {
-      await connected(ways[way], async (client) => {
-        const sleeping = assert.rejects(client.query('select pg_sleep(50)'), { code: '57014' })
-        const asleep = `select from pg_stat_activity where wait_event = 'PgSleep'`
-        await waitUntil('the query sleeps', async () => (await rowsOf(ways[way], asleep)).length === 1)
-        await requestCancel(client)
-        await sleeping
-        assert.deepEqual((await client.query('select 1 as one')).rows, [{ one: 1 }])
-      })
+      await using session = await connect(ways[way])
+      const { client } = session
+      const sleeping = assert.rejects(client.query('select pg_sleep(50)'), { code: '57014' })
+      const asleep = `select 1 from pg_stat_activity where wait_event = 'PgSleep'`
+      await eventually('the query sleeps', async () => (await query(ways[way], asleep)).length === 1)
+      await requestCancel(client)
+      await sleeping
+      assert.deepEqual((await client.query('select 1 as one')).rows, [{ one: 1 }])
     })
 
     test('a pool works through a suspension: its sessions end, and the next query wakes the endpoint', async () => {
@@ -122,11 +125,13 @@ for (const way of ['plain', 'tls'] as const) {
       try {
         const ask = (i: number): Promise<pg.QueryResult<{ i: number }>> => pool.query('select $1::int as i', [i])
         const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => ask(i)))
-        assert.deepEqual(answers.map(({ rows }) => rows[0]?.i), Array.from({ length: 50 }, (_, i) => i))
+        assert.deepEqual(
+          answers.map(({ rows }) => rows[0]?.i),
+          Array.from({ length: 50 }, (_, i) => i),
+        )
         const sessions = pool.totalCount
-        const { data } = await apiClient(server).suspendProjectEndpoint(projectId, endpointId)
-        await waitForOperations(server, data.operations)
-        await waitUntil('every session has ended', () => Promise.resolve(ended.length === sessions))
+        await settled(server, apiClient(server).suspendProjectEndpoint(project.id, project.endpointId))
+        await eventually('every session has ended', () => Promise.resolve(ended.length === sessions))
         assert.deepEqual(new Set(ended), new Set(['57P01']))
         assert.deepEqual((await ask(1)).rows, [{ i: 1 }])
       } finally {
@@ -166,7 +171,10 @@ async function requestCancel(client: pg.Client): Promise<void> {
   request.writeInt32BE(secretKey, 12)
   const socket = createConnection(server.pgPort, '127.0.0.1')
   await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject).once('close', () => resolve()).resume()
+    socket
+      .once('error', reject)
+      .once('close', () => resolve())
+      .resume()
     socket.end(request)
   })
 }

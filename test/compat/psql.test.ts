@@ -7,28 +7,27 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { allowedEnvironment, run } from '../../src/lib/run.ts'
+import { eventually } from '../support/eventually.ts'
+import { makeProject, settled, type TestProject } from '../support/neon.ts'
+import { query } from '../support/postgres.ts'
 import { obstacleWithout, skipUnless } from '../support/programs.ts'
 import { psql, psqlArgs } from '../support/psql.ts'
-import { apiClient, startServer, waitForOperations, type TestServer } from '../support/server.ts'
-import { connected, waitUntil } from '../support/sql.ts'
+import { apiClient, startServer, type TestServer } from '../support/server.ts'
+
+const domain = 'db.pgrove.test'
 
 describe('psql', skipUnless(obstacleWithout('psql', 'pgbench')), () => {
   let server: TestServer
-  let endpoint: { projectId: string; id: string; host: string; password: string }
+  let project: TestProject
   /** The string as the API gives it: without TLS. */
   let plain: string
   /** The same with TLS asked for, checked against the certificate authority of the home. */
   let secure: string
 
   before(async () => {
-    server = await startServer({ env: { PGROVE_STORAGE: 'copy', PGROVE_DOMAIN: 'db.pgrove.test' } })
-    const branch = { name: 'main', role_name: 'app_user', database_name: 'app_db' }
-    const { data } = await apiClient(server).createProject({ project: { name: 'psql', branch } })
-    await waitForOperations(server, data.operations)
-    const [connection, made] = [data.connection_uris[0], data.endpoints[0]]
-    assert.ok(connection && made)
-    endpoint = { projectId: data.project.id, id: made.id, host: made.host, password: connection.connection_parameters.password }
-    plain = connection.connection_uri
+    server = await startServer({ env: { PGROVE_STORAGE: 'copy', PGROVE_DOMAIN: domain } })
+    project = await makeProject(server, { branch: { role_name: 'app_user', database_name: 'app_db' } })
+    plain = project.uri
     secure = withParameters(plain, { sslmode: 'verify-full', sslrootcert: join(server.home, 'tls', 'ca.crt') })
   })
   after(() => server?.[Symbol.asyncDispose]())
@@ -48,8 +47,11 @@ describe('psql', skipUnless(obstacleWithout('psql', 'pgbench')), () => {
   test('an endpoint is found by its host name, by `options`, and by the password', async () => {
     const here = { PGHOSTADDR: '127.0.0.1', PGPORT: String(server.pgPort), PGUSER: 'app_user', PGDATABASE: 'app_db' }
     const ask = ['-c', 'select 1']
-    const { host, id, password } = endpoint
-    assert.equal(await psql(`postgresql://${host}/?sslmode=require`, ask, { ...here, PGPASSWORD: password }), '1\n')
+    const { endpointId: id, password } = project
+    assert.equal(
+      await psql(`postgresql://${id}.${domain}/?sslmode=require`, ask, { ...here, PGPASSWORD: password }),
+      '1\n',
+    )
     const byOptions = { ...here, PGOPTIONS: `endpoint=${id}`, PGPASSWORD: password }
     assert.equal(await psql('postgresql://', ask, byOptions), '1\n')
     const byPassword = { ...here, PGPASSWORD: `endpoint=${id};${password}` }
@@ -57,20 +59,22 @@ describe('psql', skipUnless(obstacleWithout('psql', 'pgbench')), () => {
   })
 
   test('a sleeping endpoint wakes', async () => {
-    const { data } = await apiClient(server).suspendProjectEndpoint(endpoint.projectId, endpoint.id)
-    await waitForOperations(server, data.operations)
+    await settled(server, apiClient(server).suspendProjectEndpoint(project.id, project.endpointId))
     assert.equal(await psql(secure, ['-c', 'select 1']), '1\n')
   })
 
   test('refusals reach the user in words', async () => {
     const refusal = async (uri: string): Promise<string> => {
-      const error: unknown = await psql(uri, ['-c', 'select 1']).then(() => undefined, (error: unknown) => error)
+      const error: unknown = await psql(uri, ['-c', 'select 1']).then(
+        () => undefined,
+        (error: unknown) => error,
+      )
       assert.ok(error instanceof Error, 'psql was expected to fail')
       return String(error.cause)
     }
-    assert.match(await refusal(plain.replace(endpoint.password, 'wrong')), /password authentication failed/)
+    assert.match(await refusal(plain.replace(project.password, 'wrong')), /password authentication failed/)
     assert.match(await refusal(plain.replace('/app_db', '/nowhere')), /database "nowhere" does not exist/)
-    assert.match(await refusal(plain.replace(endpoint.id, 'ep-quiet-river-00000000')), /endpoint/)
+    assert.match(await refusal(plain.replace(project.endpointId, 'ep-quiet-river-00000000')), /endpoint/)
     assert.match(await refusal(plain.replace(/\?.*$/, '')), /endpoint/)
   })
 
@@ -79,7 +83,12 @@ describe('psql', skipUnless(obstacleWithout('psql', 'pgbench')), () => {
 
     test(`COPY takes rows in and gives them back (${way})`, async () => {
       const lines = Array.from({ length: 100_000 }, (_, i) => `${i}\trow ${i} äöü\t${'x'.repeat(i % 97)}\n`).join('')
-      await psql(uri(), ['-c', 'drop table if exists copied', '-c', 'create table copied (id int, what text, filler text)'])
+      await psql(uri(), [
+        '-c',
+        'drop table if exists copied',
+        '-c',
+        'create table copied (id int, what text, filler text)',
+      ])
       assert.equal(await psql(uri(), ['-c', String.raw`\copy copied from pstdin`], {}, lines), 'COPY 100000\n')
       const back = await psql(uri(), ['-c', String.raw`\copy (select * from copied order by id) to pstdout`])
       assert.equal(digest(back), digest(lines))
@@ -103,10 +112,8 @@ describe('psql', skipUnless(obstacleWithout('psql', 'pgbench')), () => {
       let complaint = ''
       child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
       const closed = once(child, 'close')
-      await connected(plain, async (client) => {
-        const asleep = `select from pg_stat_activity where application_name = $1 and wait_event = 'PgSleep'`
-        await waitUntil('psql sleeps', async () => (await client.query(asleep, [name])).rowCount === 1)
-      })
+      const asleep = `select 1 from pg_stat_activity where application_name = $1 and wait_event = 'PgSleep'`
+      await eventually('psql sleeps', async () => (await query(plain, asleep, [name])).length === 1)
       child.kill('SIGINT')
       await closed
       assert.match(complaint, /canceling statement due to user request/)
@@ -117,7 +124,9 @@ describe('psql', skipUnless(obstacleWithout('psql', 'pgbench')), () => {
     await psql(plain, ['-c', 'create table ledger (amount int primary key)'])
     await psql(plain, [], {}, 'begin; insert into ledger values (1); insert into ledger values (2); commit;')
     await psql(plain, [], {}, 'begin; insert into ledger values (3); rollback;')
-    await assert.rejects(psql(plain, ['--single-transaction'], {}, 'insert into ledger values (4);\ninsert into ledger values (1);'))
+    await assert.rejects(
+      psql(plain, ['--single-transaction'], {}, 'insert into ledger values (4);\ninsert into ledger values (1);'),
+    )
     assert.equal(await psql(plain, ['-c', 'select * from ledger order by 1']), '1\n2\n')
   })
 

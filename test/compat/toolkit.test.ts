@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { NeonToolkit } from '@neondatabase/toolkit'
+import { query } from '../support/postgres.ts'
 import { startServer, type TestServer } from '../support/server.ts'
-import { rowsOf } from '../support/sql.ts'
 
 let server: TestServer
 before(async () => {
   server = await startServer({ env: { PGROVE_STORAGE: 'copy' } })
 })
-after(() => server[Symbol.asyncDispose]())
+after(() => server?.[Symbol.asyncDispose]())
 
 test('a tenant is created, connected to and deleted', async () => {
   const toolkit = new NeonToolkit(server.apiKey)
@@ -48,8 +48,8 @@ test('a tenant is created, connected to and deleted', async () => {
     pooled: true,
   })
   assert.match(data.uri, new RegExp(`${endpoint.id}-pooler`))
-  assert.deepEqual(await rowsOf(data.uri, 'select 1 as one'), [{ one: 1 }])
-  assert.match((await rowsOf<{ version: string }>(data.uri, 'select version()'))[0]?.version ?? '', /^PostgreSQL 17\./)
+  assert.deepEqual(await query(data.uri, 'select 1 as one'), [{ one: 1 }])
+  assert.match((await query<{ version: string }>(data.uri, 'select version()'))[0]?.version ?? '', /^PostgreSQL 17\./)
 
   await toolkit.deleteProject(project)
   await assert.rejects(toolkit.apiClient.getProject(project.project.id), { status: 404 })

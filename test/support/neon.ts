@@ -1,7 +1,14 @@
 // A test's view of the API through the official client: what it creates, waits for, and is refused.
 
 import assert from 'node:assert/strict'
-import type { Api, Operation, ProjectCreateRequest } from '@neondatabase/api-client'
+import {
+  EndpointType,
+  type Api,
+  type Branch,
+  type BranchCreateRequest,
+  type Operation,
+  type ProjectCreateRequest,
+} from '@neondatabase/api-client'
 import { apiClient, waitForOperations, type TestServer } from './server.ts'
 
 export type NeonApi = Api<unknown>
@@ -34,6 +41,26 @@ export async function makeProject(
     database: details.connection_parameters.database,
     password: details.connection_parameters.password,
     uri: details.connection_uri,
+  }
+}
+
+export const readWrite = { type: EndpointType.ReadWrite }
+
+export type TestBranch = { branch: Branch; endpointId: string; uri: string }
+
+/** A child with an endpoint, ready. `uri` is empty where the parent has more than one role or database. */
+export async function makeChild(
+  server: TestServer,
+  project: TestProject,
+  branch: BranchCreateRequest['branch'] = {},
+): Promise<TestBranch> {
+  const api = apiClient(server)
+  const made = await settled(server, api.createProjectBranch(project.id, { branch, endpoints: [readWrite] }))
+  const { data } = await api.getProjectBranch(project.id, made.branch.id)
+  return {
+    branch: data.branch,
+    endpointId: made.endpoints[0]?.id ?? '',
+    uri: made.connection_uris?.[0]?.connection_uri ?? '',
   }
 }
 

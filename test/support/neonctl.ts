@@ -12,16 +12,20 @@ const timeoutMs = 60_000
 export type Neonctl = AsyncDisposable & {
   /** Where it runs, and keeps its context file `.neon`. */
   folder: string
-  /** What it prints for people. Throws when it ends with anything but 0; its own words are the cause. */
-  text(...args: readonly string[]): Promise<string>
+  /**
+   * What it prints for people. The command is written as one types it: blanks separate its words. Throws when it ends with
+   * anything but 0; its own words are the cause.
+   */
+  text(command: string): Promise<string>
   /** The same with `--output json`, parsed. */
-  json<Output>(...args: readonly string[]): Promise<Output>
+  json<Output>(command: string): Promise<Output>
 }
 
 export async function makeNeonctl(server: TestServer): Promise<Neonctl> {
   const folder = await mkdtemp(join(tmpdir(), 'pgrove-neonctl-'))
   const globals = ['--api-host', server.apiUrl, '--api-key', server.apiKey, '--config-dir', folder, '--no-analytics']
-  const text = async (...args: readonly string[]): Promise<string> => {
+  const text = async (command: string): Promise<string> => {
+    const args = command.split(' ').filter(Boolean)
     // `CI` keeps it from asking questions.
     const env = { CI: '1', NO_COLOR: '1', HOME: folder }
     const { stdout } = await run(process.execPath, [program, ...args, ...globals], { cwd: folder, env, timeoutMs })
@@ -30,7 +34,7 @@ export async function makeNeonctl(server: TestServer): Promise<Neonctl> {
   return {
     folder,
     text,
-    json: async <Output>(...args: readonly string[]) => JSON.parse(await text(...args, '--output', 'json')) as Output,
+    json: async <Output>(command: string) => JSON.parse(await text(`${command} --output json`)) as Output,
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   }
 }

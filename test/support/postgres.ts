@@ -12,8 +12,12 @@ export type Session = AsyncDisposable & {
   query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>
 }
 
-export async function connect(uri: string): Promise<Session> {
-  const client = new pg.Client({ connectionString: uri, connectionTimeoutMillis: connectTimeoutMs })
+/** A connection string, or what else node-postgres takes. */
+export type Target = string | pg.ClientConfig
+
+export async function connect(target: Target): Promise<Session> {
+  const config = typeof target === 'string' ? { connectionString: target } : target
+  const client = new pg.Client({ ...config, connectionTimeoutMillis: connectTimeoutMs })
   let ended: { code: string; message: string } | undefined
   client.on('error', (error: Error & { code?: string }) => {
     ended ??= { code: error.code ?? '', message: error.message }
@@ -31,11 +35,11 @@ export async function connect(uri: string): Promise<Session> {
 
 /** In a session of its own. */
 export async function query<Row extends pg.QueryResultRow>(
-  uri: string,
+  target: Target,
   text: string,
   values?: unknown[],
 ): Promise<Row[]> {
-  await using session = await connect(uri)
+  await using session = await connect(target)
   return await session.query<Row>(text, values)
 }
 

@@ -12,7 +12,6 @@ import { processesBelow } from '../../src/compute/process.ts'
 import { unmountPool } from '../../src/storage/pool.ts'
 
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
-const pgrove = join(packageRoot, 'bin', 'pgrove')
 const startTimeoutMs = 120_000
 const stopTimeoutMs = 120_000
 
@@ -43,6 +42,10 @@ export type StartOptions = {
   env?: Record<string, string>
   /** The home stays after the test server is disposed. */
   keepHome?: boolean
+  /** Runs as this user; nothing: as the test itself. */
+  owner?: { uid: number; gid: number }
+  /** The package to run where it is not this one. */
+  package?: string
 }
 
 export async function makeHome(prefix = 'pgrove-test-'): Promise<string> {
@@ -65,7 +68,7 @@ export async function destroyHome(home: string): Promise<void> {
 
 export async function startServer(options: StartOptions = {}): Promise<TestServer> {
   const home = options.home ?? (await makeHome())
-  const run = runStart(home, options.env)
+  const run = runStart(home, options)
   try {
     await run.ready
   } catch (error) {
@@ -104,7 +107,7 @@ export async function startExpectingFailure(
   home: string,
   env: Record<string, string> = {},
 ): Promise<{ code: number | null; output: string }> {
-  const run = runStart(home, env)
+  const run = runStart(home, { env })
   run.ready.catch(() => {})
   const timer = setTimeout(() => run.child.kill('SIGKILL'), startTimeoutMs)
   const code = await run.exited
@@ -114,14 +117,15 @@ export async function startExpectingFailure(
 
 function runStart(
   home: string,
-  env: Record<string, string> = {},
+  options: Pick<StartOptions, 'env' | 'owner' | 'package'>,
 ): {
   child: ChildProcess
   ready: Promise<void>
   exited: Promise<number | null>
   output: () => string
 } {
-  const child = spawn(pgrove, ['start'], {
+  const child = spawn(join(options.package ?? packageRoot, 'bin', 'pgrove'), ['start'], {
+    ...options.owner,
     // A group of its own, so that a Ctrl-C on the test run does not race our own clean-up.
     detached: true,
     env: {
@@ -133,7 +137,7 @@ function runStart(
       PGROVE_CHECK_RESPONSES: '1',
       PGROVE_WARM_POOL: '1,2',
       PGROVE_DISK_FLOOR_MB: '64',
-      ...env,
+      ...options.env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

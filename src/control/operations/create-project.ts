@@ -4,18 +4,17 @@
 import { claim as claimTemplate } from '../../compute/claim.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { AppError } from '../../model/errors.ts'
-import { newTimelineId, type BranchId, type TimelineId } from '../../model/ids.ts'
+import { newTimelineId, type BranchId, type EndpointId, type TimelineId } from '../../model/ids.ts'
 import type { Branch } from '../../model/branch.ts'
 import { getBranch, setBranchReady, setBranchTimeline } from '../../store/branches.ts'
 import { listDatabases } from '../../store/databases.ts'
 import { getProject, setProjectPurging } from '../../store/projects.ts'
 import { listRoles } from '../../store/roles.ts'
 import { getTimeline, insertTimeline, moveTimeline } from '../../store/timelines.ts'
-import { branchSpec, servingTarget } from '../branch-compute.ts'
 import { removeTimeline } from '../timeline-removal.ts'
-import { isSlotClass, personalise, templateServiceKey } from '../warm-pool.ts'
-import { preloadLibrariesOf, isLogicalReplicationOn } from '../compute-spec.ts'
-import { listBranchEndpoints } from '../../store/endpoints.ts'
+import { personalise, templateServiceKey } from '../warm-pool.ts'
+import { toComputeSpec } from '../compute-spec.ts'
+import { getEndpointTarget, type EndpointTarget } from '../../store/endpoints.ts'
 import type { ControlContext } from '../context.ts'
 import { nothingToUndo, type ChainDefinition, type StepContext } from './chain.ts'
 import type pg from 'pg'
@@ -35,8 +34,12 @@ export const createProjectChain: ChainDefinition = {
   },
 }
 
-/** Connections to slots that were claimed started, between the two steps. Lost in a crash, and then simply made anew. */
-const claimedClients = new Map<TimelineId, pg.Client>()
+/** Open connections to slots that came with one, from the call to the step. Lost in a crash, and then simply made anew. */
+const slotClients = new Map<TimelineId, pg.Client>()
+
+export function keepSlotClient(id: TimelineId, client: pg.Client): void {
+  slotClients.set(id, client)
+}
 
 export async function stepBranch({ control, chain, operation }: StepContext): Promise<Branch> {
   const branch = operation.branchId && (await getBranch(control.store, chain.projectId, operation.branchId))
@@ -44,43 +47,26 @@ export async function stepBranch({ control, chain, operation }: StepContext): Pr
   return branch
 }
 
+/** A slot of the warm pool became the branch's when its rows were written; without one, a timeline is made from the template. */
 async function createTimeline(step: StepContext): Promise<void> {
   const { control } = step
   const branch = await stepBranch(step)
-  if (branch.timelineId === undefined) {
-    const project = await getProject(control.store, branch.projectId)
-    if (!project) throw new AppError('internal', `branch ${branch.id} has lost its project`)
-    const endpoint = (await listBranchEndpoints(control.store, branch.id))[0]
-    const defaults = control.defaultLibraries(project.pgMajor)
-    const wish = {
-      minCu: endpoint?.autoscalingLimitMinCu ?? 0,
-      pgSettings: endpoint?.pgSettings ?? {},
-      preloadLibraries: preloadLibrariesOf(project.settings, endpoint?.preloadLibraries ?? [], defaults),
-      logicalReplication: isLogicalReplicationOn(project.settings),
-    }
-    const started = isSlotClass(wish, defaults)
-    const claim = await control.pool.claim(branch.id, project.pgMajor, { started })
-    if (claim) {
-      if (claim.client) claimedClients.set(claim.timeline.id, claim.client)
-      return
-    }
-    await control.storage.assertRoom()
-    const id = newTimelineId()
-    await control.store.transaction(async (sql) => {
-      await insertTimeline(sql, control.cell, {
-        id,
-        pgMajor: project.pgMajor,
-        state: 'making',
-        uidOffset: undefined,
-        serviceKeyId: templateServiceKey,
-      })
-      await setBranchTimeline(sql, branch.id, id)
+  if (branch.timelineId !== undefined) return await fillTimeline(control, branch.timelineId)
+  const project = await getProject(control.store, branch.projectId)
+  if (!project) throw new AppError('internal', `branch ${branch.id} has lost its project`)
+  await control.storage.assertRoom()
+  const id = newTimelineId()
+  await control.store.transaction(async (sql) => {
+    await insertTimeline(sql, control.cell, {
+      id,
+      pgMajor: project.pgMajor,
+      state: 'making',
+      uidOffset: undefined,
+      serviceKeyId: templateServiceKey,
     })
-    await failpoint('create_project.placed')
-    await fillTimeline(control, id)
-    return
-  }
-  await fillTimeline(control, branch.timelineId)
+    await setBranchTimeline(sql, branch.id, id)
+  })
+  await fillTimeline(control, id)
 }
 
 async function fillTimeline(control: ControlContext, id: TimelineId): Promise<void> {
@@ -96,35 +82,43 @@ async function fillTimeline(control: ControlContext, id: TimelineId): Promise<vo
 }
 
 async function startCompute(step: StepContext): Promise<void> {
-  const { control } = step
-  const branch = await stepBranch(step)
-  const { timelineId } = branch
-  const timeline = timelineId && (await getTimeline(control.store, timelineId))
-  if (!timeline) throw new AppError('internal', `branch ${branch.id} has lost its timeline`)
-  using _lock = await control.branchLocks.acquire(branch.id, 'start_compute')
-  const [roles, databases] = await Promise.all([
-    listRoles(control.store, branch.id),
-    listDatabases(control.store, branch.id),
+  const { control, operation } = step
+  const { branchId, endpointId } = operation
+  if (!branchId || !endpointId) throw new AppError('internal', `operation ${operation.id} has lost its endpoint`)
+  using _lock = await control.branchLocks.acquire(branchId, 'start_compute')
+  const [[role], [database], target] = await Promise.all([
+    listRoles(control.store, branchId),
+    listDatabases(control.store, branchId),
+    personalTarget(control, endpointId),
   ])
-  const [role, database] = [roles[0], databases[0]]
-  if (timeline.serviceKeyId === templateServiceKey)
-    await personalise(control, timeline, await branchSpec(control, branch))
-  const target = await servingTarget(control, branch)
-  if (!target) throw new AppError('internal', `branch ${branch.id} has lost its endpoint`)
+  const { timelineId } = target
   await control.computes.start(target, 'chain')
-  const client = claimedClients.get(timeline.id) ?? (await control.supervisor.client(timeline.id))
-  claimedClients.delete(timeline.id)
+  const client = slotClients.get(timelineId) ?? (await control.supervisor.client(timelineId))
+  slotClients.delete(timelineId)
   try {
     await failpoint('create_project.claim')
     if (role && database) {
-      await claimTemplate(client, timeline.pgMajor, {
-        role: { name: role.name, verifier: role.verifier, login: true },
-        database: database.name,
-      })
+      const desired = { name: role.name, verifier: role.verifier, login: true }
+      await claimTemplate(client, target.pgMajor, { role: desired, database: database.name })
     }
   } finally {
-    void client.end().catch(() => {})
+    client.end().catch(() => {})
   }
+}
+
+/** A timeline straight from the template gets its own service secret before anybody can look into it. */
+async function personalTarget(
+  control: ControlContext,
+  endpointId: EndpointId,
+): Promise<EndpointTarget & { timelineId: TimelineId }> {
+  const target = await getEndpointTarget(control.store, endpointId)
+  const timelineId = target?.timelineId
+  if (!target || !timelineId) throw new AppError('internal', `endpoint ${endpointId} has lost its timeline`)
+  if (target.serviceKeyId !== templateServiceKey) return { ...target, timelineId }
+  const timeline = await getTimeline(control.store, timelineId)
+  if (!timeline) throw new AppError('internal', `timeline ${timelineId} has lost its row`)
+  const { serviceKeyId } = await personalise(control, timeline, toComputeSpec({ ...target, timelineId }, control))
+  return { ...target, timelineId, serviceKeyId }
 }
 
 async function forgetTimeline(step: StepContext): Promise<void> {

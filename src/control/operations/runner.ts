@@ -12,6 +12,7 @@ import {
   countOperationFailure,
   listChainOperations,
   nextChain,
+  passOn,
   projectsWithUnfinishedChains,
   setChainState,
   setOperationEnded,
@@ -118,27 +119,17 @@ export class Runner {
     if (!definition) throw new Error(`no chain is called ${chain.kind}`)
     const operations = await listChainOperations(store, chain.id)
     if (chain.state === 'running') {
-      for (const operation of operations) {
-        if (operation.status !== 'scheduling' && operation.status !== 'running') continue
+      const todo = operations.filter(({ status }) => status === 'scheduling' || status === 'running')
+      for (const [index, operation] of todo.entries()) {
         if (this.#stopping && operation.position > 0) return
-        const failure = await this.#runOperation(definition, chain, operation, operation === operations.at(-1))
-        if (!failure) continue
+        const failure = await this.#runOperation(definition, chain, operation, todo[index + 1])
+        if (failure === undefined) continue
         await this.#fail(chain, operations, operation, failure)
+        chain.state = 'undoing'
         break
       }
     }
-    const failed = operations.findLast(
-      (operation) => operation.startedAt !== undefined || operation.status !== 'scheduling',
-    )
-    if ((await this.#stateOf(chain)) === 'undoing' && failed) await this.#undo(definition, chain, operations)
-  }
-
-  async #stateOf(chain: Chain): Promise<Chain['state']> {
-    const [row] = await this.#context().store.query<{ state: Chain['state'] }>(
-      'select state from chains where id = $1',
-      [chain.id],
-    )
-    return row?.state ?? 'failed'
+    if (chain.state === 'undoing') await this.#undo(definition, chain, operations)
   }
 
   /** Undefined on success; otherwise why it was given up. */
@@ -146,7 +137,7 @@ export class Runner {
     definition: ChainDefinition,
     chain: Chain,
     operation: Operation,
-    last: boolean,
+    next: Operation | undefined,
   ): Promise<unknown> {
     const { store, logger } = this.#context()
     const step = definition.steps[operation.action]
@@ -171,16 +162,21 @@ export class Runner {
         await delay(pauseMs)
       }
     }
-    await store.transaction(
-      async (sql) => {
-        await setOperationEnded(sql, operation.id, 'finished')
-        if (!last) return
-        await definition.finished?.(this.#context(), chain, sql)
-        await setChainState(sql, chain.id, 'finished')
-      },
-      // Losing this commit means running idempotent steps once more; nothing else rests on it.
-      { quick: true },
-    )
+    // Losing these commits means running idempotent steps once more; nothing else rests on them.
+    if (next) {
+      await passOn(store, operation.id, next.id)
+      next.status = 'running'
+      next.startedAt = new Date()
+    } else {
+      await store.transaction(
+        async (sql) => {
+          await setOperationEnded(sql, operation.id, 'finished')
+          await definition.finished?.(this.#context(), chain, sql)
+          await setChainState(sql, chain.id, 'finished')
+        },
+        { quick: true },
+      )
+    }
     operation.status = 'finished'
     await failpoint(`${chain.kind}.${operation.action}.recorded`)
     logger.info(

@@ -4,7 +4,6 @@
 import type { TimelineId } from '../../model/ids.ts'
 import { getEndpointTarget } from '../../store/endpoints.ts'
 import { listTimelineIds, listTimelinesInState } from '../../store/timelines.ts'
-import { isEndpointBusy } from '../../store/operations.ts'
 import type { ControlContext } from '../context.ts'
 import { removeTimeline } from '../timeline-removal.ts'
 
@@ -32,7 +31,7 @@ export async function tidy(control: ControlContext): Promise<{ removed: number; 
 }
 
 async function adoptComputes(control: ControlContext): Promise<{ adopted: number; stopped: number }> {
-  const { store, supervisor, pool, computes } = control
+  const { supervisor, pool, computes } = control
   let [adopted, stopped] = [0, 0]
   for (const timelineId of supervisor.running()) {
     if (pool.isSlot(timelineId)) continue
@@ -41,7 +40,7 @@ async function adoptComputes(control: ControlContext): Promise<{ adopted: number
       const state = supervisor.state(timelineId)
       computes.adopt({ ...target, timelineId }, state.kind === 'running' ? state.since.getTime() : Date.now())
       adopted += 1
-    } else if (!target || !(await isEndpointBusy(store, target.projectId, target.branchId))) {
+    } else if (!target?.busy) {
       // Of a disabled or deleted endpoint, or of a branch that was only being worked on.
       await supervisor.ensureStopped(timelineId, 'fast')
       stopped += 1
