@@ -37,10 +37,11 @@ export function isImplemented(operation: ContractOperation): boolean {
   return Object.hasOwn(handlers, operation.id)
 }
 
+/** Neon's tools look for the words "not available": with them, a feature is missing; without, they take a 501 for an outage. */
 export function notImplemented(operation: ContractOperation): AppError {
   return new AppError(
     'not_implemented',
-    `pgrove does not implement ${operation.id} (${operation.method} ${operation.path}) yet`,
+    `${operation.id} (${operation.method} ${operation.path}) is not available in this version of pgrove`,
   )
 }
 

@@ -15,6 +15,7 @@ const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).to
 test('cursors come back as they were made', () => {
   const cursors: BranchCursor[] = [
     { branchId: 'br-a-b-c', value: 'Grün/“main”', sortBy: 'name', descending: false },
+    { branchId: 'br-a-b-c', value: '🌿'.repeat(256), sortBy: 'name', descending: false },
     { branchId: 'br-a-b-c', value: '2026-01-02T03:04:05.678901Z', sortBy: 'updated_at', descending: true },
     { branchId: 'br-a-b-c', value: '2026-01-02 03:04:05.678901+00', sortBy: 'created_at', descending: true },
   ]
@@ -55,7 +56,11 @@ test('whatever was not made by us is refused', () => {
     'A'.repeat(5000),
   ]
   for (const cursor of bad) assert.throws(() => parseBranchCursor(cursor), refused, cursor.slice(0, 40))
-  for (const cursor of [...bad, encode({ created_at: 'soon', id: 'a' })])
+  for (const cursor of [
+    ...bad,
+    encode({ created_at: 'soon', id: 'a' }),
+    encode({ created_at: '2026-01-02T03:04:05Z', id: 'a' }),
+  ])
     assert.throws(() => parseOperationCursor(cursor), refused, cursor.slice(0, 40))
   for (const cursor of ['Not an id', 'a_b', 'ü']) assert.throws(() => parseProjectCursor(cursor), refused)
 })

@@ -8,6 +8,7 @@ export type BranchCursor = { branchId: string; value: string; sortBy: BranchSort
 export type OperationCursor = { createdAt: string; id: string }
 
 const idPattern = /^[a-z0-9-]{1,60}$/
+const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const longestCursor = 4096
 
 /** The id of the last project, as it is: Neon's clients make and read it. */
@@ -43,7 +44,7 @@ export function formatOperationCursor(cursor: OperationCursor): string {
 export function parseOperationCursor(cursor: string | undefined): OperationCursor | undefined {
   if (cursor === undefined) return undefined
   const { created_at: createdAt, id } = decode(cursor)
-  if (typeof createdAt !== 'string' || !isMoment(createdAt) || !isId(id)) throw invalidCursor()
+  if (typeof createdAt !== 'string' || !isMoment(createdAt) || !isUuid(id)) throw invalidCursor()
   return { createdAt, id }
 }
 
@@ -51,9 +52,13 @@ function isId(value: unknown): value is string {
   return typeof value === 'string' && idPattern.test(value)
 }
 
+function isUuid(value: unknown): value is string {
+  return typeof value === 'string' && uuidPattern.test(value)
+}
+
 function isSortValue(sortBy: BranchSort, value: unknown): value is string {
   if (typeof value !== 'string') return false
-  return sortBy === 'name' ? value.length <= 256 && value.isWellFormed() && !value.includes('\0') : isMoment(value)
+  return sortBy === 'name' ? [...value].length <= 256 && value.isWellFormed() && !value.includes('\0') : isMoment(value)
 }
 
 /** RFC 3339, or as Postgres prints it (`2026-01-31 10:00:00.123456+00`). */

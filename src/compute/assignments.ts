@@ -1,8 +1,9 @@
 // Which compute an endpoint had when it last ran, as a file: enough to wake it while the control database is down.
 
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readIfThere, writeDurably } from '../lib/durable-file.ts'
+import { KeyedLock } from '../lib/keyed-lock.ts'
 import type { ComputeSpec } from '../model/compute.ts'
 
 export type Assignment = {
@@ -14,9 +15,12 @@ export type Assignment = {
   spec: ComputeSpec
 }
 
+const suffix = '.json'
+
 export class Assignments {
   readonly #folder: string
   readonly #written = new Map<string, string>()
+  readonly #locks = new KeyedLock()
 
   constructor(folder: string) {
     this.#folder = folder
@@ -24,6 +28,15 @@ export class Assignments {
 
   async open(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    for (const name of await readdir(this.#folder)) {
+      // What a crash left of a file that was being written.
+      if (name.endsWith('.draft')) await rm(join(this.#folder, name), { force: true })
+    }
+  }
+
+  /** Ids of the endpoints that have one. */
+  async list(): Promise<string[]> {
+    return (await readdir(this.#folder)).filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length))
   }
 
   async read(endpointId: string): Promise<Assignment | undefined> {
@@ -34,19 +47,24 @@ export class Assignments {
   /** Writes only what has changed since this process last wrote it. */
   async write(assignment: Assignment): Promise<void> {
     const text = JSON.stringify(assignment)
-    if (this.#written.get(assignment.endpointId) === text) return
-    await writeDurably(this.#path(assignment.endpointId), text)
-    this.#written.set(assignment.endpointId, text)
+    // One after another, so that a removal is not overtaken by what was written before it.
+    await this.#locks.run(assignment.endpointId, 'write', async () => {
+      if (this.#written.get(assignment.endpointId) === text) return
+      await writeDurably(this.#path(assignment.endpointId), text)
+      this.#written.set(assignment.endpointId, text)
+    })
   }
 
   async remove(endpointId: string): Promise<void> {
-    this.#written.delete(endpointId)
-    await rm(this.#path(endpointId), { force: true })
+    await this.#locks.run(endpointId, 'remove', async () => {
+      this.#written.delete(endpointId)
+      await rm(this.#path(endpointId), { force: true })
+    })
   }
 
   #path(endpointId: string): string {
     // Endpoint ids are letters, digits and hyphens; anything else never names a file.
     if (!/^[a-z0-9-]{1,60}$/.test(endpointId)) return join(this.#folder, 'none.json')
-    return join(this.#folder, `${endpointId}.json`)
+    return join(this.#folder, `${endpointId}${suffix}`)
   }
 }

@@ -250,6 +250,7 @@ export class Computes {
     using _lock = await this.#context().branchLocks.acquire(branchId, `dismissal of ${endpointId}`)
     const found = this.servingEndpoint(endpointId)
     if (found) await this.suspend(found.timelineId, 'chain')
+    await this.#context().assignments.remove(endpointId)
   }
 
   #record(entry: {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { Client } from 'pg'
+import { skipUnless } from '../../test/support/programs.ts'
 import { ensureCertificates } from '../lib/certificates.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { serveRpc } from '../lib/rpc.ts'
@@ -167,7 +168,7 @@ test('known addresses serve while control is away', async (t) => {
 
 test(
   'an edge without any privileges serves',
-  { skip: unprivileged ? false : 'needs root to become nobody' },
+  skipUnless(unprivileged ? undefined : 'needs root to become nobody'),
   async (t) => {
     const path = await folder(t)
     const tls = await ensureCertificates(join(path, 'tls'), { domains: [testDomain], gid: unprivileged?.gid })

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { Client, type ClientConfig } from 'pg'
+import { obstacleWithout, skipUnless } from '../../test/support/programs.ts'
 import { run } from '../lib/run.ts'
 import { isAppError } from '../model/errors.ts'
 import { writePasswordMessage } from '../pgwire/frontend-messages.ts'
@@ -19,11 +20,7 @@ before(async () => {
 })
 after(() => it[Symbol.asyncDispose]())
 
-const hasPsql = await run('psql', ['--version']).then(
-  () => true,
-  () => false,
-)
-const withPsql = { skip: hasPsql ? false : 'psql is not installed' }
+const withPsql = skipUnless(obstacleWithout('psql'))
 
 async function psql(connection: string, sql: string, env: Record<string, string> = {}): Promise<string> {
   const args = ['-X', '-At', '-v', 'ON_ERROR_STOP=1', connection, '-c', sql]

@@ -8,9 +8,9 @@ import {
   mountsUnder,
   obstacleTo,
   plainFolder,
-  skipUnless,
 } from '../../test/storage/file-systems.ts'
 import { smallPool } from '../../test/storage/small-pool.ts'
+import { skipUnless } from '../../test/support/programs.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { isAppError } from '../model/errors.ts'
 import { parseExtents } from './ballast.ts'

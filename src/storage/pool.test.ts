@@ -10,11 +10,11 @@ import {
   mountsUnder,
   obstacleTo,
   plainFolder,
-  skipUnless,
   type TestFolder,
 } from '../../test/storage/file-systems.ts'
 import { fillSampleTree, listTree } from '../../test/storage/sample-tree.ts'
 import { smallPool } from '../../test/storage/small-pool.ts'
+import { skipUnless } from '../../test/support/programs.ts'
 import { silentLogger } from '../lib/logger.ts'
 import { isAppError } from '../model/errors.ts'
 import { newTimelineId } from '../model/ids.ts'

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { createApiClient, EndpointType, type Api } from '@neondatabase/api-client'
 import { handlers } from '../../src/api/handlers.ts'
-import { refusal } from '../support/neon.ts'
+import { eventually } from '../support/eventually.ts'
+import { makeProject, refusal, type TestProject } from '../support/neon.ts'
 import { query } from '../support/postgres.ts'
 import { apiClient, startServer, waitForOperations, type TestServer } from '../support/server.ts'
 
@@ -31,24 +32,8 @@ function recorded(client: Api<unknown>): Api<unknown> {
 const settle = (operations: readonly { id: string; project_id: string }[]): Promise<void> =>
   waitForOperations(server, operations)
 
-/** A project with its branch, endpoint and string; gone again when the test ends. */
-async function makeProject(name: string) {
-  const { data } = await api.createProject({
-    project: { name, branch: { name: 'main', role_name: 'app_user', database_name: 'app_db' } },
-  })
-  await settle(data.operations)
-  const [endpoint, connection] = [data.endpoints[0], data.connection_uris[0]]
-  assert.ok(endpoint && connection)
-  return {
-    projectId: data.project.id,
-    branchId: data.branch.id,
-    endpointId: endpoint.id,
-    uri: connection.connection_uri,
-    [Symbol.asyncDispose]: async () => {
-      await api.deleteProject(data.project.id)
-    },
-  }
-}
+const makeTenant = (): Promise<TestProject> =>
+  makeProject(server, { branch: { name: 'main', role_name: 'app_user', database_name: 'app_db' } })
 
 test('the caller, its organization, and the regions', async () => {
   const { data: user } = await api.getCurrentUserInfo()
@@ -129,10 +114,22 @@ test('a project is created, read, listed, changed, deleted and had back', async 
   assert.ok(!(await allProjects()).some(({ id }) => id === projectId))
   const { data: recoverable } = await api.listProjects({ recoverable: true })
   assert.ok(recoverable.projects.some(({ id }) => id === projectId))
-  await api.recoverProject(projectId)
+  await onceUnlocked(() => api.recoverProject(projectId))
   assert.deepEqual(await query(uri, 'select what from kept'), [{ what: 'still here' }])
-  await api.deleteProject(projectId)
 })
+
+/** Asks again while the project is locked, as clients do where they cannot wait for operations. */
+async function onceUnlocked(call: () => Promise<unknown>): Promise<void> {
+  await eventually('the project is free', () =>
+    call().then(
+      () => true,
+      (error: { response?: { status: number } }) => {
+        if (error.response?.status === 423) return false
+        throw error
+      },
+    ),
+  )
+}
 
 /** In pages of one, as a client with very many projects would. */
 async function allProjects() {
@@ -147,8 +144,8 @@ async function allProjects() {
 }
 
 test('connection strings come for each branch, endpoint and database, pooled or not', async () => {
-  await using project = await makeProject('strings')
-  const wanted = { projectId: project.projectId, database_name: 'app_db', role_name: 'app_user' }
+  const project = await makeTenant()
+  const wanted = { projectId: project.id, database_name: 'app_db', role_name: 'app_user' }
   for (const target of [{}, { branch_id: project.branchId }, { endpoint_id: project.endpointId }]) {
     for (const pooled of [false, true]) {
       const { uri } = (await api.getConnectionUri({ ...wanted, ...target, pooled })).data
@@ -160,8 +157,8 @@ test('connection strings come for each branch, endpoint and database, pooled or 
 })
 
 test('a branch is created, read, listed, changed, made the default, deleted and had back', async () => {
-  await using project = await makeProject('branches')
-  const { projectId } = project
+  const project = await makeTenant()
+  const projectId = project.id
   await query(project.uri, 'create table notes as select 1 as id')
 
   const { data: made } = await api.createProjectBranch(projectId, {
@@ -212,8 +209,8 @@ test('a branch is created, read, listed, changed, made the default, deleted and 
 })
 
 test('an endpoint is created, read, listed, changed, stopped, started, restarted and deleted', async () => {
-  await using project = await makeProject('endpoints')
-  const { projectId } = project
+  const project = await makeTenant()
+  const projectId = project.id
   const branch = await api.createProjectBranch(projectId, { branch: { name: 'bare' } })
   await settle(branch.data.operations)
   assert.deepEqual(branch.data.endpoints, [])
@@ -247,8 +244,8 @@ test('an endpoint is created, read, listed, changed, stopped, started, restarted
 })
 
 test('a role is created, read, listed, given another password and deleted', async () => {
-  await using project = await makeProject('roles')
-  const { projectId, branchId } = project
+  const project = await makeTenant()
+  const { id: projectId, branchId } = project
   const made = await api.createProjectBranchRole(projectId, branchId, { role: { name: 'Röle "1"' } })
   await settle(made.data.operations)
   const name = made.data.role.name
@@ -270,8 +267,8 @@ test('a role is created, read, listed, given another password and deleted', asyn
 })
 
 test('a database is created, read, listed, renamed and deleted', async () => {
-  await using project = await makeProject('databases')
-  const { projectId, branchId } = project
+  const project = await makeTenant()
+  const { id: projectId, branchId } = project
   const made = await api.createProjectBranchDatabase(projectId, branchId, {
     database: { name: "o'db", owner_name: 'app_user' },
   })
@@ -293,8 +290,8 @@ test('a database is created, read, listed, renamed and deleted', async () => {
 })
 
 test('operations are listed newest first, and each can be polled', async () => {
-  await using project = await makeProject('operations')
-  const { projectId } = project
+  const project = await makeTenant()
+  const projectId = project.id
   await settle((await api.suspendProjectEndpoint(projectId, project.endpointId)).data.operations)
   const { data } = await api.listProjectOperations({ projectId })
   assert.deepEqual(

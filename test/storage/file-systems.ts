@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { obstacleWithout } from '../support/programs.ts'
 
 export type TestFolder = AsyncDisposable & { folder: string }
 export type LoopFileSystem = 'xfs' | 'btrfs'
@@ -29,16 +30,7 @@ const makers: Record<LoopFileSystem, { program: string; args: string[]; mb: numb
 /** Why a file system of this kind cannot be made here, or undefined. */
 export function obstacleTo(kind: LoopFileSystem): string | undefined {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'needs root on Linux'
-  return isInstalled(makers[kind].program) ? undefined : `needs ${makers[kind].program}`
-}
-
-export const isInstalled = (program: string): boolean => spawnSync(program, ['-V']).error === undefined
-
-/** A `skip` for node:test: says why, and where `PGROVE_TEST_STRICT=1` it is a failure instead. */
-export function skipUnless(obstacle: string | undefined): { skip?: string } {
-  if (obstacle === undefined) return {}
-  if (process.env['PGROVE_TEST_STRICT'] === '1') throw new Error(`would be skipped: ${obstacle}`)
-  return { skip: obstacle }
+  return obstacleWithout(makers[kind].program)
 }
 
 /** A folder on whatever the temp folder is on. */

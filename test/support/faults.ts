@@ -352,8 +352,8 @@ export class CrashBench implements AsyncDisposable {
     const died = this.#server.exited
     await arm(this.#server, `${failpoint}=crash`)
     const acted = act(this.#server).catch(() => undefined)
-    await withinMs(`pgrove dies at ${failpoint}`, 60_000, died)
-    const answer = await withinMs('the act ends', 70_000, acted)
+    await withinMs(`pgrove dies at ${failpoint}`, 20_000, died)
+    const answer = await withinMs('the act ends', 30_000, acted)
     await this.restart()
     return answer
   }

@@ -4,7 +4,7 @@
 import { spawnSync } from 'node:child_process'
 
 /** All of ours know `-V`. */
-export const isInstalled = (program: string): boolean => spawnSync(program, ['-V']).error === undefined
+const isInstalled = (program: string): boolean => spawnSync(program, ['-V']).error === undefined
 
 /** Why a test that needs these programs cannot run here, or undefined. */
 export function obstacleWithout(...programs: readonly string[]): string | undefined {

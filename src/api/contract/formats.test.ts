@@ -19,6 +19,7 @@ test('a timestamp has a zone and is a moment that exists', () => {
     '2026-01-01T25:00:00Z',
     '2026-06-30T23:59:60Z',
     '0000-01-01T00:00:00Z',
+    '2026-01-01T00:00:00+16:00',
     'yesterday',
     '',
   ])

@@ -1,10 +1,11 @@
 // Formats of the contract's schemas that JSON Schema does not have, or does not have strictly enough.
 
-const timestampPattern = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})$/
+const timestampPattern =
+  /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(?:\.\d{1,9})?(?:[Zz]|[+-](?:0\d|1[0-5]):[0-5]\d)$/
 
 /**
  * RFC 3339 with a zone, and a moment that exists: `Date` would make 3 March of 31 February, and Postgres would refuse it.
- * Leap seconds are not moments to either of the two.
+ * Leap seconds are not moments to either of the two, and Postgres knows no zone 16 hours away.
  */
 export function isTimestamp(text: string): boolean {
   const match = timestampPattern.exec(text)

@@ -26,8 +26,20 @@ export async function tidy(control: ControlContext): Promise<{ removed: number; 
     await removeTimeline(control, timeline.id)
     removed += 1
   }
+  await tidyAssignments(control)
   const { adopted, stopped } = await adoptComputes(control)
   return { removed, adopted, stopped }
+}
+
+/** With the control database down, an endpoint that was deleted or disabled must not wake from a file that a crash left. */
+async function tidyAssignments({ store, assignments, cell }: ControlContext): Promise<void> {
+  const rows = await store.query<{ id: string }>(
+    `select e.id from endpoints e join branches b on b.id = e.branch_id join projects p on p.id = e.project_id
+      where p.cell = $1 and not e.disabled and e.deleted_at is null and b.deleted_at is null and p.deleted_at is null`,
+    [cell],
+  )
+  const mayWake = new Set(rows.map(({ id }) => id))
+  for (const id of await assignments.list()) if (!mayWake.has(id)) await assignments.remove(id)
 }
 
 async function adoptComputes(control: ControlContext): Promise<{ adopted: number; stopped: number }> {
