@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import { dirname } from 'node:path'
 import type { Config } from '../config.ts'
 import { homeAt, lockHolder } from '../home.ts'
+import { isAllowedExtension } from '../compute/extensions.ts'
 import { chooseInstallations } from '../compute/installation.ts'
 import { errorChain, isAppError } from '../model/errors.ts'
 import { findDomain } from '../processes/domain.ts'
@@ -24,11 +25,12 @@ export async function doctor(config: Config, printer: Printer): Promise<void> {
   if (installations.length === 0)
     printer.line('postgres   none found; run `npm install` again, or install Postgres on the machine')
   for (const each of installations) {
-    const used = chosen.get(each.major) === each ? ' (used)' : ''
+    const offered = each.extensions.filter((name) => isAllowedExtension(name, each.major))
+    const used = chosen.get(each.major) === each
     printer.line(
-      `postgres   ${each.version} from ${each.source} at ${each.binDir}${used}: ${each.extensions.length} extensions`,
+      `postgres   ${each.version} from ${each.source} at ${each.binDir}${used ? ' (used)' : ''}: offers ${offered.length} extensions`,
     )
-    if (used) printer.line(`           ${each.extensions.join(', ')}`)
+    if (used) printer.line(`           ${offered.join(', ')}`)
   }
   printer.line(`storage    ${await storageSentence(config, home.root)}`)
   printer.line(`cgroups    ${await cgroupsSentence(config)}`)

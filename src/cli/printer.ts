@@ -12,6 +12,8 @@ export type Printer = {
 export function createPrinter(stream: Writable & { isTTY?: boolean }): Printer {
   const terminal = stream.isTTY === true
   let open = false
+  // A reader that has gone away (`| head`, a closed terminal) is no reason to stop databases.
+  stream.on('error', () => {})
   const clear = (): void => {
     if (open && terminal) stream.write('\r\u001B[2K')
     open = false

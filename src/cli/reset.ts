@@ -48,7 +48,8 @@ async function killAll(root: string): Promise<void> {
     {
       everyMs: 50,
       timeoutMs: killTimeoutMs,
-      timedOut: () => new AppError('unavailable', `processes below ${root} do not end, not even when killed; nothing was removed`),
+      timedOut: () =>
+        new AppError('unavailable', `processes below ${root} do not end, not even when killed; nothing was removed`),
     },
   )
 }

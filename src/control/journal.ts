@@ -49,6 +49,7 @@ export class Journal {
 
   async open(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    void this.flush()
   }
 
   append(entry: JournalEntry): void {

@@ -12,6 +12,7 @@ const headerLength = 5
 const longestKeyData = 4 + 256
 const typeKeyData = 'K'.charCodeAt(0)
 const typeReadyForQuery = 'Z'.charCodeAt(0)
+const typeErrorResponse = 'E'.charCodeAt(0)
 
 export class BackendGreeting {
   readonly #exchangeKey: (key: BackendKey) => BackendKey
@@ -20,6 +21,7 @@ export class BackendGreeting {
   /** Bytes of the current message that are still to come and just pass. */
   #passing = 0
   #readyAfterPassing = false
+  #refused = false
   #done = false
 
   constructor(exchangeKey: (key: BackendKey) => BackendKey) {
@@ -29,6 +31,11 @@ export class BackendGreeting {
   /** ReadyForQuery has passed: from here on bytes need no reading. */
   get done(): boolean {
     return this.#done
+  }
+
+  /** Were it to end here, the client would not know why: neither a session nor an error, and nothing half said. */
+  get unanswered(): boolean {
+    return !this.#done && !this.#refused && this.#passing === 0 && this.#held.length === 0
   }
 
   /** Takes what came from the server and returns what goes to the client, in order. */
@@ -70,6 +77,7 @@ export class BackendGreeting {
         continue
       }
       this.#readyAfterPassing = rest[0] === typeReadyForQuery
+      this.#refused ||= rest[0] === typeErrorResponse
       this.#passing = length
     }
     return out

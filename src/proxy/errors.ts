@@ -122,6 +122,9 @@ export const refusals = {
   unsupportedProtocol: (major: number, minor: number): Refusal =>
     new Refusal(featureNotSupported, `unsupported frontend protocol ${major}.${minor}: server supports 3.0 to 3.2`),
 
+  lostDuringLogin: (): Refusal =>
+    new Refusal(cannotConnectNow, 'the compute was stopped while the connection was being made; connect again'),
+
   authenticationFailed: (user: string): Refusal =>
     new Refusal('28P01', `password authentication failed for user '${user}'`),
 } as const

@@ -4,7 +4,10 @@ import { mkdir, rm } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import pg from 'pg'
 import { writeErrorResponse } from '../pgwire/error-fields.ts'
+import { writeMessage } from '../pgwire/message.ts'
+import { testPassword, testUser } from './test-support/postgres.ts'
 import { testEndpoint, TestEdge, until } from './test-support/test-edge.ts'
 import { RawClient } from './test-support/raw-client.ts'
 
@@ -111,6 +114,36 @@ test('a compute that starts up is waited for, and the client never hears of it',
     it.controlPlane.wakes.length = 0
     await assert.rejects(RawClient.logIn(it.port, 'ep-starting'), /too many clients/)
     assert.equal(asked, 9)
+  } finally {
+    server.close()
+    await rm(path, { force: true })
+  }
+})
+
+test('a compute that stops in the middle of a login does not leave the client without a word', async () => {
+  const folder = join(it.postgres.folder, 'starting')
+  const path = join(folder, '.s.PGSQL.5432')
+  await mkdir(folder, { recursive: true })
+  const sasl = writeMessage('R', Buffer.from('\0\0\0\x0aSCRAM-SHA-256\0\0', 'latin1'))
+  const server = createServer((socket: Socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      socket.write(sasl)
+      socket.once('data', () => socket.destroy())
+    })
+  })
+  server.listen(path)
+  await once(server, 'listening')
+  try {
+    const client = new pg.Client({
+      host: '127.0.0.1',
+      port: it.port,
+      user: testUser,
+      database: 'postgres',
+      password: testPassword,
+      options: 'endpoint=ep-starting',
+    })
+    await assert.rejects(client.connect(), { code: '57P03', message: /stopped while the connection was being made/ })
   } finally {
     server.close()
     await rm(path, { force: true })

@@ -7,6 +7,7 @@
 import type { Socket } from 'node:net'
 import { BackendGreeting, type BackendKey } from '../pgwire/backend-greeting.ts'
 import type { EndpointMeter } from './activity.ts'
+import { errorResponseFor, refusals } from './errors.ts'
 
 export type SpliceOptions = {
   meter: EndpointMeter
@@ -62,6 +63,9 @@ export function splice(client: Socket, server: Socket, options: SpliceOptions): 
       closed.resolve()
       return
     }
+    // Postgres drops whoever is still logging in when it stops, without a word.
+    const answer = greeting.unanswered ? errorResponseFor(refusals.lostDuringLogin()) : undefined
+    if (answer && client.writable) client.write(answer)
     client.setTimeout(lingerMs, () => client.destroy())
     client.destroySoon()
   })

@@ -1,7 +1,7 @@
 // The chains of an endpoint: start, suspend, restart, what a changed setting or a new endpoint needs, and what its removal needs.
 
 import { AppError } from '../../model/errors.ts'
-import { getEndpointTarget } from '../../store/endpoints.ts'
+import { getEndpointTarget, listBranchEndpoints } from '../../store/endpoints.ts'
 import { toComputeSpec } from '../compute-spec.ts'
 import { servingTarget } from '../branch-compute.ts'
 import { nothingToUndo, type ChainDefinition, type Step, type StepContext } from './chain.ts'
@@ -72,6 +72,9 @@ export const deleteBranchChain: ChainDefinition = {
         if (!branch.timelineId) return
         using _lock = await step.control.branchLocks.acquire(branch.id, 'delete_timeline')
         await step.control.computes.suspend(branch.timelineId, 'chain')
+        for (const endpoint of await listBranchEndpoints(step.control.store, branch.id)) {
+          await step.control.assignments.remove(endpoint.id)
+        }
       },
       undo: nothingToUndo,
     },
