@@ -6,7 +6,7 @@
 //   run/               sockets                          (and what `storage/` keeps: timelines, templates, the pool)
 
 import { randomBytes } from 'node:crypto'
-import { access, chmod, constants, link, mkdir, rm, stat, writeFile } from 'node:fs/promises'
+import { access, chmod, constants, link, lstat, mkdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createHash } from 'node:crypto'
@@ -73,9 +73,17 @@ export async function openHome(root: string, isRoot: boolean): Promise<Home> {
   }
   if (isRoot) await assertTraversable(root)
   const home = homeAt(root)
-  await mkdir(home.run, { recursive: true })
+  await mkdir(home.run, { recursive: true, mode: isRoot ? 0o711 : 0o700 })
+  await assertOwn(home.run)
   await chmod(home.run, isRoot ? 0o711 : 0o700)
   return home
+}
+
+/** The folder of sockets may lie in the machine's temporary folder, where anybody could have made it first and put sockets of his own there. */
+async function assertOwn(folder: string): Promise<void> {
+  const found = await lstat(folder)
+  if (found.isDirectory() && found.uid === (process.getuid?.() ?? found.uid)) return
+  throw new AppError('config_invalid', `${folder}, where pgrove keeps its sockets, belongs to somebody else; remove it`)
 }
 
 /** As root, Postgres runs under uids of its own, which have to reach their files. */

@@ -5,6 +5,7 @@ import { open, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { Config } from '../config.ts'
 import { apiSocket, controlSocket, lockHome, openHome, type Home } from '../home.ts'
+import { allowedEnvironment } from '../lib/run.ts'
 import { AppError, errorChain, toErrorCode } from '../model/errors.ts'
 import type { EdgeSettings } from '../processes/edge-settings.ts'
 import type { ControlReady, FromControl, FromEdge, Ports, ToControl, ToEdge } from '../processes/messages.ts'
@@ -124,7 +125,11 @@ class Watch {
   }
 
   async #listen(settings: EdgeSettings, logFd: number): Promise<void> {
-    const child = fork(main, ['edge'], { execArgv: process.execArgv, stdio: ['ignore', logFd, logFd, 'ipc'] })
+    const child = fork(main, ['edge'], {
+      execArgv: process.execArgv,
+      env: edgeEnvironment(),
+      stdio: ['ignore', logFd, logFd, 'ipc'],
+    })
     this.#edge = child
     const ports = await new Promise<Ports>((resolve, reject) => {
       child.on('message', (message) => {
@@ -226,6 +231,12 @@ function toAddress(
     portVariable: `PGROVE_${name}_PORT`,
     hostVariable: `PGROVE_${name === 'HTTPS' ? 'HTTP' : name}_HOST`,
   }
+}
+
+/** Strangers talk to the edge, and our environment may hold the master key and the control database's password: it gets none of it. */
+function edgeEnvironment(): Record<string, string> {
+  const compiled = process.env['NODE_COMPILE_CACHE']
+  return allowedEnvironment(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled })
 }
 
 const urlHost = (host: string): string => (host.includes(':') ? `[${host}]` : host)

@@ -16,12 +16,16 @@ const overrides = [
   'search_path=pg_catalog',
   'local_preload_libraries=',
   'row_security=off',
+  // A table of hints would be a view of the tenant's, and the statements that hold verifiers are none of the tenant's statistics.
+  'pg_hint_plan.enable_hint_table=off',
+  'pg_stat_statements.track=none',
   // Whether and for how long a statement runs.
   'default_transaction_read_only=off',
   'default_transaction_deferrable=off',
   'default_transaction_isolation=read\\ committed',
   'statement_timeout=0',
-  'lock_timeout=0',
+  // A tenant's open transaction would otherwise hold an operation, and with it the whole project, for as long as it likes.
+  'lock_timeout=10s',
   'idle_in_transaction_session_timeout=0',
   'idle_session_timeout=0',
   'exit_on_error=off',

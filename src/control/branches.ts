@@ -263,8 +263,10 @@ async function remove(
     }
   })
   if (!result) return undefined
-  for (const endpoint of await listBranchEndpoints(control.store, result.id))
+  for (const endpoint of await listBranchEndpoints(control.store, result.id)) {
+    await control.assignments.remove(endpoint.id)
     await control.computes.changed(endpoint.id)
+  }
   return { branch: result, operations }
 }
 

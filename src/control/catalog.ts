@@ -8,7 +8,7 @@ import type { Branch } from '../model/branch.ts'
 import type { Caller } from '../model/caller.ts'
 import { longestNameBytes, type Role } from '../model/role.ts'
 import type { Database } from '../model/database.ts'
-import { errorChain } from '../model/errors.ts'
+import { AppError, errorChain } from '../model/errors.ts'
 import { deleteDatabase, insertDatabase, listDatabases, updateDatabase } from '../store/databases.ts'
 import { hasUnfinishedChain, newestChain } from '../store/operations.ts'
 import { lockProject } from '../store/projects.ts'
@@ -95,7 +95,15 @@ export async function syncCatalog(control: ControlContext, branch: Branch, given
   }
 }
 
+/** Far more than the API makes. Reading back what a tenant made in a loop would keep everybody else's suspensions waiting. */
+const mostNames = 5000
+
 async function observe(client: pg.Client): Promise<Catalog<ObservedRole, ObservedDatabase>> {
+  const { rows } = await client.query<{ names: number }>(
+    'select ((select count(*) from pg_roles) + (select count(*) from pg_database))::int as names',
+  )
+  const names = rows[0]?.names ?? 0
+  if (names > mostNames) throw new AppError('unprocessable', `${names} roles and databases are too many to be read back`)
   const short = ({ name }: { name: string }): boolean => Buffer.byteLength(name) <= longestNameBytes
   return {
     roles: (await observeRoles(client)).filter(short),

@@ -71,9 +71,11 @@ export class Computes {
     return state
   }
 
+  /** What lies in the future did not happen: the edge is not trusted to keep a compute awake for ever. */
   noteActivity(endpointId: string, at: number): void {
     const found = this.servingEndpoint(endpointId)
-    if (found && at > found.serving.lastActivityAt) found.serving.lastActivityAt = at
+    const seen = Math.min(at, Date.now())
+    if (found && seen > found.serving.lastActivityAt) found.serving.lastActivityAt = seen
   }
 
   /** Of a compute found running at boot. */

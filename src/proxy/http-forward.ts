@@ -71,6 +71,8 @@ export function forward(incoming: IncomingMessage, outgoing: ServerResponse, tar
       if (upstream.reusedSocket && !hasBody && !isRetry && isRepeatable(incoming)) return attempt(true)
       target.logger.debug({ error: errorChain(error) }, 'request could not be forwarded')
       if (neverConnected.has(error.code ?? '')) return answerAway(outgoing)
+      // It died under a request that changes nothing.
+      if (error.code === 'ECONNRESET' && isRepeatable(incoming)) return answerAway(outgoing)
       answerJson(outgoing, 502, 'the control plane broke off the request')
     })
     if (hasBody) incoming.pipe(upstream)

@@ -63,7 +63,7 @@ describe('a crash while a branch is deleted', () => {
         await call(bench.server, 'DELETE', `${path}?hard_delete=true`)
         await settled(bench.server)
       }
-      await eventually('its row is gone', async () => (await countRows(bench.home, 'branches', child.branchId)) === 0)
+      await eventually('its row is gone', async () => (await countBranches(bench.home, child)) === 0)
       await assertNothingLeft(bench.server)
       assert.deepEqual(await query(await uriOf(bench.server, projectId), 'select n from kept'), [{ n: 1 }])
     })
@@ -86,15 +86,20 @@ describe('a crash while a project is deleted', () => {
       await bench.crashAt(failpoint, (server) => call(server, 'DELETE', `/projects/${project.projectId}`))
       await settled(bench.server)
       assert.equal((await request(bench.server, 'GET', `/projects/${project.projectId}`)).status, 404)
-      await eventually('its row is gone', async () => (await countRows(bench.home, 'projects', project.projectId)) === 0)
+      // Its own row stays for a while, so that clients can read how its operations ended.
+      await eventually('its branches are gone', async () => (await countBranches(bench.home, { projectId: project.projectId })) === 0)
       await assertNothingLeft(bench.server)
     })
   }
 })
 
-async function countRows(home: string, table: 'branches' | 'projects', id: string): Promise<number> {
-  return await withControlDatabase(
-    home,
-    async (client) => (await client.query(`select from ${table} where id = $1`, [id])).rowCount ?? 0,
-  )
+/** A branch with its project is that branch, a project alone all of its branches. */
+async function countBranches(home: string, { projectId, branchId }: Pick<Made, 'projectId'> & { branchId?: string }): Promise<number> {
+  return await withControlDatabase(home, async (client) => {
+    const { rowCount } = await client.query('select from branches where project_id = $1 and ($2::text is null or id = $2)', [
+      projectId,
+      branchId ?? null,
+    ])
+    return rowCount ?? 0
+  })
 }

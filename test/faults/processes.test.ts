@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
-import { isAlive } from '../../src/compute/process.ts'
+import { identify } from '../../src/compute/process.ts'
 import {
   arm,
   armable,
@@ -96,7 +96,7 @@ describe('one process is killed', () => {
     process.kill(await pidOf(server, 'edge'), 'SIGKILL')
     await eventually('the string connects again', () => query(uri, 'select 1').catch(() => undefined))
     assert.equal(await postmasterOf(home, made.branchId), postmaster)
-    assert.ok(isAlive(postmaster))
+    assert.ok(await identify(postmaster))
     assert.equal((await request(server, 'GET', '/projects')).status, 200)
     await assertNothingLeft(server)
   })
@@ -104,6 +104,7 @@ describe('one process is killed', () => {
   test('control: sessions go on, the API says 503 and when to come back, and computes are adopted', async () => {
     const uri = await uriOf(server, made.projectId)
     const session = new pg.Client({ connectionString: uri })
+    session.on('error', () => {})
     await session.connect()
     const postmaster = await postmasterOf(home, made.branchId)
     const control = await pidOf(server, 'control')
@@ -193,7 +194,7 @@ describe('one process is killed', () => {
     const database = await postmasterAt(home)
     process.kill(await pidOf(server, 'control'), 'SIGKILL')
     await server.stop()
-    assert.ok(!isAlive(postmaster) && !isAlive(database))
+    for (const pid of [postmaster, database]) assert.equal(await identify(pid), undefined)
     server = await start()
     await query(await uriOf(server, made.projectId), 'select 1')
     await assertNothingLeft(server)

@@ -18,15 +18,22 @@ export type Target = string | pg.ClientConfig
 export async function connect(target: Target): Promise<Session> {
   const config = typeof target === 'string' ? { connectionString: target } : target
   const client = new pg.Client({ ...config, connectionTimeoutMillis: connectTimeoutMs })
-  let ended: { code: string; message: string } | undefined
+  let ended: (Error & { code?: string }) | undefined
   client.on('error', (error: Error & { code?: string }) => {
-    ended ??= { code: error.code ?? '', message: error.message }
+    ended ??= error
   })
   await client.connect()
   return {
     client,
-    ended: () => ended,
-    query: async (text, values) => (await client.query(text, values)).rows,
+    ended: () => ended && { code: ended.code ?? '', message: ended.message },
+    async query(text, values) {
+      try {
+        return (await client.query(text, values)).rows
+      } catch (error) {
+        // What the server said last tells more than that the connection is gone.
+        throw ended ?? error
+      }
+    },
     async [Symbol.asyncDispose]() {
       await client.end().catch(() => {})
     },

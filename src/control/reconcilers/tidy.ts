@@ -1,6 +1,7 @@
 // Makes this machine match the rows again after a crash: what runs or lies on disk without a row goes, half-made slots go, running
 // computes are given back to their endpoints.
 
+import { AppError } from '../../model/errors.ts'
 import type { TimelineId } from '../../model/ids.ts'
 import { getEndpointTarget } from '../../store/endpoints.ts'
 import { listTimelineIds, listTimelinesInState } from '../../store/timelines.ts'
@@ -11,9 +12,11 @@ import { removeTimeline } from '../timeline-removal.ts'
 export async function tidy(control: ControlContext): Promise<{ removed: number; adopted: number; stopped: number }> {
   const { store, storage, supervisor, cell } = control
   const known = new Set<string>(await listTimelineIds(store, cell))
+  const onDisk = await storage.listTimelines()
+  assertSameOrigin(known.size, onDisk.length)
   let removed = 0
   for (const id of supervisor.running()) if (!known.has(id)) await supervisor.ensureStopped(id, 'immediate')
-  for (const id of await storage.listTimelines()) {
+  for (const id of onDisk) {
     if (known.has(id)) continue
     await supervisor.ensureStopped(id, 'immediate')
     await storage.destroyTimeline(id)
@@ -40,6 +43,15 @@ async function tidyAssignments({ store, assignments, cell }: ControlContext): Pr
   )
   const mayWake = new Set(rows.map(({ id }) => id))
   for (const id of await assignments.list()) if (!mayWake.has(id)) await assignments.remove(id)
+}
+
+/** A timeline's row is there before its directory and goes after it, so data without any row means that the rows are another home's. */
+function assertSameOrigin(rows: number, directories: number): void {
+  if (rows > 0 || directories === 0) return
+  throw new AppError(
+    'config_invalid',
+    `the control database knows none of the ${directories} data directories in the home folder, so it is not the one they belong to; point PGROVE_CONTROL_DATABASE_URL or PGROVE_HOME at the right one, or run \`pgrove reset --yes\` to begin anew. Nothing was removed`,
+  )
 }
 
 async function adoptComputes(control: ControlContext): Promise<{ adopted: number; stopped: number }> {

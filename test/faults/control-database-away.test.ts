@@ -1,0 +1,154 @@
+// The control database is down and does not come back for a while, or hangs: databases go on, sleep and wake, and the rows follow.
+
+import assert from 'node:assert/strict'
+import { readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { identify, processesIn } from '../../src/compute/process.ts'
+import {
+  assertNothingLeft,
+  call,
+  createBranch,
+  createProject,
+  eventually,
+  query,
+  settled,
+  uriOf,
+  type Made,
+} from '../support/faults.ts'
+import { destroyHome, makeHome, request, startServer, type TestServer } from '../support/server.ts'
+
+type Operation = { id: string; action: string; status: string; endpoint_id?: string }
+
+describe('while the control database is away', () => {
+  let home: string
+  let server: TestServer
+  let made: Made
+  let uri: string
+  let [disabled, deleted, orphaned]: { uri: string; endpointId: string }[] = []
+
+  before(async () => {
+    home = await makeHome('pgrove-faults-')
+    server = await startServer({ home, keepHome: true, env: { PGROVE_STORAGE: 'copy' } })
+    made = await createProject(server, 'project')
+    uri = await uriOf(server, made.projectId)
+    await query(uri, 'create table kept as select 1 as n')
+    ;[disabled, deleted, orphaned] = [
+      await createBranch(server, made, 'disabled'),
+      await createBranch(server, made, 'deleted'),
+      await createProject(server, 'deleted with its project'),
+    ]
+    const path = `/projects/${made.projectId}/endpoints/${disabled.endpointId}`
+    await call(server, 'PATCH', path, { endpoint: { disabled: true } })
+    await settled(server)
+    await call(server, 'DELETE', `/projects/${made.projectId}/branches/${(deleted as Made).branchId}`)
+    await settled(server)
+    await call(server, 'DELETE', `/projects/${(orphaned as Made).projectId}`)
+    await settled(server)
+    await call(server, 'POST', `/projects/${made.projectId}/endpoints/${made.endpointId}/suspend`)
+    await settled(server)
+  })
+  after(async () => {
+    await server?.stop().catch(() => {})
+    if (home) await destroyHome(home)
+  })
+
+  test('an endpoint wakes and falls asleep; the API says to come back; the operations follow', async () => {
+    const before = new Set((await operations(server, made)).map(({ id }) => id))
+    const path = `/projects/${made.projectId}/endpoints/${made.endpointId}`
+    await call(server, 'PATCH', path, { endpoint: { suspend_timeout_seconds: 1 } })
+    await settled(server)
+    const bringBack = await takeAway(home)
+    try {
+      await eventually('the API says so', async () => {
+        const { status, headers } = await request(server, 'GET', '/projects')
+        return status === 503 && headers.get('retry-after') !== null
+      })
+      assert.deepEqual(await query(uri, 'select n from kept'), [{ n: 1 }], 'it wakes')
+      const postmaster = await postmasterIn(home, made)
+      await eventually('it falls asleep by itself', async () => (await identify(postmaster)) === undefined)
+      assert.deepEqual(await query(uri, 'select n from kept'), [{ n: 1 }], 'and wakes again')
+
+      for (const [what, gone] of Object.entries({ disabled, deleted, orphaned })) {
+        await assert.rejects(query(gone?.uri ?? '', 'select 1'), `an endpoint that is ${what} does not wake`)
+      }
+    } finally {
+      await bringBack()
+    }
+    await eventually('the API is back', async () => (await request(server, 'GET', '/projects')).status === 200)
+    const actions = await eventually('the operations are there', async () => {
+      const made_ = (await operations(server, made)).filter(({ id }) => !before.has(id)).toReversed()
+      return made_.length >= 3 && made_
+    })
+    assert.deepEqual(
+      actions.slice(0, 3).map(({ action, status }) => [action, status]),
+      [
+        ['start_compute', 'finished'],
+        ['suspend_compute', 'finished'],
+        ['start_compute', 'finished'],
+      ],
+    )
+    await call(server, 'PATCH', path, { endpoint: { suspend_timeout_seconds: 300 } })
+    await assertNothingLeft(server)
+  })
+
+  test('it hangs: an endpoint wakes all the same', async () => {
+    await call(server, 'POST', `/projects/${made.projectId}/endpoints/${made.endpointId}/suspend`)
+    await settled(server)
+    const stopped = await processesIn(join(home, 'control', 'data'))
+    assert.ok(stopped.length > 1)
+    for (const pid of stopped) process.kill(pid, 'SIGSTOP')
+    try {
+      assert.deepEqual(await query(uri, 'select n from kept'), [{ n: 1 }])
+      const { status } = await request(server, 'GET', '/projects')
+      assert.equal(status, 503)
+    } finally {
+      for (const pid of stopped) process.kill(pid, 'SIGCONT')
+    }
+    await eventually('the API is back', async () => (await request(server, 'GET', '/projects')).status === 200)
+    await assertNothingLeft(server)
+  })
+
+  test('pgrove is stopped meanwhile: what the journal holds arrives after the next start', async () => {
+    await call(server, 'POST', `/projects/${made.projectId}/endpoints/${made.endpointId}/suspend`)
+    await settled(server)
+    const before = new Set((await operations(server, made)).map(({ id }) => id))
+    const bringBack = await takeAway(home)
+    try {
+      await query(uri, 'select 1')
+      await server.stop()
+    } finally {
+      await bringBack()
+    }
+    server = await startServer({ home, keepHome: true, env: { PGROVE_STORAGE: 'copy' } })
+    const arrived = await eventually('the operation is there', async () => {
+      const found = (await operations(server, made)).filter(({ id }) => !before.has(id))
+      return found.length > 0 && found
+    })
+    assert.equal(arrived[0]?.action, 'start_compute')
+    assert.deepEqual(await query(await uriOf(server, made.projectId), 'select n from kept'), [{ n: 1 }])
+    await assertNothingLeft(server)
+  })
+})
+
+/** Kills it and makes its data directory one that no Postgres starts on. */
+async function takeAway(home: string): Promise<() => Promise<void>> {
+  const data = join(home, 'control', 'data')
+  const pid = Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[0])
+  await rename(join(data, 'PG_VERSION'), join(data, 'PG_VERSION.away'))
+  process.kill(pid, 'SIGKILL')
+  return () => rename(join(data, 'PG_VERSION.away'), join(data, 'PG_VERSION'))
+}
+
+async function operations(server: TestServer, { projectId, endpointId }: Made): Promise<Operation[]> {
+  const { body } = await call(server, 'GET', `/projects/${projectId}/operations`)
+  return (body['operations'] as Operation[]).filter((operation) => operation.endpoint_id === endpointId)
+}
+
+/** Without the control database: from the assignment file. */
+async function postmasterIn(home: string, { endpointId }: Made): Promise<number> {
+  const text = await readFile(join(home, 'assignments', `${endpointId}.json`), 'utf8')
+  const { spec } = JSON.parse(text) as { spec: { timelineId: string } }
+  const lock = await readFile(join(home, 'storage', 'timelines', spec.timelineId, 'postmaster.pid'), 'utf8')
+  return Number(lock.split('\n')[0])
+}
