@@ -6,6 +6,7 @@ import { connectionUri } from './connection-uri.ts'
 import { databases } from './databases.ts'
 import { endpoints } from './endpoints.ts'
 import type { Handlers } from './handler.ts'
+import { branchServices } from './branch-services.ts'
 import { operations } from './operations.ts'
 import { organizations } from './organizations.ts'
 import { projects } from './projects.ts'
@@ -25,4 +26,5 @@ export const handlers: Handlers = {
   ...apiKeys,
   ...users,
   ...organizations,
+  ...branchServices,
 }

@@ -58,7 +58,9 @@ function isUuid(value: unknown): value is string {
 
 function isSortValue(sortBy: BranchSort, value: unknown): value is string {
   if (typeof value !== 'string') return false
-  return sortBy === 'name' ? Array.from(value).length <= 256 && value.isWellFormed() && !value.includes('\0') : isMoment(value)
+  return sortBy === 'name'
+    ? Array.from(value).length <= 256 && value.isWellFormed() && !value.includes('\0')
+    : isMoment(value)
 }
 
 /** RFC 3339, or as Postgres prints it (`2026-01-31 10:00:00.123456+00`). */

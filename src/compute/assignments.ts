@@ -36,7 +36,9 @@ export class Assignments {
 
   /** Ids of the endpoints that have one. */
   async list(): Promise<string[]> {
-    return (await readdir(this.#folder)).filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, -suffix.length))
+    return (await readdir(this.#folder))
+      .filter((name) => name.endsWith(suffix))
+      .map((name) => name.slice(0, -suffix.length))
   }
 
   async read(endpointId: string): Promise<Assignment | undefined> {

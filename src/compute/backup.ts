@@ -126,14 +126,13 @@ export async function finishStoppedCopy(copyDir: string, parentDir: string, owne
 
 /** An atomic snapshot carries all, also what a copy leaves out; it needs no label, but must forget whose it was. */
 export async function finishSnapshot(copyDir: string, owner: Owner | undefined): Promise<void> {
-  for (const path of cloneExclusions) {
-    if (!path.endsWith('/')) await rm(join(copyDir, path), { recursive: true, force: true })
-    else if (path === 'pg_wal/') await ensureFolder(join(copyDir, path), owner)
-    else {
+  await Promise.all(
+    cloneExclusions.map(async (path) => {
+      if (!path.endsWith('/')) return await rm(join(copyDir, path), { recursive: true, force: true })
       await ensureFolder(join(copyDir, path), owner)
-      await clear(join(copyDir, path))
-    }
-  }
+      if (path !== 'pg_wal/') await clear(join(copyDir, path))
+    }),
+  )
 }
 
 /** A tenant may have taken every slot. Then only a checkpoint during the backup could remove what is needed, and `finishBackup` notices. */

@@ -76,8 +76,11 @@ export class ComputeFiles {
 
   async writeSpec(spec: ComputeSpec, fresh: boolean): Promise<void> {
     const saved: SavedSpec = { spec, fresh }
+    const path = join(this.#folder(spec.timelineId), 'spec.json')
+    const text = `${JSON.stringify(saved)}\n`
+    if ((await readIfThere(path)) === text) return
     await this.#ensureFolder(spec)
-    await replaceFile(join(this.#folder(spec.timelineId), 'spec.json'), `${JSON.stringify(saved)}\n`, 0o600, undefined)
+    await replaceFile(path, text, 0o600, undefined)
   }
 
   settings(spec: ComputeSpec, fsync: boolean): Record<string, string> {
@@ -91,9 +94,12 @@ export class ComputeFiles {
 
   async writeConf(spec: ComputeSpec, settings: Readonly<Record<string, string>>): Promise<void> {
     await this.#ensureShared()
+    const path = this.confFile(spec.timelineId)
+    const text = renderConf(settings)
+    if ((await readIfThere(path)) === text) return
     await this.#ensureFolder(spec)
     const gid = spec.owner?.gid
-    await replaceFile(this.confFile(spec.timelineId), renderConf(settings), gid === undefined ? 0o600 : 0o640, gid)
+    await replaceFile(path, text, gid === undefined ? 0o600 : 0o640, gid)
   }
 
   /** What the running postmaster goes by. */

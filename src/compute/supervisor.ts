@@ -82,6 +82,12 @@ export class Supervisor {
     return entry?.state.kind === 'running' && entry.postmaster ? this.#runningCompute(id, entry.postmaster) : undefined
   }
 
+  /** As `address`, having asked the system: whoever was refused just now must not be sent back to the same dead process. */
+  async answering(id: TimelineId): Promise<RunningCompute | undefined> {
+    const running = this.address(id)
+    return running && (await this.#entries.get(id)?.postmaster?.isRunning()) ? running : undefined
+  }
+
   running(): TimelineId[] {
     return [...this.#entries].filter(([, entry]) => entry.postmaster).map(([id]) => id)
   }
@@ -101,11 +107,10 @@ export class Supervisor {
    * nobody has been told of recovers without fsync, and must be made durable before anybody is.
    */
   async ensureRunning(spec: ComputeSpec, options: { fresh?: boolean } = {}): Promise<RunningCompute> {
-    const running = this.address(spec.timelineId)
     const settled =
       this.#entries.get(spec.timelineId)?.fresh === false && this.#locks.holderOf(spec.timelineId) === undefined
-    // A caller whose connection was refused just now must not be sent back to the same dead process.
-    if (running && settled && (await this.#entries.get(spec.timelineId)?.postmaster?.isRunning())) return running
+    const running = settled ? await this.answering(spec.timelineId) : undefined
+    if (running) return running
     return await this.withTimeline(spec.timelineId, 'start', (held) => held.ensureRunning(spec, options))
   }
 
@@ -202,10 +207,12 @@ export class Supervisor {
     this.#entries.set(id, entry)
     const { logger } = this.#options
     try {
-      const tree = await this.#options.tree(spec.pgMajor)
-      await this.#files.writeSpec(spec, fresh)
-      await this.#files.writeConf(spec, this.#files.settings(spec, !fresh))
-      await this.#files.makeSocketDir(spec)
+      const [tree] = await Promise.all([
+        this.#options.tree(spec.pgMajor),
+        this.#files.writeSpec(spec, fresh),
+        this.#files.writeConf(spec, this.#files.settings(spec, !fresh)),
+        this.#files.makeSocketDir(spec),
+      ])
       const postmaster = await Postmaster.start({
         binDir: tree.binDir,
         dataDir: this.#options.timelineDir(id),
@@ -215,7 +222,7 @@ export class Supervisor {
         timeoutMs: this.#options.startTimeoutMs ?? 120_000,
       })
       this.#own(id, entry, postmaster)
-      logger.info({ timeline: id, pid: postmaster.pid, ms: Date.now() - since.getTime() }, 'compute started')
+      logger.debug({ timeline: id, process: postmaster.pid, ms: Date.now() - since.getTime() }, 'postgres started')
       return this.#runningCompute(id, postmaster)
     } catch (error) {
       entry.state = {

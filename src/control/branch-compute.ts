@@ -79,14 +79,14 @@ export async function withBranchCompute<T>(
   const { timelineId } = branch
   if (!timelineId) throw new AppError('unavailable', `branch ${branch.id} has no data yet`)
   using _lock = await control.branchLocks.acquire(branch.id, holder)
-  const wasRunning = isBranchRunning(control, branch)
   const target = await servingTarget(control, branch)
   if (target) await control.computes.start(target, 'chain')
   else await control.supervisor.ensureRunning(await plainSpec(control, branch, timelineId))
   try {
     return await withClient(control, timelineId, work)
   } finally {
-    if (!target && !wasRunning) await control.supervisor.ensureStopped(timelineId, 'fast')
+    // Also where it ran before: a run of this that died left it so, and nobody else would ever stop it.
+    if (!target) await control.computes.suspend(timelineId, 'chain')
   }
 }
 

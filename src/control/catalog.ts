@@ -103,7 +103,8 @@ async function observe(client: pg.Client): Promise<Catalog<ObservedRole, Observe
     'select ((select count(*) from pg_roles) + (select count(*) from pg_database))::int as names',
   )
   const names = rows[0]?.names ?? 0
-  if (names > mostNames) throw new AppError('unprocessable', `${names} roles and databases are too many to be read back`)
+  if (names > mostNames)
+    throw new AppError('unprocessable', `${names} roles and databases are too many to be read back`)
   const short = ({ name }: { name: string }): boolean => Buffer.byteLength(name) <= longestNameBytes
   return {
     roles: (await observeRoles(client)).filter(short),

@@ -1,6 +1,10 @@
 // From rows to the desired compute. Pure, apart from asking who owns the files.
 
 import type { ComputeSpec } from '../model/compute.ts'
+import type { Branch } from '../model/branch.ts'
+import type { Endpoint } from '../model/endpoint.ts'
+import type { Project } from '../model/project.ts'
+import type { Timeline } from '../model/timeline.ts'
 import type { TimelineId } from '../model/ids.ts'
 import type { EndpointTarget } from '../store/endpoints.ts'
 import type { ControlContext } from './context.ts'
@@ -20,6 +24,32 @@ export function preloadLibrariesOf(
 
 export function isLogicalReplicationOn(projectSettings: Record<string, unknown>): boolean {
   return projectSettings['enable_logical_replication'] === true
+}
+
+/** The target that the rows of a new project amount to. */
+export function newProjectTarget(
+  rows: { project: Project; branch: Branch; endpoint: Endpoint },
+  timeline: Timeline,
+): EndpointTarget & { timelineId: TimelineId } {
+  const { project, branch, endpoint } = rows
+  return {
+    endpointId: endpoint.id,
+    projectId: project.id,
+    branchId: branch.id,
+    timelineId: timeline.id,
+    disabled: endpoint.disabled,
+    branchReady: false,
+    busy: true,
+    suspendTimeoutSeconds: endpoint.suspendTimeoutSeconds,
+    projectSettings: project.settings,
+    pgMajor: project.pgMajor,
+    minCu: endpoint.autoscalingLimitMinCu,
+    maxCu: endpoint.autoscalingLimitMaxCu,
+    pgSettings: endpoint.pgSettings,
+    preloadLibraries: endpoint.preloadLibraries,
+    uidOffset: timeline.uidOffset,
+    serviceKeyId: timeline.serviceKeyId,
+  }
 }
 
 export function toComputeSpec(

@@ -103,7 +103,7 @@ export class Computes {
     const { store, branchLocks } = this.#context()
     try {
       const seen = await this.#wakeableTarget(endpointId)
-      const running = this.#runningFor(seen)
+      const running = await this.#runningFor(seen)
       if (running) return running
       using _lock = await branchLocks.acquire(seen.branchId, `wake of ${endpointId}`)
       // Whoever had the lock may have deleted, disabled or moved what we looked at.
@@ -114,9 +114,12 @@ export class Computes {
     }
   }
 
-  #runningFor({ timelineId, endpointId }: EndpointTarget & { timelineId: TimelineId }): Running | undefined {
+  async #runningFor({
+    timelineId,
+    endpointId,
+  }: EndpointTarget & { timelineId: TimelineId }): Promise<Running | undefined> {
     const serves = this.#serving.get(timelineId)?.endpointId === endpointId
-    return serves ? this.#context().supervisor.address(timelineId) : undefined
+    return serves ? await this.#context().supervisor.answering(timelineId) : undefined
   }
 
   async #wakeableTarget(endpointId: string): Promise<EndpointTarget & { timelineId: TimelineId }> {

@@ -9,6 +9,7 @@ import { defaultHistoryRetentionSeconds, longestHistoryRetentionSeconds, type Pr
 import { defaultRegionId, regions } from '../model/region.ts'
 import { getUser } from '../store/accounts.ts'
 import { insertBranch, listAllBranches } from '../store/branches.ts'
+import type { Sql } from '../store/database.ts'
 import { insertDatabase } from '../store/databases.ts'
 import { insertEndpoint, listEndpoints, listEndpointsEvenDeleted } from '../store/endpoints.ts'
 import { hasUnfinishedChain } from '../store/operations.ts'
@@ -21,7 +22,7 @@ import { refreshAssignments } from './endpoints.ts'
 import { mergeEndpointDefaults, newEndpointDefaults, newEndpointSettings } from './endpoint-settings.ts'
 import { assertDatabaseName, assertDisplayName, assertRoleName } from './names.ts'
 import { isLogicalReplicationOn, preloadLibrariesOf } from './compute-spec.ts'
-import { keepSlotClient } from './operations/create-project.ts'
+import { prepareStart } from './operations/create-project.ts'
 import { isSlotClass, ownSlot, type Slot } from './warm-pool.ts'
 import { projectLocked, schedule, writeChain } from './operations/schedule.ts'
 import { initialProjectSettings, mergeProjectSettings } from './project-settings.ts'
@@ -143,7 +144,7 @@ async function createProject(
     if (slot) control.pool.giveBack(slot)
     throw error
   })
-  if (slot?.client) keepSlotClient(slot.timeline.id, slot.client)
+  if (slot && created.branch.timelineId) prepareStart(created, slot)
   await failpoint('create_project.committed')
   control.runner.nudge(id)
   const { project, branch, endpoint, role, database, operations } = created
@@ -237,7 +238,8 @@ async function update(
     const turnsReplicationOn =
       settings['enable_logical_replication'] === true && project.settings['enable_logical_replication'] !== true
     // wal_level cannot change while Postgres runs: active computes are suspended and wake with the new one.
-    const active = turnsReplicationOn ? await activeEndpoints(control, project) : []
+    if (!turnsReplicationOn) return { result: changed, plan: undefined }
+    const active = await activeEndpoints(control, sql, project)
     return {
       result: changed,
       plan: {
@@ -254,11 +256,13 @@ async function update(
   return { project: result, operations }
 }
 
+/** On the transaction's own connection: many callers that each wait for a second one would have taken them all. */
 async function activeEndpoints(
   control: ControlContext,
+  sql: Sql,
   project: Project,
 ): Promise<Awaited<ReturnType<typeof listEndpoints>>> {
-  const endpoints = await listEndpoints(control.store, project.id)
+  const endpoints = await listEndpoints(sql, project.id)
   return endpoints.filter((endpoint) => control.computes.servingEndpoint(endpoint.id) !== undefined)
 }
 
@@ -273,7 +277,7 @@ async function deleteProject(control: ControlContext, caller: Caller, projectId:
         `project has a protected branch (${kept.name}); set "protected" to false on it before deleting the project`,
       )
     }
-    const active = await activeEndpoints(control, project)
+    const active = await activeEndpoints(control, sql, project)
     const deleted = await setProjectDeleted(sql, project.id, new Date())
     return {
       result: deleted,

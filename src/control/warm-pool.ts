@@ -224,10 +224,10 @@ export class WarmPool {
     if (!timeline) return
     try {
       const own = await personalise(control, timeline)
-      await control.supervisor.ensureRunning(slotSpec(own, control))
-      const client = await control.supervisor.client(own.id)
+      await control.supervisor.ensureRunning(slotSpec(own.timeline, control))
+      const client = own.client ?? (await control.supervisor.client(timeline.id))
       client.on('error', () => {})
-      slots(this.#started, major).push({ timeline: own, client })
+      slots(this.#started, major).push({ timeline: own.timeline, client })
     } catch (error) {
       await removeTimeline(control, timeline.id)
       throw error
@@ -247,11 +247,15 @@ function slots<T>(map: Map<PgMajor, T[]>, major: PgMajor): T[] {
 }
 
 /**
- * Gives a timeline its own service secret in place of the template's. Leaves its compute running. Repeatable: a timeline whose
- * secret was changed but not yet written down is recognised by the secret that opens it.
+ * Gives a timeline its own service secret in place of the template's. Leaves its compute running, with the connection that it took.
+ * Repeatable: a timeline whose secret was changed but not yet written down is recognised by the secret that opens it.
  */
-export async function personalise(control: ControlContext, timeline: Timeline, spec?: ComputeSpec): Promise<Timeline> {
-  if (timeline.serviceKeyId !== templateServiceKey) return timeline
+export async function personalise(
+  control: ControlContext,
+  timeline: Timeline,
+  spec?: ComputeSpec,
+): Promise<{ timeline: Timeline; client: pg.Client | undefined }> {
+  if (timeline.serviceKeyId !== templateServiceKey) return { timeline, client: undefined }
   const { supervisor, store, servicePassword } = control
   const own: Timeline = { ...timeline, serviceKeyId: timeline.id }
   const wanted = spec ?? slotSpec(timeline, control)
@@ -262,17 +266,16 @@ export async function personalise(control: ControlContext, timeline: Timeline, s
     return await supervisor.client(timeline.id)
   })
   try {
-    await setServiceVerifier(
-      client,
-      await makeVerifier(servicePassword(own.serviceKeyId), { iterations: randomSecretIterations }),
-    )
-  } finally {
+    const verifier = await makeVerifier(servicePassword(own.serviceKeyId), { iterations: randomSecretIterations })
+    await setServiceVerifier(client, verifier)
+    await failpoint('pool.personalised')
+    await store.query('update timelines set service_key_id = $2 where id = $1', [timeline.id, own.serviceKeyId])
+    await supervisor.reconfigure({ ...wanted, serviceKeyId: own.serviceKeyId })
+    return { timeline: own, client }
+  } catch (error) {
     await client.end().catch(() => {})
+    throw error
   }
-  await failpoint('pool.personalised')
-  await store.query('update timelines set service_key_id = $2 where id = $1', [timeline.id, own.serviceKeyId])
-  await supervisor.reconfigure({ ...wanted, serviceKeyId: own.serviceKeyId })
-  return own
 }
 
 /** invalid_password */

@@ -4,6 +4,8 @@ import { lookup } from 'node:dns/promises'
 
 export type Domain = { domain: string; resolves: boolean }
 
+/** Not `localhost` itself: Node, for one, takes no certificate for a wildcard directly below a top-level name. */
+const loopbackDomain = 'db.localhost'
 const loopback = new Set(['127.0.0.1', '::1'])
 const lookupTimeoutMs = 1500
 
@@ -27,9 +29,9 @@ async function resolvesTo(host: string): Promise<string | undefined> {
 export async function findDomain(configured: string | undefined): Promise<Domain> {
   if (configured !== undefined)
     return { domain: configured, resolves: (await resolvesTo(`ep-wildcard-probe.${configured}`)) !== undefined }
-  for (const domain of ['localhost', 'localtest.me']) {
+  for (const domain of [loopbackDomain, 'localtest.me']) {
     const address = await resolvesTo(`ep-wildcard-probe.${domain}`)
     if (address !== undefined && loopback.has(address)) return { domain, resolves: true }
   }
-  return { domain: 'localhost', resolves: false }
+  return { domain: loopbackDomain, resolves: false }
 }

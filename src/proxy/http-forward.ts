@@ -75,6 +75,11 @@ export function forward(incoming: IncomingMessage, outgoing: ServerResponse, tar
       if (error.code === 'ECONNRESET' && isRepeatable(incoming)) return answerAway(outgoing)
       answerJson(outgoing, 502, 'the control plane broke off the request')
     })
+    // Control may answer and hang up in the middle of a body. What is left of it is not kept waiting for a reader.
+    upstream.on('close', () => {
+      incoming.unpipe(upstream)
+      incoming.resume()
+    })
     if (hasBody) incoming.pipe(upstream)
     else upstream.end()
   }

@@ -210,7 +210,6 @@ const strangeIds = [
   'UPPER-case-1',
   '-1',
   '99999999999999999999',
-  '%2e%2e',
   '%2F',
   '%20',
   '%27%3B%20drop%20table%20projects%3B--',
@@ -320,7 +319,7 @@ test('no value of any field brings the server down', async () => {
     fc.tuple(
       fc.constant('PATCH'),
       fc.constant('project'),
-      fc.record({ project: fields('name', 'default_endpoint_settings', 'history_retention_seconds') }),
+      fc.record({ project: fields('name', 'settings', 'default_endpoint_settings', 'history_retention_seconds') }),
     ),
     fc.tuple(fc.constant('PATCH'), fc.constant('branch'), fc.record({ branch: fields('name', 'expires_at') })),
     fc.tuple(
@@ -333,7 +332,7 @@ test('no value of any field brings the server down', async () => {
   )
   await fc.assert(
     fc.asyncProperty(calls, async ([method, what, body]) => {
-      const answer = await request(server, method, paths[what as keyof typeof paths], JSON.stringify(body))
+      const answer = await request(server, method, paths[what], JSON.stringify(body))
       assert.ok(answer.status < 500 || answer.status === 501, `${answer.status} ${JSON.stringify(answer.body)}`)
       const { operations } = answer.body as { operations?: { id: string; project_id: string }[] }
       if (operations) await settled(server, Promise.resolve({ data: { operations: operations as never } }))

@@ -94,7 +94,11 @@ describe(`a crash while a branch is made (${storage})`, () => {
           })
           await settled(bench.server)
         }
-        assert.equal(await of(await uriOf(bench.server, projectId, found)), written, 'the child has what its parent had')
+        assert.equal(
+          await of(await uriOf(bench.server, projectId, found)),
+          written,
+          'the child has what its parent had',
+        )
         const { body } = await call(bench.server, 'GET', `/projects/${projectId}/branches/${found}`)
         assert.equal((body['branch'] as { current_state: string }).current_state, 'ready')
       }
@@ -125,8 +129,14 @@ async function bring(server: TestServer, { projectId, branchId, endpointId }: Ma
   }
 }
 
-async function protect(server: TestServer, branch: { projectId: string; branchId: string }, on: boolean): Promise<void> {
-  await call(server, 'PATCH', `/projects/${branch.projectId}/branches/${branch.branchId}`, { branch: { protected: on } })
+async function protect(
+  server: TestServer,
+  branch: { projectId: string; branchId: string },
+  on: boolean,
+): Promise<void> {
+  await call(server, 'PATCH', `/projects/${branch.projectId}/branches/${branch.branchId}`, {
+    branch: { protected: on },
+  })
 }
 
 async function findBranch(server: TestServer, projectId: string, name: string): Promise<string | undefined> {

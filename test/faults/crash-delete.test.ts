@@ -87,19 +87,25 @@ describe('a crash while a project is deleted', () => {
       await settled(bench.server)
       assert.equal((await request(bench.server, 'GET', `/projects/${project.projectId}`)).status, 404)
       // Its own row stays for a while, so that clients can read how its operations ended.
-      await eventually('its branches are gone', async () => (await countBranches(bench.home, { projectId: project.projectId })) === 0)
+      await eventually(
+        'its branches are gone',
+        async () => (await countBranches(bench.home, { projectId: project.projectId })) === 0,
+      )
       await assertNothingLeft(bench.server)
     })
   }
 })
 
 /** A branch with its project is that branch, a project alone all of its branches. */
-async function countBranches(home: string, { projectId, branchId }: Pick<Made, 'projectId'> & { branchId?: string }): Promise<number> {
+async function countBranches(
+  home: string,
+  { projectId, branchId }: Pick<Made, 'projectId'> & { branchId?: string },
+): Promise<number> {
   return await withControlDatabase(home, async (client) => {
-    const { rowCount } = await client.query('select from branches where project_id = $1 and ($2::text is null or id = $2)', [
-      projectId,
-      branchId ?? null,
-    ])
+    const { rowCount } = await client.query(
+      'select from branches where project_id = $1 and ($2::text is null or id = $2)',
+      [projectId, branchId ?? null],
+    )
     return rowCount ?? 0
   })
 }

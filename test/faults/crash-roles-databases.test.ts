@@ -53,7 +53,8 @@ const changes: Change[] = [
   {
     kind: 'update_database',
     prepare: (server, path) => createDatabase(server, path, 'from'),
-    act: (server, path) => call(server, 'PATCH', `${path}/databases/from`, { database: { name: 'to', owner_name: 'neondb_owner' } }),
+    act: (server, path) =>
+      call(server, 'PATCH', `${path}/databases/from`, { database: { name: 'to', owner_name: 'neondb_owner' } }),
     wanted: { databases: ['to'], gone: ['from'] },
   },
   {

@@ -99,12 +99,15 @@ const failures: Failure[] = [
   {
     failpoint: 'create_database.apply_config.before',
     act: (server, base) =>
-      call(server, 'POST', `${branchPath(base)}/databases`, { database: { name: 'doomed', owner_name: 'neondb_owner' } }),
+      call(server, 'POST', `${branchPath(base)}/databases`, {
+        database: { name: 'doomed', owner_name: 'neondb_owner' },
+      }),
     check: lacks('databases', 'doomed'),
   },
   {
     failpoint: 'update_database.apply_config.before',
-    act: (server, base) => call(server, 'PATCH', `${branchPath(base)}/databases/kept_db`, { database: { name: 'other' } }),
+    act: (server, base) =>
+      call(server, 'PATCH', `${branchPath(base)}/databases/kept_db`, { database: { name: 'other' } }),
     check: keeps('databases', 'kept_db'),
   },
   {
@@ -158,7 +161,10 @@ describe('a step that fails', () => {
       assert.equal(failed.length, 1, JSON.stringify(operations))
       assert.ok((failed[0]?.failures ?? 0) < 5)
       const later = operations.slice(operations.findIndex(({ status }) => status === 'error') + 1)
-      assert.deepEqual(later.map(({ status }) => status), later.map(() => 'cancelled'))
+      assert.deepEqual(
+        later.map(({ status }) => status),
+        later.map(() => 'cancelled'),
+      )
       await check?.(server, base)
       await assertNothingLeft(server)
       assert.deepEqual(await query(await uriOf(server, base.projectId), 'select n from kept'), [{ n: 1 }])
@@ -167,7 +173,8 @@ describe('a step that fails', () => {
 
   test('and everything works again', async () => {
     const child = await createBranch(bench.server, base, 'doomed')
-    assert.deepEqual(await query(child.uri, 'select n from kept'), [{ n: 1 }])
+    const uri = await uriOf(bench.server, base.projectId, child.branchId)
+    assert.deepEqual(await query(uri, 'select n from kept'), [{ n: 1 }])
     const project = await createProject(bench.server, 'doomed')
     assert.deepEqual(await query(project.uri, 'select 1 as one'), [{ one: 1 }])
     assert.equal((await request(bench.server, 'DELETE', branchPath(child))).status, 200)

@@ -60,7 +60,10 @@ describe('one process is killed', () => {
     await withinMs('the load is on', 60_000, enough.promise)
     process.kill(await postmasterOf(home, made.branchId), 'SIGKILL')
     await withinMs('every writer hears of it', 30_000, Promise.all(ends))
-    const rows = await query<{ writer: number; n: string }>(uri, 'select writer, count(*) as n from kept group by writer')
+    const rows = await query<{ writer: number; n: string }>(
+      uri,
+      'select writer, count(*) as n from kept group by writer',
+    )
     for (const [writer, count] of acknowledged.entries()) {
       const there = Number(rows.find((row) => row.writer === writer)?.n ?? 0)
       assert.ok(there >= count, `writer ${writer}: ${count} acknowledged, ${there} there`)

@@ -249,7 +249,9 @@ async function leftovers(home: string): Promise<string[]> {
   }
   const live = new Set(rows.endpoints.filter((endpoint) => endpoint.live).map(({ id }) => id))
   for (const name of await names(places.assignments)) {
-    note(!live.has(name.replace(/\.json$/, '')), `assignment ${name} is of no endpoint that may wake`)
+    const text = await readFile(join(places.assignments, name), 'utf8').catch(() => '')
+    const refuses = text.includes('"disabled":true')
+    note(!live.has(name.replace(/\.json$/, '')) && !refuses, `assignment ${name} is of no endpoint that may wake`)
   }
   for (const name of await names(places.journal)) found.push(`journal ${name} is not in the control database`)
   for (const name of await names(home)) note(name.endsWith('.draft') || name.endsWith('.initdb'), name)

@@ -56,13 +56,17 @@ export async function makeHome(prefix = 'pgrove-test-'): Promise<string> {
 
 /** Kills what runs in a home, unmounts its pool, removes it. */
 export async function destroyHome(home: string): Promise<void> {
-  for (let round = 0; round < 50; round++) {
+  for (let round = 0; round < 100; round++) {
     const pids = await processesBelow(home)
-    if (pids.length === 0) break
     for (const pid of pids) tryKill(pid)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    // A process that has just died holds its mount for a moment longer.
+    const unmounted = await unmountPool(home).then(
+      () => true,
+      () => false,
+    )
+    if (pids.length === 0 && unmounted) break
+    await new Promise((resolve) => setTimeout(resolve, 50))
   }
-  await unmountPool(home).catch(() => {})
   await rm(home, { recursive: true, force: true })
 }
 

@@ -6,14 +6,19 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { AppError } from '../../model/errors.ts'
 import { newTimelineId, type BranchId, type EndpointId, type TimelineId } from '../../model/ids.ts'
 import type { Branch } from '../../model/branch.ts'
+import type { Database } from '../../model/database.ts'
+import type { Endpoint } from '../../model/endpoint.ts'
+import type { Project } from '../../model/project.ts'
+import type { Role } from '../../model/role.ts'
+import type { Timeline } from '../../model/timeline.ts'
 import { getBranch, setBranchReady, setBranchTimeline } from '../../store/branches.ts'
 import { listDatabases } from '../../store/databases.ts'
 import { getProject, setProjectPurging } from '../../store/projects.ts'
 import { listRoles } from '../../store/roles.ts'
 import { getTimeline, insertTimeline, moveTimeline } from '../../store/timelines.ts'
 import { removeTimeline } from '../timeline-removal.ts'
-import { personalise, templateServiceKey } from '../warm-pool.ts'
-import { toComputeSpec } from '../compute-spec.ts'
+import { personalise, templateServiceKey, type Slot } from '../warm-pool.ts'
+import { newProjectTarget, toComputeSpec } from '../compute-spec.ts'
 import { getEndpointTarget, type EndpointTarget } from '../../store/endpoints.ts'
 import type { ControlContext } from '../context.ts'
 import { nothingToUndo, type ChainDefinition, type StepContext } from './chain.ts'
@@ -34,11 +39,24 @@ export const createProjectChain: ChainDefinition = {
   },
 }
 
-/** Open connections to slots that came with one, from the call to the step. Lost in a crash, and then simply made anew. */
-const slotClients = new Map<TimelineId, pg.Client>()
+type Prepared = {
+  target: EndpointTarget & { timelineId: TimelineId }
+  timeline: Timeline
+  role: Role
+  database: Database
+  /** Of the service role, open since the slot was made. */
+  client: pg.Client | undefined
+}
 
-export function keepSlotClient(id: TimelineId, client: pg.Client): void {
-  slotClients.set(id, client)
+/** From the call to the step: what the rows say, so that they need not be read again. Lost in a crash, and then they are. */
+const prepared = new Map<EndpointId, Prepared>()
+
+export function prepareStart(
+  rows: { project: Project; branch: Branch; endpoint: Endpoint; role: Role; database: Database },
+  { timeline, client }: Slot,
+): void {
+  const { role, database, endpoint } = rows
+  prepared.set(endpoint.id, { target: newProjectTarget(rows, timeline), timeline, role, database, client })
 }
 
 export async function stepBranch({ control, chain, operation }: StepContext): Promise<Branch> {
@@ -86,15 +104,18 @@ async function startCompute(step: StepContext): Promise<void> {
   const { branchId, endpointId } = operation
   if (!branchId || !endpointId) throw new AppError('internal', `operation ${operation.id} has lost its endpoint`)
   using _lock = await control.branchLocks.acquire(branchId, 'start_compute')
-  const [[role], [database], target] = await Promise.all([
-    listRoles(control.store, branchId),
-    listDatabases(control.store, branchId),
-    personalTarget(control, endpointId),
-  ])
-  const { timelineId } = target
-  await control.computes.start(target, 'chain')
-  const client = slotClients.get(timelineId) ?? (await control.supervisor.client(timelineId))
-  slotClients.delete(timelineId)
+  const {
+    target,
+    timeline,
+    role,
+    database,
+    client: kept,
+  } = prepared.get(endpointId) ?? (await readBack(control, endpointId))
+  prepared.delete(endpointId)
+  // A timeline straight from the template gets its own service secret before anybody can look into it.
+  const personal = await personalise(control, timeline, toComputeSpec(target, control))
+  await control.computes.start({ ...target, serviceKeyId: personal.timeline.serviceKeyId }, 'chain')
+  const client = kept ?? personal.client ?? (await control.supervisor.client(timeline.id))
   try {
     await failpoint('create_project.claim')
     if (role && database) {
@@ -106,19 +127,18 @@ async function startCompute(step: StepContext): Promise<void> {
   }
 }
 
-/** A timeline straight from the template gets its own service secret before anybody can look into it. */
-async function personalTarget(
+async function readBack(
   control: ControlContext,
   endpointId: EndpointId,
-): Promise<EndpointTarget & { timelineId: TimelineId }> {
+): Promise<Omit<Prepared, 'role' | 'database'> & { role: Role | undefined; database: Database | undefined }> {
   const target = await getEndpointTarget(control.store, endpointId)
-  const timelineId = target?.timelineId
-  if (!target || !timelineId) throw new AppError('internal', `endpoint ${endpointId} has lost its timeline`)
-  if (target.serviceKeyId !== templateServiceKey) return { ...target, timelineId }
-  const timeline = await getTimeline(control.store, timelineId)
-  if (!timeline) throw new AppError('internal', `timeline ${timelineId} has lost its row`)
-  const { serviceKeyId } = await personalise(control, timeline, toComputeSpec({ ...target, timelineId }, control))
-  return { ...target, timelineId, serviceKeyId }
+  const timeline = target?.timelineId && (await getTimeline(control.store, target.timelineId))
+  if (!target || !timeline) throw new AppError('internal', `endpoint ${endpointId} has lost its timeline`)
+  const [[role], [database]] = await Promise.all([
+    listRoles(control.store, target.branchId),
+    listDatabases(control.store, target.branchId),
+  ])
+  return { target: { ...target, timelineId: timeline.id }, timeline, role, database, client: undefined }
 }
 
 async function forgetTimeline(step: StepContext): Promise<void> {

@@ -54,7 +54,8 @@ class Busy extends Error {}
 
 /**
  * Runs `decide` with the project's row held. What it writes and the chain it plans are committed together; if it plans operations
- * while the project has unfinished ones, nothing is written and it is asked again when they are done.
+ * while the project has unfinished ones, nothing is written and it is asked again when they are done. A plan without operations still asks
+ * for a project at rest: what there is to do was judged by what ran, and that is about to change. No plan at all asks for nothing.
  */
 export async function schedule<T>(
   control: ControlContext,

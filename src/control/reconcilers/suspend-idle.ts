@@ -49,7 +49,8 @@ async function suspendIfIdle(control: ControlContext, timelineId: TimelineId, se
     const reasons = awakeReasons({ ...serving, now, backends })
     if (reasons.some((reason) => reason.kind !== 'recent_activity')) serving.lastActivityAt = now
     if (reasons.length > 0) return undefined
-    const branch = await getBranch(control.store, serving.projectId, serving.branchId)
+    // With the control database away it sleeps all the same, and is read back when it runs the next time.
+    const branch = await getBranch(control.store, serving.projectId, serving.branchId).catch(() => undefined)
     if (branch) await syncCatalog(control, branch, client)
     const { rows } = await client.query<{ bytes: string }>(
       'select sum(pg_database_size(oid))::text as bytes from pg_database',
