@@ -9,7 +9,7 @@ export const branchServices = {
     await control.branches.get(caller, params.project_id, params.branch_id)
     throw new AppError('not_found', 'Neon Auth is not enabled on this branch')
   },
-  async getProjectBranchDataApi({ control, caller, params }: ApiRequest) {
+  async getProjectBranchDataAPI({ control, caller, params }: ApiRequest) {
     await control.branches.get(caller, params.project_id, params.branch_id)
     throw new AppError('not_found', 'the Data API is not enabled on this branch')
   },

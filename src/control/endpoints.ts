@@ -194,6 +194,7 @@ async function update(
       result: endpoint,
       plan: {
         kind: 'update_endpoint',
+        exclusive: changesCompute,
         operations: active && changesCompute ? [{ action, branchId: endpoint.branchId, endpointId: endpoint.id }] : [],
       },
     }
@@ -235,6 +236,7 @@ async function remove(
       result: await setEndpointDeleted(sql, endpoint.id, true),
       plan: {
         kind: 'suspend_endpoint',
+        exclusive: true,
         operations: active
           ? [{ action: 'suspend_compute' as const, branchId: branch.id, endpointId: endpoint.id }]
           : [],

@@ -283,6 +283,7 @@ async function deleteProject(control: ControlContext, caller: Caller, projectId:
       result: deleted,
       plan: {
         kind: 'suspend_computes',
+        exclusive: true,
         operations: active.map(({ branchId, id }) => ({
           action: 'suspend_compute' as const,
           branchId,

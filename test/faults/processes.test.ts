@@ -1,6 +1,7 @@
 // `kill -9` of one process at a time: a database, the edge, control, the watching process, the control database.
 
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
 import { identify } from '../../src/compute/process.ts'
@@ -153,12 +154,13 @@ describe('one process is killed', () => {
 
   test('the control database: control goes on, and so does the API in a moment', async () => {
     const control = await pidOf(server, 'control')
-    process.kill(await postmasterAt(home), 'SIGKILL')
+    const database = await postmasterAt(home)
+    process.kill(database, 'SIGKILL')
     await eventually('the API answers again', async () => {
       const { status, headers } = await request(server, 'GET', '/projects')
       assert.ok(status === 200 || status === 503, String(status))
       if (status === 503) assert.equal(headers.get('retry-after'), '1')
-      return status === 200
+      return status === 200 && (await postmasterAt(home)) !== database
     })
     assert.equal(await pidOf(server, 'control'), control, 'control did not die with it')
     const child = await createBranch(server, made, 'after the control database')
@@ -204,7 +206,7 @@ describe('one process is killed', () => {
   })
 })
 
+/** Of the control database. */
 async function postmasterAt(home: string): Promise<number> {
-  const { readFile } = await import('node:fs/promises')
   return Number((await readFile(`${home}/control/data/postmaster.pid`, 'utf8')).split('\n')[0])
 }

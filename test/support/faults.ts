@@ -289,7 +289,11 @@ export async function pgroveProcesses(home: string): Promise<PgroveProcess[]> {
     const [command, environment, stat] = await Promise.all(
       ['cmdline', 'environ', 'stat'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '')),
     )
-    if (!/\/main\.[tj]s\0/.test(command ?? '') || !environment?.split('\0').includes(`PGROVE_HOME=${home}`)) continue
+    if (!/\/main\.[tj]s\0/.test(command ?? '')) continue
+    // The edge is not told of the home; all write to its log or have it in their environment.
+    const output = await readlink(`/proc/${pid}/fd/1`).catch(() => '')
+    const isOurs = output === join(home, 'pgrove.log') || environment?.split('\0').includes(`PGROVE_HOME=${home}`)
+    if (!isOurs) continue
     const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? []
     if (fields[0] === 'Z') continue
     found.push({ pid: Number(pid), parent: Number(fields[1]), role: command?.split('\0').filter(Boolean).at(-1) ?? '' })

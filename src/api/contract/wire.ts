@@ -27,10 +27,12 @@ type MethodName = {
   [Key in keyof Client]: Client[Key] extends (...args: never[]) => Promise<{ data: unknown }> ? Key : never
 }[keyof Client]
 
-/** The client has one method that is not spelled like its operation. */
-export type OperationName = Exclude<MethodName, 'getConnectionUri' | 'request'> | 'getConnectionURI'
-type MethodOf<Name extends OperationName> = Client[Name extends 'getConnectionURI'
-  ? 'getConnectionUri'
+/** Operations that the client's methods spell otherwise. */
+type Respelled = { getConnectionURI: 'getConnectionUri'; getProjectBranchDataAPI: 'getProjectBranchDataApi' }
+
+export type OperationName = Exclude<MethodName, Respelled[keyof Respelled] | 'request'> | keyof Respelled
+type MethodOf<Name extends OperationName> = Client[Name extends keyof Respelled
+  ? Respelled[Name]
   : Extract<Name, MethodName>]
 
 /** What an operation answers where it succeeds. */

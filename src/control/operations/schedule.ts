@@ -19,6 +19,8 @@ export type ChainPlan = {
   kind: string
   input?: Record<string, unknown>
   operations: { action: OperationAction; branchId?: BranchId | undefined; endpointId?: EndpointId | undefined }[]
+  /** Waits for a chain at work although it may have no operations itself: what that chain starts, this would miss. */
+  exclusive?: boolean
 }
 
 export const projectLocked = (): AppError =>
@@ -70,8 +72,8 @@ export async function schedule<T>(
         const project = await lockVisibleProject(sql, caller, projectId)
         const busy = await hasUnfinishedChain(sql, project.id)
         const { plan, result } = await decide(sql, project)
+        if (busy && plan && (plan.exclusive === true || plan.operations.length > 0)) throw new Busy()
         if (!plan || plan.operations.length === 0) return { result, operations: [], project, kind: '' }
-        if (busy) throw new Busy()
         return { result, operations: await writeChain(control, sql, project.id, plan), project, kind: plan.kind }
       })
       if (outcome.operations.length > 0) {
