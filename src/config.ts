@@ -2,6 +2,7 @@
 
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
+import { parseFailpoints } from './lib/failpoint.ts'
 import { pgMajors, type PgMajor } from './model/compute.ts'
 import { AppError } from './model/errors.ts'
 import type { PoolLimits } from './control/warm-pool.ts'
@@ -119,6 +120,12 @@ function readMasterKey(env: Environment): string | undefined {
   return text
 }
 
+function readFailpoints(env: Environment): string {
+  const text = env['PGROVE_FAILPOINTS'] ?? ''
+  parseFailpoints(text)
+  return text
+}
+
 /** Throws `config_invalid` with the variable's name and what to write instead. */
 export function readConfig(env: Environment): Config {
   const isRoot = process.getuid?.() === 0
@@ -140,7 +147,7 @@ export function readConfig(env: Environment): Config {
     pool: readPool(env),
     diskFloorBytes: readWhole(env, 'PGROVE_DISK_FLOOR_MB', 1024) * 1024 * 1024,
     recoveryWindowSeconds: readWhole(env, 'PGROVE_RECOVERY_WINDOW_SECONDS', 7 * 86_400),
-    failpoints: env['PGROVE_FAILPOINTS'] ?? '',
+    failpoints: readFailpoints(env),
     checkResponses: env['PGROVE_CHECK_RESPONSES'] === '1',
     postgresOverrides: readOverrides(env),
     isRoot,

@@ -189,6 +189,12 @@ export async function loadMasterKey(home: Home, configured: string | undefined):
     }
     return key
   }
+  if ((await readIfThere(home.cell)) !== undefined) {
+    throw new AppError(
+      'master_key_wrong',
+      `${home.masterKey} is missing, and what ${home.root} holds cannot be read without it; put the file back from your backup, or set PGROVE_MASTER_KEY if the key was given there. Nothing was changed`,
+    )
+  }
   const key = randomBytes(32)
   await writeDurably(home.masterKey, `${key.toString('hex')}\n`)
   return key

@@ -80,7 +80,7 @@ class Watch {
             resolve(heard.ready)
             return
           case 'failed':
-            reject(new AppError(toErrorCode(heard.code), heard.message))
+            reject(new AppError(toErrorCode(heard.code), heard.message, { cause: heard.cause }))
             return
           case 'connection':
             this.#connection.resolve(heard.uri)
@@ -139,7 +139,7 @@ class Watch {
             resolve(heard.ports)
             return
           case 'failed':
-            reject(new AppError(toErrorCode(heard.code), heard.message))
+            reject(new AppError(toErrorCode(heard.code), heard.message, { cause: heard.cause }))
             return
           case 'stopped':
             return
@@ -189,7 +189,12 @@ class Watch {
     this.#stopping = true
     send(this.#edge, { kind: 'stop' } satisfies ToEdge)
     await ended(this.#edge)
-    // Control may have died a moment ago, and nobody else can stop the databases.
+    await this.#stopControl(logFd)
+    // It may have been killed a moment before it was told, and nobody else can stop the databases.
+    if (this.#control?.signalCode) await this.#stopControl(logFd)
+  }
+
+  async #stopControl(logFd: number): Promise<void> {
     if (this.#ports && this.#control && hasEnded(this.#control)) {
       await this.#startControl(logFd).catch((error: unknown) => this.#printer.line(errorChain(error)))
     }

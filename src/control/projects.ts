@@ -295,7 +295,6 @@ async function deleteProject(control: ControlContext, caller: Caller, projectId:
   const stopping = new Set(operations.map((operation) => operation.endpointId))
   for (const endpoint of await listEndpointsEvenDeleted(control.store, result.id)) {
     await control.assignments.remove(endpoint.id)
-    await control.assignments.remove(endpoint.id)
     await control.computes.changed(endpoint.id)
     if (!stopping.has(endpoint.id)) await control.computes.dismiss(endpoint.branchId, endpoint.id)
   }

@@ -6,7 +6,7 @@
 import type pg from 'pg'
 import { failpoint } from '../lib/failpoint.ts'
 import { defaultPgMajor, smallestCu, type ComputeSpec, type PgMajor } from '../model/compute.ts'
-import { errorChain } from '../model/errors.ts'
+import { errorChain, isAppError } from '../model/errors.ts'
 import { newTimelineId, type TimelineId } from '../model/ids.ts'
 import { makeVerifier, randomSecretIterations } from '../pgwire/scram-verifier.ts'
 import type { Timeline } from '../model/timeline.ts'
@@ -77,6 +77,7 @@ export class WarmPool {
   readonly #taken: number[] = []
   #stopping = false
   #soon: NodeJS.Timeout | undefined
+  #making: TimelineId | undefined
   #refilling: Promise<void> | undefined
   #wanted = false
 
@@ -167,6 +168,11 @@ export class WarmPool {
     }
   }
 
+  /** Any other timeline that is `making` and no branch's was given up while the control database was away. */
+  isMaking(timelineId: TimelineId): boolean {
+    return this.#making === timelineId
+  }
+
   isSlot(timelineId: TimelineId): boolean {
     for (const list of this.#started.values()) if (list.some((slot) => slot.timeline.id === timelineId)) return true
     for (const list of this.#unstarted.values()) if (list.some((timeline) => timeline.id === timelineId)) return true
@@ -196,14 +202,15 @@ export class WarmPool {
     await control.storage.assertRoom()
     await control.ensureTemplate(major)
     const id = newTimelineId()
-    const timeline = await insertTimeline(control.store, control.cell, {
-      id,
-      pgMajor: major,
-      state: 'making',
-      uidOffset: undefined,
-      serviceKeyId: templateServiceKey,
-    })
+    this.#making = id
     try {
+      const timeline = await insertTimeline(control.store, control.cell, {
+        id,
+        pgMajor: major,
+        state: 'making',
+        uidOffset: undefined,
+        serviceKeyId: templateServiceKey,
+      })
       await control.storage.cloneTimeline(
         id,
         { template: String(major) },
@@ -211,11 +218,13 @@ export class WarmPool {
       )
       await failpoint('pool.cloned')
       await moveTimeline(control.store, id, 'making', 'pooled')
+      slots(this.#unstarted, major).push(timeline)
     } catch (error) {
       await removeTimeline(control, id)
       throw error
+    } finally {
+      this.#making = undefined
     }
-    slots(this.#unstarted, major).push(timeline)
   }
 
   async #startOne(major: PgMajor): Promise<void> {
@@ -229,7 +238,9 @@ export class WarmPool {
       client.on('error', () => {})
       slots(this.#started, major).push({ timeline: own.timeline, client })
     } catch (error) {
-      await removeTimeline(control, timeline.id)
+      // It can be begun again, and its row could not be removed now anyway.
+      if (isAppError(error, 'control_database_unavailable')) slots(this.#unstarted, major).push(timeline)
+      else await removeTimeline(control, timeline.id)
       throw error
     }
   }

@@ -4,8 +4,8 @@ import { readConfig } from '../config.ts'
 import { openHome } from '../home.ts'
 import { setFailpoints } from '../lib/failpoint.ts'
 import { createLogger } from '../lib/logger.ts'
-import { errorChain, isAppError } from '../model/errors.ts'
-import type { FromControl, ToControl } from './messages.ts'
+import { errorChain } from '../model/errors.ts'
+import { toFailure, type FromControl, type ToControl } from './messages.ts'
 import { startControl, type ControlProcess } from './control.ts'
 
 const tell = (message: FromControl): void => {
@@ -33,11 +33,7 @@ export async function runControlChild(): Promise<void> {
       { cause: errorChain(error), stack: error instanceof Error ? error.stack : undefined },
       'control could not start',
     )
-    tell({
-      kind: 'failed',
-      message: isAppError(error) ? error.message : errorChain(error),
-      code: isAppError(error) ? error.code : 'internal',
-    })
+    tell(toFailure(error))
     process.exitCode = 1
     process.disconnect()
     return

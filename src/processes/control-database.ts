@@ -52,18 +52,25 @@ export async function openControlDatabase(options: OpenOptions): Promise<Control
   try {
     await migrate(opened.store, logger)
     const check = cipher.derive('master key check')
-    if ((await ensureSetting(opened.store, 'master_key_check', check)) !== check) {
-      throw new AppError(
-        'master_key_wrong',
-        'this master key is not the one that the control database was made with; put the right key back (PGROVE_MASTER_KEY, or master.key in the home folder). Nothing was changed',
-      )
-    }
+    if ((await ensureSetting(opened.store, 'master_key_check', check)) !== check) throw wrongMasterKey()
     return opened
   } catch (error) {
     await (opened.adopted ? opened.store.close() : opened.stop()).catch(() => {})
+    // The embedded one's password is derived from the master key.
+    if (config.controlDatabaseUrl === undefined && sqlState(error) === invalidPassword) throw wrongMasterKey(error)
     throw error
   }
 }
+
+const invalidPassword = '28P01'
+const sqlState = (error: unknown): string | undefined => (error as { code?: string }).code
+
+const wrongMasterKey = (cause?: unknown): AppError =>
+  new AppError(
+    'master_key_wrong',
+    'this master key is not the one that the control database was made with; put the right key back (PGROVE_MASTER_KEY, or master.key in the home folder). Nothing was changed',
+    { cause },
+  )
 
 async function openByUrl({ logger }: OpenOptions, url: string): Promise<ControlDatabase> {
   const store = new Store({ connection: { connectionString: url }, maxConnections: 16, prepares: false, logger })

@@ -1,10 +1,10 @@
 // The edge process as a child of `pgrove start`. Opens its ports, then gives up root for good.
 
 import { createLogger } from '../lib/logger.ts'
-import { errorChain, isAppError } from '../model/errors.ts'
+import { errorChain } from '../model/errors.ts'
 import { startEdge, type Edge } from '../proxy/edge.ts'
 import { RpcControlPlane } from '../proxy/rpc-control-plane.ts'
-import type { FromEdge, ToEdge } from './messages.ts'
+import { toFailure, type FromEdge, type ToEdge } from './messages.ts'
 import type { EdgeSettings } from './edge-settings.ts'
 
 const drainMs = 5000
@@ -43,11 +43,7 @@ export function runEdgeChild(): void {
       becomeUnprivileged(settings.owner)
       tell({ kind: 'listening', ports: edge.ports })
     } catch (error) {
-      tell({
-        kind: 'failed',
-        message: isAppError(error) ? error.message : errorChain(error),
-        code: isAppError(error) ? error.code : 'internal',
-      })
+      tell(toFailure(error))
       process.exit(1)
     }
   }

@@ -1,6 +1,7 @@
 // What the watching process and its two children say to each other over Node's IPC channel.
 
 import type { EdgeSettings } from './edge-settings.ts'
+import { errorChain, isAppError } from '../model/errors.ts'
 
 export type Ports = { pg: number; http: number; https: number | undefined }
 
@@ -9,7 +10,7 @@ export type ToControl = { kind: 'listening'; ports: Ports } | { kind: 'stop'; co
 export type FromControl =
   | { kind: 'progress'; text: string }
   | { kind: 'ready'; ready: ControlReady }
-  | { kind: 'failed'; message: string; code: string }
+  | { kind: 'failed'; message: string; code: string; cause?: string | undefined }
   /** The answer to `listening`: a string that works when pasted, where there is a project to connect to. */
   | { kind: 'connection'; uri: string | undefined }
   | { kind: 'stopped' }
@@ -28,5 +29,12 @@ export type ToEdge = { kind: 'listen'; settings: EdgeSettings } | { kind: 'stop'
 
 export type FromEdge =
   | { kind: 'listening'; ports: Ports }
-  | { kind: 'failed'; message: string; code: string }
+  | { kind: 'failed'; message: string; code: string; cause?: string | undefined }
   | { kind: 'stopped' }
+
+/** What is shown of an error that ends a start: the message, and beneath it what led to it. */
+export function toFailure(error: unknown): { kind: 'failed'; message: string; code: string; cause?: string } {
+  if (!isAppError(error)) return { kind: 'failed', message: errorChain(error), code: 'internal' }
+  const cause = error.cause === undefined ? {} : { cause: errorChain(error.cause) }
+  return { kind: 'failed', message: error.message, code: error.code, ...cause }
+}

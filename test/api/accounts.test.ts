@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { assertRefused, makeProject, type NeonApi } from '../support/neon.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -12,7 +13,10 @@ before(async () => {
   server = await startServer({ env: { PGROVE_STORAGE: 'copy', PGROVE_WARM_POOL: '0,0' } })
   api = apiClient(server)
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 

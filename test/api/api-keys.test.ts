@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { assertRefused, type NeonApi } from '../support/neon.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, request, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -14,7 +15,10 @@ before(async () => {
   server = await startServer({ env: { PGROVE_STORAGE: 'copy', PGROVE_WARM_POOL: '0,0' } })
   api = apiClient(server)
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 const statusWith = async (key: string): Promise<number> =>
   (await request(server, 'GET', '/users/me', undefined, { authorization: `Bearer ${key}` })).status

@@ -7,6 +7,7 @@ import type { Branch } from '@neondatabase/api-client'
 import { eventually } from '../support/eventually.ts'
 import { actionsOf, assertRefused, makeChild, makeProject, settled, type NeonApi } from '../support/neon.ts'
 import { loginError, query } from '../support/postgres.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -16,7 +17,10 @@ before(async () => {
   server = await startServer()
   api = apiClient(server)
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 const isThere = (path: string): Promise<boolean> =>
   access(path).then(

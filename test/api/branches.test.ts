@@ -15,6 +15,7 @@ import {
   type TestProject,
 } from '../support/neon.ts'
 import { changed, connect, loginError, query } from '../support/postgres.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -24,7 +25,10 @@ before(async () => {
   server = await startServer()
   api = apiClient(server)
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 async function stateOf(project: TestProject, endpointId: string): Promise<string> {
   return (await api.getProjectEndpoint(project.id, endpointId)).data.endpoint.current_state

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { assertRefused, makeChild, makeProject, settled, type NeonApi, type TestProject } from '../support/neon.ts'
 import { query } from '../support/postgres.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, request, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -15,7 +16,10 @@ before(async () => {
   api = apiClient(server)
   project = await makeProject(server, { branch: { role_name: 'app_user', database_name: 'app_db' } })
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 type Query = Omit<Parameters<NeonApi['getConnectionUri']>[0], 'projectId'>
 const named = { database_name: 'app_db', role_name: 'app_user' }

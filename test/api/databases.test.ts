@@ -6,6 +6,7 @@ import type { Database } from '@neondatabase/api-client'
 import { eventually } from '../support/eventually.ts'
 import { actionsOf, assertRefused, makeProject, settled, type NeonApi, type TestProject } from '../support/neon.ts'
 import { changed, connect, loginError, query } from '../support/postgres.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, request, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -17,7 +18,10 @@ before(async () => {
   api = apiClient(server)
   project = await makeProject(server, { branch: { role_name: 'owner', database_name: 'app' } })
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 const noSuchDatabase = '3D000'
 

@@ -14,6 +14,7 @@ import {
   type TestProject,
 } from '../support/neon.ts'
 import { connect, loginError, query } from '../support/postgres.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, request, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -23,7 +24,10 @@ before(async () => {
   server = await startServer({ env: { PGROVE_STORAGE: 'copy' } })
   api = apiClient(server)
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 async function endpointOf(project: TestProject, endpointId = project.endpointId): Promise<Endpoint> {
   return (await api.getProjectEndpoint(project.id, endpointId)).data.endpoint

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { assertRefused, makeProject, refusal, settled, type NeonApi, type TestProject } from '../support/neon.ts'
 import { changed, loginError, query } from '../support/postgres.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, startServer, waitForOperations, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -17,7 +18,10 @@ before(async () => {
   api = apiClient(server)
   project = await makeProject(server)
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 const prohibited = 'project already has running operations, scheduling of new ones is prohibited'
 

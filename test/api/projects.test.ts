@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test'
 import { actionsOf, assertRefused, makeProject, settled, type NeonApi } from '../support/neon.ts'
 import { loginError, query } from '../support/postgres.ts'
 import { eventually } from '../support/eventually.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, request, startServer, waitForOperations, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -14,7 +15,10 @@ before(async () => {
   server = await startServer({ env: { PGROVE_STORAGE: 'copy' } })
   api = apiClient(server)
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 const idPattern = /^[a-z]+-[a-z]+-\d{8}$/
 const zeroTime = '0001-01-01T00:00:00Z'

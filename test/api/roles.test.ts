@@ -12,6 +12,7 @@ import {
   type TestProject,
 } from '../support/neon.ts'
 import { changed, loginError, query } from '../support/postgres.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, request, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -23,7 +24,10 @@ before(async () => {
   api = apiClient(server)
   project = await makeProject(server, { branch: { role_name: 'owner', database_name: 'app' } })
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 const wrongPassword = '28P01'
 

@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test'
 import { eventually } from '../support/eventually.ts'
 import { makeProject, settled, type NeonApi, type TestProject } from '../support/neon.ts'
 import { connect, loginError, query, type Session } from '../support/postgres.ts'
+import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, request, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -14,7 +15,10 @@ before(async () => {
   server = await startServer({ env: { PGROVE_STORAGE: 'copy' } })
   api = apiClient(server)
 })
-after(() => server[Symbol.asyncDispose]())
+after(async () => {
+  await using _ = server
+  await assertQuiet(server)
+})
 
 const makeSleepy = (suspend_timeout_seconds: number): Promise<TestProject> =>
   makeProject(server, { default_endpoint_settings: { suspend_timeout_seconds } })

@@ -5,12 +5,12 @@ import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { identify, processesIn } from '../../src/compute/process.ts'
+import { eventually } from '../support/eventually.ts'
 import {
   assertNothingLeft,
   call,
   createBranch,
   createProject,
-  eventually,
   query,
   settled,
   uriOf,

@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { eventually } from '../support/eventually.ts'
 import {
   assertNothingLeft,
   call,
   CrashBench,
   createBranch,
   createProject,
-  eventually,
   query,
   settled,
   uriOf,

@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { eventually } from '../support/eventually.ts'
 import {
   assertNothingLeft,
   call,
   CrashBench,
   createProject,
-  eventually,
   query,
   settled,
   uriOf,

@@ -11,6 +11,7 @@ import { processesBelow } from '../../src/compute/process.ts'
 import { adminSocket, homeAt } from '../../src/home.ts'
 import { Cipher } from '../../src/lib/cipher.ts'
 import { connectRpc } from '../../src/lib/rpc.ts'
+import { eventually } from './eventually.ts'
 import { destroyHome, makeHome, request, startServer, type Answer, type TestServer } from './server.ts'
 
 /** Arms failpoints in a running server, which must have been started with PGROVE_FAILPOINTS set; '' disarms. */
@@ -26,21 +27,6 @@ export async function arm(server: TestServer, failpoints: string): Promise<void>
 
 /** For servers whose failpoints are armed later. */
 export const armable = { PGROVE_FAILPOINTS: ';' }
-
-/** Polls; the error names what was waited for. */
-export async function eventually<T>(
-  what: string,
-  ask: () => Promise<T | undefined | false>,
-  timeoutMs = 30_000,
-): Promise<T> {
-  const deadline = Date.now() + timeoutMs
-  for (;;) {
-    const answer = await ask()
-    if (answer !== undefined && answer !== false) return answer
-    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`)
-    await delay(25)
-  }
-}
 
 export async function withinMs<T>(what: string, timeoutMs: number, work: Promise<T>): Promise<T> {
   const stop = new AbortController()

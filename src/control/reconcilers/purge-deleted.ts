@@ -3,8 +3,9 @@
 import { failpoint } from '../../lib/failpoint.ts'
 import type { Branch } from '../../model/branch.ts'
 import { errorChain } from '../../model/errors.ts'
+import type { Timeline } from '../../model/timeline.ts'
 import { deleteBranchRow, expireDeletedBranches, listBranchesToPurge } from '../../store/branches.ts'
-import { listTimelinesInState } from '../../store/timelines.ts'
+import { listTimelinesInState, moveTimeline } from '../../store/timelines.ts'
 import { deletePurgedProjects, listProjectsToPurge, setProjectPurging } from '../../store/projects.ts'
 import type { ControlContext } from '../context.ts'
 import { removeTimeline } from '../timeline-removal.ts'
@@ -24,7 +25,7 @@ export async function purgeDeleted(control: ControlContext): Promise<{ branches:
       control.logger.warn({ branch: branch.id, cause: errorChain(error) }, 'could not purge a branch')
     }
   }
-  for (const timeline of await listTimelinesInState(store, cell, ['deleting'])) {
+  for (const timeline of await listForsakenTimelines(control)) {
     await removeTimeline(control, timeline.id).catch((error: unknown) =>
       control.logger.warn({ timeline: timeline.id, cause: errorChain(error) }, 'could not remove a timeline'),
     )
@@ -32,6 +33,16 @@ export async function purgeDeleted(control: ControlContext): Promise<{ branches:
   const projects = await deletePurgedProjects(store, cell)
   await control.storage.emptyTrash()
   return { branches, projects }
+}
+
+/** What is on its way out, and what was being made when the control database went away. */
+async function listForsakenTimelines({ store, cell, pool }: ControlContext): Promise<Timeline[]> {
+  for (const { id } of await listTimelinesInState(store, cell, ['making'])) {
+    const [user] = await store.query('select from branches where timeline_id = $1', [id])
+    // Moved only if it is still `making`: by now the pool may have it ready.
+    if (!user && !pool.isMaking(id)) await moveTimeline(store, id, 'making', 'deleting')
+  }
+  return await listTimelinesInState(store, cell, ['deleting'])
 }
 
 /** The rows go first: whatever a crash leaves of the timeline is found by its `deleting` mark. */
