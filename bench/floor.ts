@@ -58,7 +58,7 @@ export class Floor {
     const id = newTimelineId()
     const home = homeAt(server.home)
     const { root } = server.storage
-    const owner = process.getuid?.() === 0 ? ownerAt(await findUidRange(), uidOffset) : undefined
+    const owner = process.getuid?.() === 0 ? ownerAt(await findUidRange(homeAt(server.home)), uidOffset) : undefined
     const folder = join(root, 'bench', id)
     const socketDir = join(home.run, id)
     await mkdir(join(root, 'bench'), { recursive: true })
@@ -160,7 +160,7 @@ export class Floor {
 
 /** A clone of the template and nothing else, under the owner that a project would have. */
 export async function cloneFloor(server: BenchServer, samples: number): Promise<number[]> {
-  const owner = process.getuid?.() === 0 ? ownerAt(await findUidRange(), uidOffset) : undefined
+  const owner = process.getuid?.() === 0 ? ownerAt(await findUidRange(homeAt(server.home)), uidOffset) : undefined
   const parent = join(server.storage.root, 'bench')
   await mkdir(parent, { recursive: true })
   await chmod(parent, 0o711)

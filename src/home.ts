@@ -19,6 +19,7 @@ export type Home = {
   credentials: string
   masterKey: string
   cell: string
+  uids: string
   tls: string
   postgres: string
   controlDatabase: string
@@ -42,6 +43,7 @@ export function homeAt(root: string): Home {
     credentials: join(root, 'credentials.json'),
     masterKey: join(root, 'master.key'),
     cell: join(root, 'cell'),
+    uids: join(root, 'uids.json'),
     tls: join(root, 'tls'),
     postgres: join(root, 'postgres'),
     controlDatabase: join(root, 'control'),

@@ -109,6 +109,14 @@ test('bodies that cannot be read are refused by what is wrong with them', async 
   assertError(await post('{"project":{}}', { 'content-type': 'garbage' }), 400, /not a media type/)
 })
 
+test('a connection outlives a body that could not be used, once that was read', async (t) => {
+  const call = api(t)
+  for (const raw of ['{', '[]', '', `"${'x'.repeat(1_100_000)}"`]) {
+    const { headers } = await call({ method: 'POST', path: '/projects', raw })
+    assert.notEqual(headers.connection, 'close', raw.slice(0, 10))
+  }
+})
+
 test('an optional body may be missing, empty, or announced and empty', async (t) => {
   const call = api(t)
   const path = `${projectPath}/branches`

@@ -109,7 +109,7 @@ class Watch {
 
   async #startEdge(ready: ControlReady, logFd: number): Promise<void> {
     const config = this.#config
-    const owner = config.isRoot ? ownerAt(await findUidRange(), edgeOffset) : undefined
+    const owner = config.isRoot ? ownerAt(await findUidRange(this.#home), edgeOffset) : undefined
     this.#edgeSettings = {
       domains: [ready.domain],
       pg: toAddress(config.pg, 'PG'),

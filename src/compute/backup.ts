@@ -3,10 +3,10 @@
 // A copy made file by file shows no one moment. In backup mode Postgres logs whole pages, and a label in the copy says from where
 // the log is to be replayed; with the segments up to the end of the backup beside it, plain crash recovery makes it whole, on the same Postgres timeline.
 
-import { constants } from 'node:fs'
-import { chmod, chown, copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type pg from 'pg'
+import { run } from '../lib/run.ts'
 import type { Owner } from '../model/compute.ts'
 import { AppError } from '../model/errors.ts'
 import { parseLsn, type Lsn } from '../model/lsn.ts'
@@ -104,8 +104,7 @@ export async function finishBackup(
   owner: Owner | undefined,
 ): Promise<void> {
   await finishSnapshot(copyDir, owner)
-  await clear(join(copyDir, 'pg_wal'))
-  for (const segment of backup.walSegments) await placeSegment(copyDir, parentDir, segment, owner)
+  await placeSegments(copyDir, parentDir, backup.walSegments, owner)
   await place(join(copyDir, 'backup_label'), backup.label, owner)
   if (backup.tablespaceMap.trim() !== '') await place(join(copyDir, 'tablespace_map'), backup.tablespaceMap, owner)
 }
@@ -120,19 +119,30 @@ export async function finishStoppedCopy(copyDir: string, parentDir: string, owne
     )
   }
   await finishSnapshot(copyDir, owner)
-  await clear(join(copyDir, 'pg_wal'))
-  await placeSegment(copyDir, parentDir, walSegmentName(control.tli, control.checkpointLsn), owner)
+  await placeSegments(copyDir, parentDir, [walSegmentName(control.tli, control.checkpointLsn)], owner)
 }
 
-/** An atomic snapshot carries all, also what a copy leaves out; it needs no label, but must forget whose it was. */
+/**
+ * An atomic snapshot carries all, also what a copy leaves out; it needs no label, but must forget whose it was. In a copy made with
+ * `cloneExclusions` there is nothing to do, and that is all that is looked for.
+ */
 export async function finishSnapshot(copyDir: string, owner: Owner | undefined): Promise<void> {
+  const surplus: string[] = []
+  const missing: string[] = []
   await Promise.all(
-    cloneExclusions.map(async (path) => {
-      if (!path.endsWith('/')) return await rm(join(copyDir, path), { recursive: true, force: true })
-      await ensureFolder(join(copyDir, path), owner)
-      if (path !== 'pg_wal/') await clear(join(copyDir, path))
+    cloneExclusions.map(async (name) => {
+      const path = join(copyDir, name)
+      if (!name.endsWith('/')) {
+        if (await isThere(path)) surplus.push(path)
+        return
+      }
+      const children = await childrenOf(path)
+      if (!children) missing.push(path)
+      else if (name !== 'pg_wal/') surplus.push(...children)
     }),
   )
+  if (surplus.length > 0) await runAs(owner, 'rm', ['-rf', '--', ...surplus])
+  if (missing.length > 0) await runAs(owner, 'mkdir', ['-p', '-m', '700', '--', ...missing])
 }
 
 /** A tenant may have taken every slot. Then only a checkpoint during the backup could remove what is needed, and `finishBackup` notices. */
@@ -145,32 +155,48 @@ async function holdBackWal(client: pg.Client): Promise<void> {
   }
 }
 
-async function placeSegment(
+async function placeSegments(
   copyDir: string,
   parentDir: string,
-  segment: string,
+  segments: readonly string[],
   owner: Owner | undefined,
 ): Promise<void> {
-  const to = join(copyDir, 'pg_wal', segment)
-  await copyFile(join(parentDir, 'pg_wal', segment), to, constants.COPYFILE_FICLONE).catch((cause: unknown) => {
-    throw new AppError('storage_failed', `segment ${segment} of the write-ahead log is gone, which the copy needs`, {
-      cause,
-    })
+  const folder = join(copyDir, 'pg_wal')
+  const old = (await childrenOf(folder)) ?? []
+  if (old.length > 0) await runAs(owner, 'rm', ['-rf', '--', ...old])
+  const sources = segments.map((segment) => join(parentDir, 'pg_wal', segment))
+  await runAs(owner, 'cp', ['-f', '--', ...sources, folder]).catch((cause: unknown) => {
+    throw new AppError('storage_failed', 'a segment of the write-ahead log is gone, which the copy needs', { cause })
   })
-  await chmod(to, 0o600)
-  if (owner) await chown(to, owner.uid, owner.gid)
 }
 
 async function place(path: string, content: string, owner: Owner | undefined): Promise<void> {
-  await writeFile(path, content, { mode: 0o600 })
-  if (owner) await chown(path, owner.uid, owner.gid)
+  await runAs(owner, 'tee', ['--', path], content)
 }
 
-async function ensureFolder(path: string, owner: Owner | undefined): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 })
-  if (owner) await chown(path, owner.uid, owner.gid)
+/** Whoever owns a data directory may have put links into it: nothing is written there but by programs that have no more rights than he. */
+async function runAs(
+  owner: Owner | undefined,
+  program: string,
+  args: readonly string[],
+  input?: string,
+): Promise<void> {
+  await run(program, args, { owner, timeoutMs: fileCommandTimeoutMs, ...(input === undefined ? {} : { input }) })
 }
 
-async function clear(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true })
+const isThere = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  )
+
+async function childrenOf(folder: string): Promise<string[] | undefined> {
+  try {
+    return (await readdir(folder)).map((name) => join(folder, name))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
 }
+
+const fileCommandTimeoutMs = 60_000

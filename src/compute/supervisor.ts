@@ -207,12 +207,14 @@ export class Supervisor {
     this.#entries.set(id, entry)
     const { logger } = this.#options
     try {
-      const [tree] = await Promise.all([
-        this.#options.tree(spec.pgMajor),
+      const tree = await this.#options.tree(spec.pgMajor)
+      // All of them end before a failure is passed on: nothing writes any more once the lock is free.
+      const written = await Promise.allSettled([
         this.#files.writeSpec(spec, fresh),
         this.#files.writeConf(spec, this.#files.settings(spec, !fresh)),
         this.#files.makeSocketDir(spec),
       ])
+      for (const each of written) if (each.status === 'rejected') throw each.reason
       const postmaster = await Postmaster.start({
         binDir: tree.binDir,
         dataDir: this.#options.timelineDir(id),

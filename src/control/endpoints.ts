@@ -194,7 +194,8 @@ async function update(
       result: endpoint,
       plan: {
         kind: 'update_endpoint',
-        exclusive: changesCompute,
+        // A start at work has read the settings already: what is changed now would be lost on it.
+        exclusive: changesMoreThanName(input),
         operations: active && changesCompute ? [{ action, branchId: endpoint.branchId, endpointId: endpoint.id }] : [],
       },
     }
@@ -204,6 +205,10 @@ async function update(
   await control.computes.changed(result.id)
   if (result.disabled && operations.length === 0) await control.computes.dismiss(result.branchId, result.id)
   return { endpoint: await statusOf(control, result), operations }
+}
+
+function changesMoreThanName({ name: _name, ...settings }: UpdateEndpointInput): boolean {
+  return Object.values(settings).some((value) => value !== undefined)
 }
 
 /** A name or a timeout is a matter of rows; everything else reaches Postgres. */

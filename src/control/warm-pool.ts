@@ -214,7 +214,8 @@ export class WarmPool {
       await control.storage.cloneTimeline(
         id,
         { template: String(major) },
-        { owner: control.ownerOf(timeline.uidOffset) },
+        // Blocks that are shared are on disk already, and the file system's log keeps the rest in order; a full copy has to be synced.
+        { owner: control.ownerOf(timeline.uidOffset), sync: !control.storage.description.copyOnWrite },
       )
       await failpoint('pool.cloned')
       await moveTimeline(control.store, id, 'making', 'pooled')

@@ -62,7 +62,7 @@ async function start(
   { config, home, logger, progress }: { config: Config; home: Home; logger: Logger; progress: (text: string) => void },
   closers: Closer[],
 ): Promise<ControlProcess> {
-  const range = config.isRoot ? await findUidRange() : undefined
+  const range = config.isRoot ? await findUidRange(home) : undefined
   const ownerOf = (offset: number): { uid: number; gid: number } | undefined => range && ownerAt(range, offset)
   const edgeGid = ownerOf(edgeOffset)?.gid
   const cipher = new Cipher(await loadMasterKey(home, config.masterKey))

@@ -46,7 +46,10 @@ describe('a control database by URL', () => {
     assert.deepEqual(await processesBelow(at), [], 'nothing is left running')
     const log = await readFile(join(at, 'pgrove.log'), 'utf8').catch(() => '')
     for (const text of [output, log]) {
-      assert.ok(!text.includes(testPassword) && !text.includes(encodeURIComponent(testPassword)), 'the password is not said')
+      assert.ok(
+        !text.includes(testPassword) && !text.includes(encodeURIComponent(testPassword)),
+        'the password is not said',
+      )
       assert.ok(!text.includes('wrong-secret'), 'nor is a wrong one')
     }
     return output
@@ -149,7 +152,12 @@ describe('a control database by URL', () => {
   }
 
   async function onDatabase(sql: string): Promise<number> {
-    const client = new pg.Client({ host: postgres.socketDir, user: testUser, password: testPassword, database: 'postgres' })
+    const client = new pg.Client({
+      host: postgres.socketDir,
+      user: testUser,
+      password: testPassword,
+      database: 'postgres',
+    })
     await client.connect()
     try {
       return (await client.query(sql)).rowCount ?? 0

