@@ -167,7 +167,7 @@ function sendError(log: Logger, request: FastifyRequest, reply: FastifyReply, er
   if (answer.status === 401) void reply.header('www-authenticate', 'Bearer')
   // Fastify closes after any body it could not use. One that came to its end leaves nothing behind on the connection, and to close it
   // would cut off whoever is still finishing his request.
-  if (request.raw.complete) void reply.removeHeader('connection')
+  if (request.raw.readableEnded) void reply.removeHeader('connection')
   return reply.header('content-type', 'application/json').send(JSON.stringify(body))
 }
 

@@ -4,7 +4,7 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import { homeAt, lockHolder } from '../home.ts'
-import { isAlive, poll, processesBelow } from '../compute/process.ts'
+import { killProcessesBelow } from '../compute/process.ts'
 import { AppError } from '../model/errors.ts'
 import { unmountPool } from '../storage/pool.ts'
 import type { Printer } from './printer.ts'
@@ -29,29 +29,10 @@ export async function reset(config: Config, printer: Printer, confirmed: boolean
     throw new AppError('bad_request', `${home.root} does not look like a home folder of pgrove; nothing was removed`)
   }
   printer.progress('stopping what still runs')
-  await killAll(home.root)
+  await killProcessesBelow(home.root)
   await unmountPool(home.root)
   printer.progress('removing files')
   for (const name of names) await rm(join(home.root, name), { recursive: true, force: true })
   await rm(home.run, { recursive: true, force: true })
   printer.line(`${home.root} is empty`)
 }
-
-/** Returns when they have let go of their files. */
-async function killAll(root: string): Promise<void> {
-  await poll(
-    async () => {
-      const pids = await processesBelow(root)
-      for (const pid of pids) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
-      return pids.length === 0 || undefined
-    },
-    {
-      everyMs: 50,
-      timeoutMs: killTimeoutMs,
-      timedOut: () =>
-        new AppError('unavailable', `processes below ${root} do not end, not even when killed; nothing was removed`),
-    },
-  )
-}
-
-const killTimeoutMs = 10_000

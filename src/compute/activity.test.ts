@@ -40,7 +40,8 @@ for (const [major, installation] of testInstallations) {
     )
     assert.ok(busy.lastChangeAt instanceof Date)
     assert.equal(busy.sessions, 2)
+    const cancelled = assert.rejects(sleeping, { code: '57014' })
     await service.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'`)
-    await assert.rejects(sleeping, { code: '57014' })
+    await cancelled
   })
 }

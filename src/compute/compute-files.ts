@@ -11,7 +11,7 @@
 
 import { chmod, chown, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readIfThere } from '../lib/durable-file.ts'
+import { readIfThere, syncFile, syncFolder } from '../lib/durable-file.ts'
 import { isPgMajor, type ComputeSpec } from '../model/compute.ts'
 import { AppError } from '../model/errors.ts'
 import { isTimelineId, type TimelineId } from '../model/ids.ts'
@@ -72,6 +72,13 @@ export class ComputeFiles {
       // Cut short by a power failure.
       return undefined
     }
+  }
+
+  /** That a compute is no longer fresh has to be as durable as its data: it would not be started again otherwise. */
+  async writeDurable(spec: ComputeSpec): Promise<void> {
+    await this.writeSpec(spec, false)
+    await syncFile(join(this.#folder(spec.timelineId), 'spec.json'))
+    await syncFolder(this.#folder(spec.timelineId))
   }
 
   async writeSpec(spec: ComputeSpec, fresh: boolean): Promise<void> {

@@ -4,7 +4,7 @@
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { run } from '../lib/run.ts'
-import type { AppError } from '../model/errors.ts'
+import { AppError } from '../model/errors.ts'
 
 export type ProcessIdentity = {
   pid: number
@@ -60,6 +60,24 @@ async function processesWhere(folder: string, matches: (found: string, wanted: s
   const folders = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => '')))
   return pids.filter((_, index) => matches(folders[index] ?? '', wanted)).map(Number)
 }
+
+/** Kills what works in a folder or below it, and returns when it has let go of its files. */
+export async function killProcessesBelow(folder: string): Promise<void> {
+  await poll(
+    async () => {
+      const pids = await processesBelow(folder)
+      for (const pid of pids) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+      return pids.length === 0 || undefined
+    },
+    {
+      everyMs: 20,
+      timeoutMs: killTimeoutMs,
+      timedOut: () => new AppError('unavailable', `processes below ${folder} do not end, not even when killed`),
+    },
+  )
+}
+
+const killTimeoutMs = 10_000
 
 /** Asks again and again until the answer is defined; throws when time is up. Short steps, since most of what we wait for takes milliseconds. */
 export async function poll<T>(

@@ -139,7 +139,7 @@ export class Supervisor {
         }
       }
       await syncFiles()
-      await this.#files.writeSpec(saved.spec, false)
+      await this.#files.writeDurable(saved.spec)
       const entry = this.#entries.get(id)
       if (entry) entry.fresh = false
     })

@@ -12,6 +12,7 @@ import { run } from '../lib/run.ts'
 import { makeVerifier, randomSecretIterations } from '../pgwire/scram-verifier.ts'
 import { readControlFile, syncDataDir, walSegmentName } from './data-dir.ts'
 import { serviceRole, templateDatabase, tenantGroupRole } from './postgres-service.ts'
+import { killProcessesBelow } from './process.ts'
 import type { RuntimeTree } from './runtime-tree.ts'
 import { sqlLiteral } from './sql-text.ts'
 
@@ -28,6 +29,8 @@ export type FilledTemplate = { files: number }
  */
 export async function fillTemplate(tree: RuntimeTree, dir: string, options: TemplateOptions): Promise<FilledTemplate> {
   const scratch = `${dir}.initdb`
+  // An initdb outlives the pgrove that was killed over it, and would go on filling what is emptied here.
+  await killProcessesBelow(scratch)
   await rm(scratch, { recursive: true, force: true })
   for (const name of await readdir(dir)) await rm(join(dir, name), { recursive: true, force: true })
   try {

@@ -175,6 +175,8 @@ export class Computes {
     const wasServing = known?.endpointId === assignment.endpointId && supervisor.state(timelineId).kind === 'running'
     try {
       const running = await supervisor.ensureRunning(assignment.spec)
+      // Who asks is about to connect, and cannot be seen in it yet.
+      if (wasServing && cause === 'connect') known.lastActivityAt = Date.now()
       if (!wasServing) {
         const at = Date.now()
         this.#serving.set(timelineId, {

@@ -88,18 +88,19 @@ export class ActivityLedger {
 
   async close(): Promise<void> {
     clearTimeout(this.#timer)
-    await this.#report()
+    await this.flush()
     clearTimeout(this.#timer)
   }
 
   #arm(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
-      void this.#report()
+      void this.flush()
     }, reportEveryMs).unref()
   }
 
-  async #report(): Promise<void> {
+  /** Tells control at once what it has not been told. Never rejects. */
+  async flush(): Promise<void> {
     const changed = this.#changed
     if (changed.length === 0) return
     this.#changed = []

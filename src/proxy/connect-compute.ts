@@ -23,6 +23,7 @@ export async function connectCompute(
   endpointId: string,
   startupMessage: Buffer,
   isWanted: () => boolean,
+  onDial: () => void,
 ): Promise<ConnectedCompute> {
   const deadline = performance.now() + notYetLimitMs
   let pauseMs = firstPauseMs
@@ -31,6 +32,7 @@ export async function connectCompute(
     const compute = await waker.compute(endpointId)
     if (!isWanted()) throw new AppError('unavailable', 'the client went away')
     const socketPath = socketPathOf(compute)
+    onDial()
     const outcome = await dial(socketPath, startupMessage)
     switch (outcome.kind) {
       case 'answered':

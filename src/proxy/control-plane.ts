@@ -35,7 +35,8 @@ export type EndpointChanged = { endpointId: string }
 
 /** How the proxy hears of changes. Each method takes one listener. */
 export interface ControlPlaneEvents {
-  onEndpointChanged(listener: (changed: EndpointChanged) => void): void
+  /** Control goes on when the listener is done, or after a bounded time. */
+  onEndpointChanged(listener: (changed: EndpointChanged) => void | Promise<void>): void
   /** Control is there, for the first time or again: what it said or was told before may be lost. */
   onConnected(listener: () => void): void
 }

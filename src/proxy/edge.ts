@@ -41,7 +41,11 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const { controlPlane, logger } = options
   const waker = new Waker(controlPlane)
   const ledger = new ActivityLedger(controlPlane, logger)
-  controlPlane.onEndpointChanged(({ endpointId }) => waker.forget(endpointId))
+  controlPlane.onEndpointChanged(async ({ endpointId }) => {
+    waker.forget(endpointId)
+    // Who is on the way to the compute cannot be seen in it yet, and control is about to decide whether it may sleep.
+    await ledger.flush()
+  })
   controlPlane.onConnected(() => {
     waker.forgetAll()
     ledger.repeatAll()

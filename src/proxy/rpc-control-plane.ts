@@ -21,15 +21,15 @@ const wakeTimeoutMs = 120_000
 
 export class RpcControlPlane implements ControlPlane, ControlPlaneEvents {
   readonly #rpc: RpcClient
-  #endpointChanged: (changed: EndpointChanged) => void = () => {}
+  #endpointChanged: (changed: EndpointChanged) => void | Promise<void> = () => {}
   #connected: () => void = () => {}
 
   constructor(socketPath: string, logger: Logger) {
     this.#rpc = connectRpc(socketPath, {
       logger,
       onConnected: () => this.#connected(),
-      onNotify: (event, params) => {
-        if (event === endpointChangedEvent) this.#endpointChanged(params as EndpointChanged)
+      onNotify: async (event, params) => {
+        if (event === endpointChangedEvent) await this.#endpointChanged(params as EndpointChanged)
       },
     })
   }
@@ -46,7 +46,7 @@ export class RpcControlPlane implements ControlPlane, ControlPlaneEvents {
     await this.#rpc.call('reportActivity', { activity })
   }
 
-  onEndpointChanged(listener: (changed: EndpointChanged) => void): void {
+  onEndpointChanged(listener: (changed: EndpointChanged) => void | Promise<void>): void {
     this.#endpointChanged = listener
   }
 
@@ -74,7 +74,7 @@ export function controlPlaneMethods(plane: ControlPlane): RpcMethods {
   }
 }
 
-/** Returns when every edge has forgotten what it held, so that no later connect goes to the old place. */
+/** Returns when every edge has forgotten what it held, so that no later connect goes to the old place, and has told of those that went there. */
 export function pushEndpointChanged(server: RpcServer, endpointId: string): Promise<void> {
   return server.notify(endpointChangedEvent, { endpointId } satisfies EndpointChanged)
 }

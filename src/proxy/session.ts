@@ -55,10 +55,11 @@ export async function startSession(routed: Routed, context: SessionContext): Pro
     endpointId,
     startupMessage,
     () => !client.destroyed,
+    // Only now the endpoint is known to exist: a meter is for good.
+    () => context.ledger.meter(endpointId).touch(),
   )
   if (password !== undefined) await logIn(server, password)
 
-  // Only now, when the endpoint is known to exist: a meter is for good.
   const meter = context.ledger.meter(endpointId)
   let key: BackendKey | undefined
   meter.sessionOpened()

@@ -227,8 +227,8 @@ test('what has no answer yet is refused before anything is written', async () =>
 
 test('services that are off are not found, as clients ask to learn whether they are on', async () => {
   const project = await makeProject(server)
-  await assertRefused(api.getNeonAuth(project.id, project.branchId), 404, /./)
-  await assertRefused(api.getProjectBranchDataApi(project.id, project.branchId, project.database), 404, /./)
+  await assertRefused(api.getNeonAuth(project.id, project.branchId), 404, /not enabled/)
+  await assertRefused(api.getProjectBranchDataApi(project.id, project.branchId, project.database), 404, /not enabled/)
   await assertRefused(api.getNeonAuth(project.id, 'br-no-such-00000000'), 404, /branch not found/)
   await assertRefused(
     api.getProjectBranchDataApi(project.id, 'br-no-such-00000000', project.database),

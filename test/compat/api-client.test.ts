@@ -316,10 +316,22 @@ test('what is refused says so in the client’s error', async () => {
   const { status, message } = await refusal(api.listSnapshots('quiet-river-00000000'))
   assert.equal(status, 501)
   assert.match(message, /listSnapshots/)
+  for (const asked of [
+    api.getNeonAuth('quiet-river-00000000', 'br-quiet-river-00000000'),
+    api.getProjectBranchDataApi('quiet-river-00000000', 'br-quiet-river-00000000', 'neondb'),
+  ]) {
+    assert.equal((await refusal(asked)).status, 404)
+  }
 })
 
+/** Methods that the client spells otherwise than their operations. */
+const respelled: Readonly<Record<string, string>> = {
+  getConnectionUri: 'getConnectionURI',
+  getProjectBranchDataApi: 'getProjectBranchDataAPI',
+}
+
 test('nothing that is written was left out', () => {
-  const asked = new Set([...called].map((name) => (name === 'getConnectionUri' ? 'getConnectionURI' : name)))
+  const asked = new Set([...called].map((name) => respelled[name] ?? name))
   assert.deepEqual(
     Object.keys(handlers).filter((name) => !asked.has(name)),
     [],

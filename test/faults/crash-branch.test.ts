@@ -20,7 +20,8 @@ import type { TestServer } from '../support/server.ts'
 const storage = obstacleTo('xfs') === undefined ? 'pool' : 'copy'
 
 type ParentState = 'running' | 'sleeping' | 'protected'
-type Case = { failpoint: string; parent: ParentState; endpoint: boolean }
+/** `again`: where it dies once more, while it recovers from the first time. */
+type Case = { failpoint: string; parent: ParentState; endpoint: boolean; again?: string }
 
 const whileItRuns = (failpoint: string): Case => ({ failpoint, parent: 'running', endpoint: true })
 const cases: Case[] = [
@@ -48,6 +49,10 @@ const cases: Case[] = [
   { failpoint: 'create_branch.create_branch.recorded', parent: 'running', endpoint: false },
   { failpoint: 'compute.start.ready', parent: 'protected', endpoint: true },
   { failpoint: 'compute.stop.signalled', parent: 'protected', endpoint: false },
+  { ...whileItRuns('create_branch.backup'), again: 'storage.clone.renamed' },
+  { ...whileItRuns('create_branch.recovered'), again: 'timeline.stopped' },
+  { ...whileItRuns('storage.clone.renamed'), again: 'timeline.forgotten' },
+  { ...whileItRuns('create_branch.durable'), again: 'create_branch.recovered' },
 ]
 
 describe(`a crash while a branch is made (${storage})`, () => {
@@ -65,21 +70,24 @@ describe(`a crash while a branch is made (${storage})`, () => {
     if (bench) assert.deepEqual(mountsUnder(bench.home), [], 'nothing stays mounted')
   })
 
-  for (const [number, { failpoint, parent: state, endpoint }] of cases.entries()) {
-    const title = `at ${failpoint} of a ${state} parent${endpoint ? '' : ', without an endpoint'}`
-    test(title, async () => {
+  for (const [number, { failpoint, parent: state, endpoint, again }] of cases.entries()) {
+    const words = [`at ${failpoint} of a ${state} parent`, endpoint ? '' : 'without an endpoint', again ? `and then at ${again}` : '']
+    test(words.filter(Boolean).join(', '), async () => {
       const { projectId, branchId } = parent
       const name = `branch-${number}`
       written += 1
       await query(await uriOf(bench.server, projectId), `insert into kept values (${written})`)
       await bring(bench.server, parent, state)
-      const answer = await bench.crashAt(failpoint, async (server) =>
-        madeOf(
-          await call(server, 'POST', `/projects/${projectId}/branches`, {
-            branch: { name, parent_id: branchId },
-            endpoints: endpoint ? [{ type: 'read_write' }] : [],
-          }),
-        ),
+      const answer = await bench.crashAt(
+        failpoint,
+        async (server) =>
+          madeOf(
+            await call(server, 'POST', `/projects/${projectId}/branches`, {
+              branch: { name, parent_id: branchId },
+              endpoints: endpoint ? [{ type: 'read_write' }] : [],
+            }),
+          ),
+        { again },
       )
       await settled(bench.server)
       if (state === 'protected') await protect(bench.server, parent, false)

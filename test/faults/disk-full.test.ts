@@ -136,7 +136,6 @@ describe('a disk that really runs full', skipUnless(obstacleTo('xfs')), () => {
     await client.end().catch(() => {})
     assert.ok(acknowledged < 1000, 'the disk did run full')
     // Whatever these say: they end, and pgrove lives.
-    await request(server, 'POST', `/projects/${made.projectId}/endpoints/${made.endpointId}/restart`)
     await request(server, 'POST', `/projects/${made.projectId}/branches`, { branch: { name: 'hopeless' } })
     await query(uri, 'select 1').catch(() => {})
     await rm(join(disk.folder, 'filler'))

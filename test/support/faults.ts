@@ -338,16 +338,31 @@ export class CrashBench implements AsyncDisposable {
 
   /**
    * Arms the failpoint, acts, and waits until every process of pgrove has died there; then starts it again on the same home, without
-   * failpoints. Gives what the act was answered, if it was.
+   * failpoints, after it has died once more at `again` on the way. Gives what the act was answered, if it was.
    */
-  async crashAt<T>(failpoint: string, act: (server: TestServer) => Promise<T>): Promise<T | undefined> {
+  async crashAt<T>(
+    failpoint: string,
+    act: (server: TestServer) => Promise<T>,
+    options: { again?: string | undefined } = {},
+  ): Promise<T | undefined> {
     const died = this.#server.exited
     await arm(this.#server, `${failpoint}=crash`)
     const acted = act(this.#server).catch(() => undefined)
     await withinMs(`pgrove dies at ${failpoint}`, 20_000, died)
     const answer = await withinMs('the act ends', 30_000, acted)
+    if (options.again !== undefined) await this.#dieOnTheWay(options.again)
     await this.restart()
     return answer
+  }
+
+  /** It may have said that it is ready by then, or not. */
+  async #dieOnTheWay(failpoint: string): Promise<void> {
+    const env = { ...this.#env, PGROVE_FAILPOINTS: `${failpoint}=crash` }
+    const died = startOn(this.home, env).then(
+      async (server) => void (await server.exited),
+      () => {},
+    )
+    await withinMs(`pgrove dies at ${failpoint} while it recovers`, 40_000, died)
   }
 
   /** After every process has died. */
