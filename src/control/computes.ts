@@ -118,8 +118,14 @@ export class Computes {
     timelineId,
     endpointId,
   }: EndpointTarget & { timelineId: TimelineId }): Promise<Running | undefined> {
-    const serves = this.#serving.get(timelineId)?.endpointId === endpointId
-    return serves ? await this.#context().supervisor.answering(timelineId) : undefined
+    const serving = this.#serving.get(timelineId)
+    if (serving?.endpointId !== endpointId) return undefined
+    const running = await this.#context().supervisor.answering(timelineId)
+    // Put to sleep since: then there is a lock to wait for.
+    if (!running || this.#serving.get(timelineId) !== serving) return undefined
+    // Who asks is about to connect and cannot be seen in Postgres yet: whoever is making up his mind to suspend it looks at this.
+    serving.lastActivityAt = Date.now()
+    return running
   }
 
   async #wakeableTarget(endpointId: string): Promise<EndpointTarget & { timelineId: TimelineId }> {
@@ -175,8 +181,6 @@ export class Computes {
     const wasServing = known?.endpointId === assignment.endpointId && supervisor.state(timelineId).kind === 'running'
     try {
       const running = await supervisor.ensureRunning(assignment.spec)
-      // Who asks is about to connect, and cannot be seen in it yet.
-      if (wasServing && cause === 'connect') known.lastActivityAt = Date.now()
       if (!wasServing) {
         const at = Date.now()
         this.#serving.set(timelineId, {

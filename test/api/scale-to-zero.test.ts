@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { eventually } from '../support/eventually.ts'
+import { arm, armable } from '../support/crash-bench.ts'
 import { makeProject, settled, type NeonApi, type TestProject } from '../support/neon.ts'
 import { connect, loginError, query, type Session } from '../support/postgres.ts'
 import { assertQuiet } from '../support/quiet.ts'
@@ -12,7 +13,7 @@ let server: TestServer
 let api: NeonApi
 
 before(async () => {
-  server = await startServer({ env: { PGROVE_STORAGE: 'copy' } })
+  server = await startServer({ env: { PGROVE_STORAGE: 'copy', ...armable } })
   api = apiClient(server)
 })
 after(async () => {
@@ -181,4 +182,29 @@ test('a client that comes while the compute is going to sleep is served', async 
     }
     assert.equal(await loginError(project.uri), undefined)
   }
+})
+
+test('a client that comes when sleep is all but decided is served, and nobody is cut off', async () => {
+  const project = await makeSleepy(1)
+  await query(project.uri, 'create table t as select 1 as n')
+  await arm(server, 'suspend.looked=pause:3000')
+  try {
+    // Nothing keeps it awake for longer than two looks are apart: by now somebody is making up his mind.
+    let quietSince: number | undefined
+    await eventually('the decision to be on its way', async () => {
+      const { state, reasons } = await look(project)
+      quietSince = state === 'active' && reasons.length === 0 ? (quietSince ?? Date.now()) : undefined
+      return quietSince !== undefined && Date.now() - quietSince > 1000
+    })
+    await using session = await connect(project.uri)
+    await session.query('begin')
+    await reasonsOf(project, 'open_transactions')
+    await arm(server, '')
+    await anotherFellAsleep()
+    assert.deepEqual(await session.query('select n from t'), [{ n: 1 }])
+    await session.query('commit')
+  } finally {
+    await arm(server, '')
+  }
+  await asleep(project)
 })

@@ -6,16 +6,9 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { identify, processesIn } from '../../src/compute/process.ts'
 import { eventually } from '../support/eventually.ts'
-import {
-  assertNothingLeft,
-  call,
-  createBranch,
-  createProject,
-  query,
-  settled,
-  uriOf,
-  type Made,
-} from '../support/faults.ts'
+import { call, createBranch, createProject, settled, uriOf, type Made } from '../support/faults.ts'
+import { assertNothingLeft } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import { destroyHome, makeHome, request, startServer, type TestServer } from '../support/server.ts'
 
 type Operation = { id: string; action: string; status: string; endpoint_id?: string }

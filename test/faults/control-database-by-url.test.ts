@@ -8,7 +8,9 @@ import pg from 'pg'
 import { processesBelow } from '../../src/compute/process.ts'
 import { testPassword, testUser, TestPostgres } from '../../src/proxy/test-support/postgres.ts'
 import { eventually } from '../support/eventually.ts'
-import { call, madeOf, pidOf, query } from '../support/faults.ts'
+import { call, madeOf } from '../support/faults.ts'
+import { pidOf } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import {
   destroyHome,
   makeHome,

@@ -5,11 +5,14 @@ import { randomInt } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
-import { assertNothingLeft, call, CrashBench, createProject, madeOf, query, settled, uriOf, type Made } from '../support/faults.ts'
+import { CrashBench } from '../support/crash-bench.ts'
+import { call, createProject, madeOf, settled, uriOf, type Made } from '../support/faults.ts'
+import { assertNothingLeft } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import { request, type TestServer } from '../support/server.ts'
 
-const rounds = 5
-const longestMs = 2500
+const rounds = 3
+const longestMs = 1500
 
 /** What was acknowledged, and what may or may not have happened. */
 type Memory = {
@@ -40,7 +43,9 @@ describe('a crash at any moment under load', () => {
     test(`round ${round}, after ${ms} ms`, async () => {
       const { server } = bench
       const done = new AbortController()
-      const work = [makeProjects, makeAndDropBranches, write, sleepAndWake].map((each) => each(server, base, memory, done.signal))
+      const work = [makeProjects, makeAndDropBranches, write, sleepAndWake].map((each) =>
+        each(server, base, memory, done.signal),
+      )
       await delay(ms)
       await server.kill()
       done.abort()
@@ -57,9 +62,15 @@ describe('a crash at any moment under load', () => {
         if (memory.deleting.has(branchId)) assert.ok(status === 200 || status === 404, String(status))
         else assert.equal(status, 200)
       }
-      const [row] = await query<{ n: string }>(await uriOf(bench.server, base.projectId), 'select count(*) as n from kept')
+      const [row] = await query<{ n: string }>(
+        await uriOf(bench.server, base.projectId),
+        'select count(*) as n from kept',
+      )
       const count = Number(row?.n)
-      assert.ok(count >= memory.written && count <= memory.attempted, `${memory.written} ≤ ${count} ≤ ${memory.attempted}`)
+      assert.ok(
+        count >= memory.written && count <= memory.attempted,
+        `${memory.written} ≤ ${count} ≤ ${memory.attempted}`,
+      )
       await assertNothingLeft(bench.server)
     })
   }

@@ -4,17 +4,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { mountsUnder, obstacleTo } from '../storage/file-systems.ts'
-import {
-  assertNothingLeft,
-  call,
-  CrashBench,
-  createProject,
-  madeOf,
-  query,
-  settled,
-  uriOf,
-  type Made,
-} from '../support/faults.ts'
+import { CrashBench } from '../support/crash-bench.ts'
+import { call, createProject, madeOf, settled, uriOf, type Made } from '../support/faults.ts'
+import { assertNothingLeft } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import type { TestServer } from '../support/server.ts'
 
 const storage = obstacleTo('xfs') === undefined ? 'pool' : 'copy'
@@ -71,7 +64,11 @@ describe(`a crash while a branch is made (${storage})`, () => {
   })
 
   for (const [number, { failpoint, parent: state, endpoint, again }] of cases.entries()) {
-    const words = [`at ${failpoint} of a ${state} parent`, endpoint ? '' : 'without an endpoint', again ? `and then at ${again}` : '']
+    const words = [
+      `at ${failpoint} of a ${state} parent`,
+      endpoint ? '' : 'without an endpoint',
+      again ? `and then at ${again}` : '',
+    ]
     test(words.filter(Boolean).join(', '), async () => {
       const { projectId, branchId } = parent
       const name = `branch-${number}`

@@ -2,7 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { assertNothingLeft, call, CrashBench, madeOf, query, settled, uriOf, type Made } from '../support/faults.ts'
+import { CrashBench } from '../support/crash-bench.ts'
+import { call, madeOf, settled, uriOf, type Made } from '../support/faults.ts'
+import { assertNothingLeft } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import type { TestServer } from '../support/server.ts'
 
 const alwaysReached = [

@@ -3,26 +3,16 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { eventually } from '../support/eventually.ts'
-import {
-  assertNothingLeft,
-  call,
-  CrashBench,
-  createBranch,
-  createProject,
-  query,
-  settled,
-  uriOf,
-  withControlDatabase,
-  type Made,
-} from '../support/faults.ts'
+import { CrashBench } from '../support/crash-bench.ts'
+import { call, createBranch, createProject, settled, uriOf, withControlDatabase, type Made } from '../support/faults.ts'
+import { assertNothingLeft } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import { request } from '../support/server.ts'
 
 const branchDeletion = [
   'delete_branch.committed',
-  'delete_branch.suspend_compute.before',
   'compute.stop.signalled',
   'delete_branch.suspend_compute.recorded',
-  'delete_branch.delete_timeline.before',
   'delete_branch.delete_timeline.after',
   'delete_branch.delete_timeline.recorded',
 ]
@@ -79,7 +69,7 @@ describe('a crash while a project is deleted', () => {
     await bench?.[Symbol.asyncDispose]()
   })
 
-  for (const failpoint of [...projectDeletion, ...purge.slice(1)]) {
+  for (const failpoint of [...projectDeletion, 'storage.destroy.renamed']) {
     test(`at ${failpoint}`, async () => {
       const project = await createProject(bench.server, failpoint)
       await createBranch(bench.server, project, 'child')

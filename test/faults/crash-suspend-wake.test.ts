@@ -3,16 +3,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { eventually } from '../support/eventually.ts'
-import {
-  assertNothingLeft,
-  call,
-  CrashBench,
-  createProject,
-  query,
-  settled,
-  uriOf,
-  type Made,
-} from '../support/faults.ts'
+import { CrashBench } from '../support/crash-bench.ts'
+import { call, createProject, settled, uriOf, type Made } from '../support/faults.ts'
+import { assertNothingLeft } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import type { TestServer } from '../support/server.ts'
 
 type Act = { name: string; asleepBefore: boolean; run(server: TestServer, made: Made): Promise<unknown> }

@@ -10,16 +10,9 @@ import pg from 'pg'
 import { freeBytesOf } from '../../src/storage/file-system.ts'
 import { mountedFolder, obstacleTo, type MountedFolder } from '../storage/file-systems.ts'
 import { eventually } from '../support/eventually.ts'
-import {
-  assertNothingLeft,
-  call,
-  createBranch,
-  createProject,
-  query,
-  settled,
-  uriOf,
-  type Made,
-} from '../support/faults.ts'
+import { call, createBranch, createProject, settled, uriOf, type Made } from '../support/faults.ts'
+import { assertNothingLeft } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import { skipUnless } from '../support/programs.ts'
 import { destroyHome, makeHome, request, startServer, type TestServer } from '../support/server.ts'
 
@@ -68,6 +61,7 @@ describe('below the floor', () => {
     assert.equal((await query(await uriOf(server, made.projectId, child.branchId), 'select n from kept')).length, 2)
     await createProject(server, 'later')
     await assertNothingLeft(server)
+    await assertOtherMajorRefused(server)
   })
 })
 
@@ -155,8 +149,8 @@ describe('a disk that really runs full', skipUnless(obstacleTo('xfs')), () => {
   })
 })
 
-test('a major version of Postgres that is not installed is refused with the command that gets it', async () => {
-  await using server = await startServer({ env: { PGROVE_STORAGE: 'copy', PGROVE_WARM_POOL: '0,0' } })
+/** Nor is a Postgres promised that is not there. */
+async function assertOtherMajorRefused(server: TestServer): Promise<void> {
   const before = await counts(server)
   for (const major of [14, 16, 18]) {
     const { status, body } = await request(server, 'POST', '/projects', { project: { pg_version: major } })
@@ -169,7 +163,7 @@ test('a major version of Postgres that is not installed is refused with the comm
     assert.deepEqual(await counts(server), before)
     return
   }
-})
+}
 
 async function assertRefused(server: TestServer, made: Made): Promise<void> {
   for (const [path, body] of [

@@ -3,26 +3,17 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import {
-  arm,
-  assertNothingLeft,
-  call,
-  CrashBench,
-  createBranch,
-  createProject,
-  query,
-  settled,
-  uriOf,
-  withControlDatabase,
-  type Made,
-} from '../support/faults.ts'
+import { arm, CrashBench } from '../support/crash-bench.ts'
+import { call, createBranch, createProject, settled, uriOf, withControlDatabase, type Made } from '../support/faults.ts'
+import { assertNothingLeft } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import { request, type TestServer } from '../support/server.ts'
 
 type Failure = {
   failpoint: string
-  act(server: TestServer, base: Made): Promise<unknown>
+  act: (server: TestServer, base: Made) => Promise<unknown>
   /** What the rows must look like afterwards. */
-  check?(server: TestServer, base: Made): Promise<void>
+  check?: (server: TestServer, base: Made) => Promise<void>
 }
 
 const branchPath = ({ projectId, branchId }: Made): string => `/projects/${projectId}/branches/${branchId}`
@@ -43,7 +34,7 @@ const keeps = (list: string, name: string) => async (server: TestServer, base: M
 const makeProject = (failpoint: string): Failure => ({
   failpoint,
   act: (server) => call(server, 'POST', '/projects', { project: { name: 'doomed' } }),
-  async check(server) {
+  check: async (server) => {
     assert.ok(!(await namesOf(server, '/projects', 'projects')).includes('doomed'))
   },
 })
@@ -54,7 +45,7 @@ const makeBranch = (failpoint: string): Failure => ({
       branch: { name: 'doomed' },
       endpoints: [{ type: 'read_write' }],
     }),
-  async check(server, base) {
+  check: async (server, base) => {
     assert.ok(!(await namesOf(server, `/projects/${base.projectId}/branches`, 'branches')).includes('doomed'))
   },
 })
@@ -63,21 +54,16 @@ const failures: Failure[] = [
   ...[
     'create_project.create_timeline.before',
     'create_project.create_timeline.after',
-    'create_project.start_compute.before',
     'create_project.claim',
     'create_project.start_compute.after',
   ].map(makeProject),
   ...[
-    'create_branch.create_branch.before',
     'create_branch.backup',
     'storage.clone.draft',
     'storage.clone.renamed',
     'create_branch.create_branch.after',
-    'create_branch.start_compute.before',
-    'compute.start.spawned',
     'compute.start.ready',
     'create_branch.recovered',
-    'compute.reload.signalled',
     'create_branch.durable',
     'create_branch.start_compute.after',
   ].map(makeBranch),

@@ -8,7 +8,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { describe, test } from 'node:test'
 import { processesBelow } from '../../src/compute/process.ts'
 import { loopDevicesUnder, mountsUnder, obstacleTo } from '../storage/file-systems.ts'
-import { assertNothingLeft, call, createBranch, createProject, pgroveProcesses, query, settled, uriOf } from '../support/faults.ts'
+import { call, createBranch, createProject, settled, uriOf } from '../support/faults.ts'
+import { assertNothingLeft, pgroveProcesses } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import { skipUnless } from '../support/programs.ts'
 import { destroyHome, makeHome, packageRoot, request, startServer } from '../support/server.ts'
 
@@ -41,7 +43,10 @@ describe('reset', () => {
       const server = await startServer({ home, keepHome: true, env: { PGROVE_STORAGE: 'pool' } })
       const made = await createProject(server, 'doomed')
       await createBranch(server, made, 'child')
-      assert.deepEqual(reset(home, '--yes'), { status: 1, said: `pgrove: pgrove is running on ${home} (process ${server.pid}); stop it first\n` })
+      assert.deepEqual(reset(home, '--yes'), {
+        status: 1,
+        said: `pgrove: pgrove is running on ${home} (process ${server.pid}); stop it first\n`,
+      })
       assert.equal((await request(server, 'GET', `/projects/${made.projectId}`)).status, 200)
       // Not stopped but killed: the databases still run, and the pool is still mounted.
       await server.kill()
@@ -50,7 +55,10 @@ describe('reset', () => {
 
       const unconfirmed = reset(home)
       assert.equal(unconfirmed.status, 1)
-      assert.match(unconfirmed.said, new RegExp(`removes every database below ${home} for good; run .pgrove reset --yes.`))
+      assert.match(
+        unconfirmed.said,
+        new RegExp(`removes every database below ${home} for good; run .pgrove reset --yes.`),
+      )
       assert.ok((await processesBelow(home)).length > 0)
 
       assert.equal(reset(home, '--yes').status, 0)
@@ -106,11 +114,8 @@ test('stop leaves no process and no mount, and start finds the pool again', skip
   }
 })
 
-async function startAndKillAfter(
-  home: string,
-  env: Record<string, string>,
-  ms: number,
-): Promise<'was ready' | 'killed' | string> {
+/** `killed`, or `was ready` before that; else why it ended by itself. */
+async function startAndKillAfter(home: string, env: Record<string, string>, ms: number): Promise<string> {
   const stop = new AbortController()
   const started = startServer({ home, keepHome: true, env }).then(
     async (server) => {

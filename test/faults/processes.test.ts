@@ -6,23 +6,20 @@ import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
 import { identify } from '../../src/compute/process.ts'
 import { eventually } from '../support/eventually.ts'
+import { arm, armable } from '../support/crash-bench.ts'
 import {
-  arm,
-  armable,
-  assertNothingLeft,
   atPort,
   call,
   createBranch,
   createProject,
-  pgroveProcesses,
-  pidOf,
   postmasterOf,
-  query,
   settled,
   uriOf,
   withinMs,
   type Made,
 } from '../support/faults.ts'
+import { assertNothingLeft, pgroveProcesses, pidOf } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
 import { destroyHome, makeHome, request, startServer, type TestServer } from '../support/server.ts'
 
 describe('one process is killed', () => {

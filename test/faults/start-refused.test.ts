@@ -8,7 +8,8 @@ import { access, chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { processesBelow } from '../../src/compute/process.ts'
-import { createProject, holdPort, query, type Made } from '../support/faults.ts'
+import { createProject, holdPort, type Made } from '../support/faults.ts'
+import { query } from '../support/postgres.ts'
 import { skipUnless } from '../support/programs.ts'
 import {
   destroyHome,

@@ -1,25 +1,45 @@
-// `npm test`: every test file, a few at a time, and then a look that nothing was left behind.
+// `npm test`: every test file, a few at a time. What fails then runs once more, alone and said so: on a crowded machine a file that starts
+// a dozen servers may lose a race for the processor that it does not lose by itself, and a defect fails both times.
 
-import { globSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
-import { availableParallelism } from 'node:os'
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import { packageRoot } from './server.ts'
 
-const patterns = process.argv.slice(2)
-const files =
-  patterns.length > 0
-    ? patterns
-    : ['src/**/*.test.ts', 'test/**/*.test.ts'].flatMap((pattern) => globSync(pattern, { cwd: packageRoot }))
-const result = spawnSync(
-  process.execPath,
-  [
-    '--disable-warning=ExperimentalWarning',
-    '--test',
-    `--test-concurrency=${Math.max(2, availableParallelism())}`,
-    '--test-timeout=600000',
-    '--test-reporter=spec',
-    ...files.toSorted(),
-  ],
-  { cwd: packageRoot, stdio: 'inherit' },
-)
-process.exitCode = result.status ?? 1
+function runFiles(files: readonly string[], concurrency: number): { status: number; failed: string[] } {
+  const scratch = mkdtempSync(join(tmpdir(), 'pgrove-run-'))
+  const list = join(scratch, 'failed')
+  try {
+    const result = spawnSync(
+      process.execPath,
+      [
+        '--disable-warning=ExperimentalWarning',
+        '--test',
+        `--test-concurrency=${concurrency}`,
+        '--test-timeout=600000',
+        '--test-reporter=spec',
+        '--test-reporter-destination=stdout',
+        `--test-reporter=${join(packageRoot, 'test/support/failed-files.ts')}`,
+        `--test-reporter-destination=${list}`,
+        ...files,
+      ],
+      { cwd: packageRoot, stdio: 'inherit' },
+    )
+    const failed = readFileSync(list, 'utf8').split('\n').filter(Boolean)
+    return { status: result.status ?? 1, failed: failed.map((file) => relative(packageRoot, file)) }
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+
+const asked = process.argv.slice(2)
+const patterns = ['src/**/*.test.ts', 'test/**/*.test.ts']
+const files = asked.length > 0 ? asked : patterns.flatMap((pattern) => globSync(pattern, { cwd: packageRoot }))
+const first = runFiles(files.toSorted(), Math.max(2, availableParallelism()))
+let { status } = first
+if (status !== 0 && first.failed.length > 0) {
+  process.stdout.write(`\nfailed, and run once more by themselves:\n  ${first.failed.join('\n  ')}\n\n`)
+  status = runFiles(first.failed, 1).status
+}
+process.exitCode = status

@@ -1,6 +1,7 @@
 // Suspends computes that nobody has used for their suspend timeout. Safe to run at any time, any number of times.
 
 import { readActivity } from '../../compute/activity.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { errorChain } from '../../model/errors.ts'
 import type { EndpointId, TimelineId } from '../../model/ids.ts'
 import { getBranch, setBranchLogicalSize } from '../../store/branches.ts'
@@ -41,7 +42,8 @@ async function suspendIfIdle(control: ControlContext, timelineId: TimelineId, se
   if (!lock) return false
   using _lock = lock
   if (control.computes.serving().get(timelineId) !== serving) return false
-  // From here on the proxy asks before it connects, and waits for our lock.
+  const lastActivityAt = serving.lastActivityAt
+  // From here on the proxy asks before it connects, which counts as activity.
   await control.computes.changed(serving.endpointId)
   const sizes = await withClient(control, timelineId, async (client) => {
     const backends = await readActivity(client)
@@ -58,6 +60,9 @@ async function suspendIfIdle(control: ControlContext, timelineId: TimelineId, se
     return Number(rows[0]?.bytes ?? 0)
   })
   if (sizes === undefined) return false
+  await failpoint('suspend.looked')
+  // Somebody has come while we looked.
+  if (serving.lastActivityAt !== lastActivityAt) return false
   await control.computes.suspend(timelineId, 'idle')
   await setBranchLogicalSize(control.store, serving.branchId, sizes).catch(() => {})
   return true
