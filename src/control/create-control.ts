@@ -186,6 +186,8 @@ function watchExits(context: ControlContext): void {
 
 /** Each look is a connection to a Postgres: a few at a time. */
 const looksAtOnce = 8
+/** With more computes than that, a report says what is known without looking: it is asked for by somebody who waits. */
+const looksAtMost = 64
 
 async function reportEndpoints(context: ControlContext): Promise<EndpointReport[]> {
   const reports: EndpointReport[] = []
@@ -196,13 +198,15 @@ async function reportEndpoints(context: ControlContext): Promise<EndpointReport[
       projectId: serving.projectId,
       startedAt: serving.startedAt,
       lastActivityAt: serving.lastActivityAt,
-      awakeReasons: await currentAwakeReasons(context, serving.endpointId).catch((error: unknown) => {
-        context.logger.warn(
-          { endpoint: serving.endpointId, cause: errorChain(error) },
-          'could not ask why a compute is awake',
-        )
-        return []
-      }),
+      awakeReasons: await currentAwakeReasons(context, serving.endpointId, all.length <= looksAtMost).catch(
+        (error: unknown) => {
+          context.logger.warn(
+            { endpoint: serving.endpointId, cause: errorChain(error) },
+            'could not ask why a compute is awake',
+          )
+          return []
+        },
+      ),
     }))
     reports.push(...(await Promise.all(batch)))
   }

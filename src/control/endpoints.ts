@@ -148,14 +148,18 @@ async function get(
   return { ...status, awakeReasons: await currentAwakeReasons(control, endpointId) }
 }
 
-/** Looks into Postgres, so that the answer is about now. */
-export async function currentAwakeReasons(control: ControlContext, endpointId: string): Promise<AwakeReason[]> {
+/** `look`: into Postgres, so that the answer is about now; otherwise what is known without asking. */
+export async function currentAwakeReasons(
+  control: ControlContext,
+  endpointId: string,
+  look = true,
+): Promise<AwakeReason[]> {
   const found = control.computes.servingEndpoint(endpointId)
   if (!found) return []
   const { timelineId, serving } = found
   if (control.supervisor.state(timelineId).kind === 'starting') return [{ kind: 'starting' }]
   const now = Date.now()
-  const backends = await withClient(control, timelineId, readActivity).catch(() => undefined)
+  const backends = look ? await withClient(control, timelineId, readActivity).catch(() => undefined) : undefined
   const reasons = awakeReasons({ ...serving, now, backends })
   if (control.runner.isWorking(serving.projectId)) reasons.push({ kind: 'operation', action: 'running' })
   // Quiet for long enough and nothing at work: the next round of the reconciler takes it.
