@@ -6,7 +6,7 @@
 //   run/               sockets                          (and what `storage/` keeps: timelines, templates, the pool)
 
 import { randomBytes } from 'node:crypto'
-import { access, chmod, constants, link, lstat, mkdir, rm, stat, writeFile } from 'node:fs/promises'
+import { access, chmod, constants, link, lstat, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createHash } from 'node:crypto'
@@ -148,6 +148,13 @@ async function assertNobodyHolds(root: string, lock: string): Promise<void> {
     'home_in_use',
     `pgrove is running on ${root} already (process ${holder.pid}); stop it first, or set PGROVE_HOME to another folder`,
   )
+}
+
+/** What `writeDurably` was killed over: the holder of the lock is the only one who writes here, so nobody needs these. */
+export async function removeDrafts(home: Home): Promise<void> {
+  for (const name of await readdir(home.root)) {
+    if (/\.\d+\.[0-9a-f]{8}\.draft$/.test(name)) await rm(join(home.root, name), { force: true })
+  }
 }
 
 /** Undefined where nobody alive holds it. */

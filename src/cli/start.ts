@@ -4,7 +4,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { open, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { Config } from '../config.ts'
-import { apiSocket, controlSocket, lockHome, openHome, type Home } from '../home.ts'
+import { apiSocket, controlSocket, lockHome, openHome, removeDrafts, type Home } from '../home.ts'
 import { allowedEnvironment } from '../lib/run.ts'
 import { AppError, errorChain, toErrorCode } from '../model/errors.ts'
 import type { EdgeSettings } from '../processes/edge-settings.ts'
@@ -19,6 +19,7 @@ const restartPauseMs = 500
 export async function start(config: Config, printer: Printer): Promise<void> {
   const home = await openHome(config.home, config.isRoot)
   await lockHome(home)
+  await removeDrafts(home)
   try {
     await new Watch(config, home, printer).run()
   } finally {
