@@ -281,8 +281,11 @@ export async function personalise(
     const verifier = await makeVerifier(servicePassword(own.serviceKeyId), { iterations: randomSecretIterations })
     await setServiceVerifier(client, verifier)
     await failpoint('pool.personalised')
-    await store.query('update timelines set service_key_id = $2 where id = $1', [timeline.id, own.serviceKeyId])
+    // Before the row: a compute that is adopted is opened with the secret of its spec, and a row that says 'own' is believed.
     await supervisor.reconfigure({ ...wanted, serviceKeyId: own.serviceKeyId })
+    await failpoint('pool.reconfigured')
+    await store.query('update timelines set service_key_id = $2 where id = $1', [timeline.id, own.serviceKeyId])
+    await failpoint('pool.recorded')
     return { timeline: own, client }
   } catch (error) {
     await client.end().catch(() => {})

@@ -211,11 +211,12 @@ export class Storage {
     }
   }
 
-  async #inDraft(name: string, work: (draft: string) => Promise<void>): Promise<void> {
+  async #inDraft(label: string, work: (draft: string) => Promise<void>): Promise<void> {
+    // A name of its own: a cp that has outlived a killed pgrove may still be writing into the last attempt's.
+    const name = `${label}-${crypto.randomUUID()}`
     const draft = join(this.#chosen.root, 'drafts', name)
     this.#activeDrafts.add(name)
     try {
-      await this.#chosen.driver.remove(draft)
       await work(draft)
     } catch (error) {
       await this.#removeQuietly(draft)

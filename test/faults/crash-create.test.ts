@@ -18,7 +18,7 @@ const alwaysReached = [
   'create_project.start_compute.after',
   'create_project.start_compute.recorded',
 ]
-const fromThePool = ['pool.cloned', 'pool.personalised', 'journal.appended', 'wake.serving', 'wake.assigned']
+const fromThePool = ['pool.cloned', 'pool.personalised', 'pool.reconfigured', 'pool.recorded', 'journal.appended', 'wake.serving', 'wake.assigned']
 const withoutPool = [
   'create_project.placed',
   'storage.clone.draft',
@@ -26,6 +26,8 @@ const withoutPool = [
   'compute.start.spawned',
   'compute.start.ready',
   'pool.personalised',
+  'pool.reconfigured',
+  'pool.recorded',
   'journal.recorded',
 ]
 

@@ -3,9 +3,9 @@
 // However the test ends, nothing outlives it: the processes and mounts of a home are found by the home itself, not by what we remember.
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdtemp, readFile, rm, chmod } from 'node:fs/promises'
+import { copyFile, mkdtemp, readFile, rm, chmod } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createApiClient, type Api } from '@neondatabase/api-client'
 import { processesBelow } from '../../src/compute/process.ts'
@@ -54,7 +54,7 @@ export async function makeHome(prefix = 'pgrove-test-'): Promise<string> {
   return home
 }
 
-/** Kills what runs in a home, unmounts its pool, removes it. */
+/** Kills what runs in a home, unmounts its pool, removes it; its log is kept where PGROVE_TEST_LOGS names a folder. */
 export async function destroyHome(home: string): Promise<void> {
   for (let round = 0; round < 100; round++) {
     const pids = await processesBelow(home)
@@ -67,6 +67,8 @@ export async function destroyHome(home: string): Promise<void> {
     if (pids.length === 0 && unmounted) break
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  const keepIn = process.env['PGROVE_TEST_LOGS']
+  if (keepIn) await copyFile(join(home, 'pgrove.log'), join(keepIn, `${basename(home)}.log`)).catch(() => {})
   await rm(home, { recursive: true, force: true })
 }
 
