@@ -13,6 +13,7 @@ type Wording = { sqlState: string; text: string; message: 'as_text' | 'as_detail
 
 const invalidAuthorization = '28000'
 const cannotConnectNow = '57P03'
+const adminShutdown = '57P01'
 const objectNotInPrerequisiteState = '55000'
 const configurationLimitExceeded = '53400'
 const tooManyConnections = '53300'
@@ -124,6 +125,9 @@ export const refusals = {
 
   lostDuringLogin: (): Refusal =>
     new Refusal(cannotConnectNow, 'the compute was stopped while the connection was being made; connect again'),
+
+  lostWhileIdle: (): Refusal =>
+    new Refusal(adminShutdown, 'terminating connection: the compute was stopped; connect again'),
 
   authenticationFailed: (user: string): Refusal =>
     new Refusal('28P01', `password authentication failed for user '${user}'`),

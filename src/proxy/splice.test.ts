@@ -150,6 +150,39 @@ test('a compute that stops in the middle of a login does not leave the client wi
   }
 })
 
+test('a session that was idle is told why it ended, though its last message could no longer be delivered', async () => {
+  const folder = join(it.postgres.folder, 'starting')
+  const path = join(folder, '.s.PGSQL.5432')
+  await mkdir(folder, { recursive: true })
+  const authenticated = writeMessage('R', Buffer.alloc(4))
+  const ready = writeMessage('Z', Buffer.from('I'))
+  const server = createServer((socket: Socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      socket.write(Buffer.concat([authenticated, ready]))
+      socket.once('data', () => socket.destroy())
+    })
+  })
+  server.listen(path)
+  await once(server, 'listening')
+  try {
+    const client = new pg.Client({
+      host: '127.0.0.1',
+      port: it.port,
+      user: testUser,
+      database: 'postgres',
+      password: testPassword,
+      options: 'endpoint=ep-starting',
+    })
+    client.on('error', () => {})
+    await client.connect()
+    await assert.rejects(client.query('select 1'), { code: '57P01', message: /the compute was stopped/ })
+  } finally {
+    server.close()
+    await rm(path, { force: true })
+  }
+})
+
 test('a crash recovery is waited for', async () => {
   const client = await RawClient.logIn(it.port, testEndpoint)
   await client.value('CREATE TABLE IF NOT EXISTS copied (line text)')

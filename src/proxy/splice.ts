@@ -8,6 +8,7 @@ import type { Socket } from 'node:net'
 import { BackendGreeting, type BackendKey } from '../pgwire/backend-greeting.ts'
 import type { EndpointMeter } from './activity.ts'
 import { errorResponseFor, refusals } from './errors.ts'
+import type { Refusal } from './refusal.ts'
 
 export type SpliceOptions = {
   meter: EndpointMeter
@@ -17,11 +18,25 @@ export type SpliceOptions = {
 /** How long a client that takes nothing may keep the last bytes of a server that ended. */
 const lingerMs = 60_000
 
+/**
+ * What a client is told in place of a server that ended without a word. Postgres drops whoever is still logging in when it stops; and what
+ * it says to an idle session is lost where the client's next message was on its way, since writing to a closed socket discards what
+ * was still to be read from it. Between a ReadyForQuery and the next answer is the one place where a message may be put in.
+ */
+function lastWord(greeting: BackendGreeting, lastToClient: Buffer | undefined): Refusal | undefined {
+  if (greeting.unanswered) return refusals.lostDuringLogin()
+  if (greeting.done && lastToClient && readyForQuery.equals(lastToClient.subarray(-6, -1))) return refusals.lostWhileIdle()
+  return undefined
+}
+
+const readyForQuery = Buffer.from([0x5a, 0, 0, 0, 5])
+
 /** Resolves when both sides are closed. */
 export function splice(client: Socket, server: Socket, options: SpliceOptions): Promise<void> {
   const { meter } = options
   const closed = Promise.withResolvers<void>()
   const greeting = new BackendGreeting(options.exchangeKey)
+  let lastToClient: Buffer | undefined
 
   const toServer = (chunk: Buffer): void => {
     meter.bytesFromClient += chunk.length
@@ -31,6 +46,7 @@ export function splice(client: Socket, server: Socket, options: SpliceOptions): 
   const toClient = (chunk: Buffer): void => {
     meter.bytesToClient += chunk.length
     meter.touch()
+    lastToClient = chunk
     if (!client.write(chunk)) server.pause()
   }
   const greet = (chunk: Buffer): void => {
@@ -63,8 +79,8 @@ export function splice(client: Socket, server: Socket, options: SpliceOptions): 
       closed.resolve()
       return
     }
-    // Postgres drops whoever is still logging in when it stops, without a word.
-    const answer = greeting.unanswered ? errorResponseFor(refusals.lostDuringLogin()) : undefined
+    const last = lastWord(greeting, lastToClient)
+    const answer = last && errorResponseFor(last)
     if (answer && client.writable) client.write(answer)
     client.setTimeout(lingerMs, () => client.destroy())
     client.destroySoon()

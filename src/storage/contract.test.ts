@@ -91,6 +91,8 @@ for (const { name, wanted, make, obstacle } of places) {
       const source = newTimelineId()
       const dir = await storage.cloneTimeline(source, { template: 'sample' }, { owner: tenant })
       const writer = new AbortController()
+      // An atomic copy would show it half written.
+      await writeFile(join(dir, 'base/5/replaced'), Buffer.alloc(8192, 1), { mode: 0o644 })
       const writing = churn(dir, writer.signal)
       try {
         for (let round = 0; round < 8; round++) {
@@ -230,7 +232,6 @@ const leaveMark = (draft: string): Promise<void> => writeFile(join(draft, 'mark'
 /** Creates, removes and replaces files for as long as it may. */
 async function churn(dir: string, signal: AbortSignal): Promise<void> {
   const owner = tenant ?? { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
-  await writeFile(join(dir, 'base/5/replaced'), Buffer.alloc(8192, 1), { mode: 0o644 })
   const write = async (path: string): Promise<void> =>
     await writeFile(path, Buffer.alloc(8192, owner.uid), { mode: 0o644 })
   while (!signal.aborted) {
