@@ -32,6 +32,8 @@ export type Config = {
   diskFloorBytes: number
   /** How long deleted projects and branches can be recovered. */
   recoveryWindowSeconds: number
+  /** Manual ones. */
+  snapshotsPerProject: number
   failpoints: string
   /** Every response is checked against the contract: for tests. */
   checkResponses: boolean
@@ -147,6 +149,7 @@ export function readConfig(env: Environment): Config {
     pool: readPool(env),
     diskFloorBytes: readWhole(env, 'PGROVE_DISK_FLOOR_MB', 1024) * 1024 * 1024,
     recoveryWindowSeconds: readWhole(env, 'PGROVE_RECOVERY_WINDOW_SECONDS', 7 * 86_400),
+    snapshotsPerProject: readWhole(env, 'PGROVE_SNAPSHOTS_PER_PROJECT', 100),
     failpoints: readFailpoints(env),
     checkResponses: env['PGROVE_CHECK_RESPONSES'] === '1',
     postgresOverrides: readOverrides(env),

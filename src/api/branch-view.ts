@@ -1,10 +1,9 @@
 // Branches, as the API shows them.
 
-import type { AnnotationData, Branch as BranchWire } from '@neondatabase/api-client'
+import type { AnnotationData, Branch as BranchWire, BranchRecoveryInfo } from '@neondatabase/api-client'
 import type { Branch } from '../model/branch.ts'
 import type { User } from '../model/caller.ts'
 import { formatLsn } from '../model/lsn.ts'
-import { recoveryWindowSeconds } from '../model/project.ts'
 import type { Wire } from './contract/wire.ts'
 import { seconds, secondsIfSet } from './timestamps.ts'
 
@@ -33,13 +32,26 @@ export function branchView(branch: Branch, creator?: User): Wire<BranchWire> {
     created_at: seconds(branch.createdAt),
     updated_at: seconds(branch.updatedAt),
     created_by: creator && { name: creator.name, image: '' },
-    init_source: 'parent-data',
-    recovery: branch.deletedAt && {
-      deleted_at: seconds(branch.deletedAt),
-      recoverable_until: seconds(new Date(branch.deletedAt.getTime() + recoveryWindowSeconds * 1000)),
-      deletion_method: 'user',
-    },
+    expires_at: secondsIfSet(branch.expiresAt),
+    ttl_interval_seconds: branch.ttlIntervalSeconds,
+    last_reset_at: secondsIfSet(branch.lastResetAt),
+    init_source: branch.initSource,
+    restore_status: branch.restoreStatus,
+    restored_from: branch.restoredFrom,
+    restored_as: branch.restoredAs,
   }
+}
+
+/** The contract shows it in lists only, where deleted branches are asked for. */
+export function recoveryView(branch: Branch, recoveryWindowSeconds: number): Wire<BranchRecoveryInfo> | undefined {
+  const { deletedAt, deletionMethod } = branch
+  return (
+    deletedAt && {
+      deleted_at: seconds(deletedAt),
+      recoverable_until: seconds(new Date(deletedAt.getTime() + recoveryWindowSeconds * 1000)),
+      deletion_method: deletionMethod ?? 'user',
+    }
+  )
 }
 
 export function annotationView(branch: Branch): Wire<AnnotationData> {

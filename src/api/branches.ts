@@ -2,14 +2,16 @@
 
 import type {
   AnnotationCreateValueRequest,
+  Api,
   BranchCreateRequest,
+  BranchRestoreRequest,
   BranchUpdateRequest,
   CountProjectBranchesParams,
   DeleteProjectBranchParams,
   ListProjectBranchesParams,
 } from '@neondatabase/api-client'
 import type { BranchOperations, BranchSort, CreateBranchInput } from '../control/control.ts'
-import { annotationsView, annotationView, branchView } from './branch-view.ts'
+import { annotationsView, annotationView, branchView, recoveryView } from './branch-view.ts'
 import { connectionView } from './connection-view.ts'
 import type { Wire } from './contract/wire.ts'
 import { databaseView } from './database-view.ts'
@@ -24,6 +26,7 @@ import { roleView } from './role-view.ts'
 const defaultPageSize = 10_000
 
 type CreateBody = BranchCreateRequest & AnnotationCreateValueRequest
+type FinalizeBody = NonNullable<Parameters<Api<unknown>['finalizeRestoreBranch']>[2]>
 
 export const branches = {
   async createProjectBranch({ control, caller, params, body, creationSource }: ApiRequest<unknown, CreateBody>) {
@@ -51,9 +54,10 @@ export const branches = {
       includeDeleted: query.include_deleted ?? false,
     })
     return ok({
-      branches: page.branches.map((branch) =>
-        branchView(branch, branch.createdBy && page.creators.get(branch.createdBy)),
-      ),
+      branches: page.branches.map((branch) => ({
+        ...branchView(branch, branch.createdBy && page.creators.get(branch.createdBy)),
+        recovery: recoveryView(branch, control.recoveryWindowSeconds),
+      })),
       annotations: annotationsView(page.branches),
       pagination: {
         next: page.next && formatBranchCursor({ ...page.next, sortBy, descending }),
@@ -93,6 +97,22 @@ export const branches = {
       branch: branchView(branch),
       endpoints: endpoints.map((endpoint) => endpointView(endpoint, control.addresses)),
     })
+  },
+
+  async restoreProjectBranch({ control, caller, params, body }: ApiRequest<unknown, BranchRestoreRequest>) {
+    const input = {
+      sourceBranchId: body.source_branch_id,
+      lsn: body.source_lsn,
+      timestamp: body.source_timestamp,
+      preserveUnderName: body.preserve_under_name,
+    }
+    return ok(operationsView(await control.branches.restore(caller, params.project_id, params.branch_id, input)))
+  },
+
+  async finalizeRestoreBranch({ control, caller, params, body }: ApiRequest<unknown, FinalizeBody>) {
+    const input = { name: body.name }
+    const { operations } = await control.branches.finalizeRestore(caller, params.project_id, params.branch_id, input)
+    return ok({ operations: operations.map(operationView) })
   },
 
   async listProjectBranchEndpoints({ control, caller, params }: ApiRequest) {

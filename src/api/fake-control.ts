@@ -11,9 +11,11 @@ import type {
   BranchId,
   ChainId,
   EndpointId,
+  ImageId,
   OperationId,
   OrganizationId,
   ProjectId,
+  SnapshotId,
   TimelineId,
   UserId,
 } from '../model/ids.ts'
@@ -23,6 +25,7 @@ import type { Organization } from '../model/organization.ts'
 import type { Project } from '../model/project.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { Role } from '../model/role.ts'
+import type { Snapshot } from '../model/snapshot.ts'
 
 export const validKey = 'napi_valid'
 
@@ -65,6 +68,7 @@ export const rootBranch: Branch = {
   id: 'br-quiet-river-aaaa1111' as BranchId,
   projectId: project.id,
   timelineId: 'abcdefghijkl' as TimelineId,
+  incomingTimelineId: undefined,
   name: 'main',
   parentId: undefined,
   parentLsn: undefined,
@@ -80,6 +84,14 @@ export const rootBranch: Branch = {
   createdBy: user.id,
   createdAt: then,
   updatedAt: then,
+  expiresAt: undefined,
+  ttlIntervalSeconds: undefined,
+  lastResetAt: undefined,
+  initSource: 'parent-data',
+  restoreStatus: undefined,
+  restoredFrom: undefined,
+  restoredAs: undefined,
+  deletionMethod: undefined,
   deletedAt: undefined,
   purgingAt: undefined,
 }
@@ -94,6 +106,42 @@ export const childBranch: Branch = {
   isDefault: false,
   logicalSizeBytes: 30_000_000,
   annotation: { ticket: 'A-1' },
+}
+
+export const snapshot: Snapshot = {
+  id: 'snap-quiet-river-dddd4444' as SnapshotId,
+  projectId: project.id,
+  sourceBranchId: rootBranch.id,
+  backingBranchId: 'br-quiet-river-eeee5555' as BranchId,
+  state: 'ready',
+  name: 'v1',
+  manual: true,
+  metadata: { revision: 'a1b2c3' },
+  requestedLsn: undefined,
+  requestedAt: undefined,
+  imageId: 'mnopqrstuvwx' as ImageId,
+  pointLsn: 0x1de2850n as Lsn,
+  pointAt: then,
+  pgMajor: 17,
+  uidOffset: 0,
+  serviceKeyId: 'abcdefghijkl',
+  roles: [],
+  databases: [{ name: 'neondb', ownerName: 'neondb_owner' }],
+  walId: 'yzabcdefghij',
+  fullSizeBytes: 30_000_000,
+  createdAt: then,
+  expiresAt: undefined,
+}
+
+export const restoredBranch: Branch = {
+  ...rootBranch,
+  id: 'br-quiet-river-ffff6666' as BranchId,
+  name: 'v1 restored',
+  isDefault: false,
+  parentLsn: snapshot.pointLsn,
+  restoreStatus: 'restored',
+  restoredFrom: snapshot.id,
+  restoredAs: rootBranch.id,
 }
 
 export const endpoint: Endpoint = {
@@ -201,6 +249,7 @@ export function fakeControl(replacements: Replacements = {}): Control {
       proxyHost: 'localhost',
       ...replacements.addresses,
     },
+    recoveryWindowSeconds: 7 * 86_400,
     projects: {
       create: async () => ({
         project,
@@ -245,7 +294,19 @@ export function fakeControl(replacements: Replacements = {}): Control {
       delete: async () => branchOperations,
       recover: async () => ({ branch: rootBranch, endpoints: [endpointStatus] }),
       endpoints: async () => [endpointStatus],
+      restore: async () => branchOperations,
+      finalizeRestore: async () => ({ operations }),
+      snapshotSchedule: async () => [{ frequency: 'daily', hour: 3, retentionSeconds: 604_800 }],
+      setSnapshotSchedule: async () => {},
       ...replacements.branches,
+    },
+    snapshots: {
+      create: async () => ({ snapshot, operations }),
+      list: async () => [snapshot],
+      update: async () => snapshot,
+      delete: async () => ({ operations }),
+      restore: async () => ({ branch: restoredBranch, endpoints: [endpointStatus], operations }),
+      ...replacements.snapshots,
     },
     endpoints: {
       create: async () => endpointOperations,
@@ -296,6 +357,11 @@ export function fakeControl(replacements: Replacements = {}): Control {
       get: async () => organization,
       members: async () => [{ id: 'e1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11', user, role: 'admin', joinedAt: then }],
       ...replacements.organizations,
+    },
+    aliases: {
+      projectOfBranch: async () => project.id,
+      projectOfSnapshot: async () => project.id,
+      ...replacements.aliases,
     },
     regions: { list: async () => ({ regions, defaultRegionId }), ...replacements.regions },
     idempotency: fakeIdempotency(),

@@ -8,7 +8,14 @@ import type { AnswerOf, OperationName, Wire } from './contract/wire.ts'
 /** Parameters by their names in the contract. Which of them there are is the path's affair: a handler asks for those of its own. */
 export type PathParams = Readonly<
   Record<
-    'project_id' | 'branch_id' | 'endpoint_id' | 'operation_id' | 'role_name' | 'database_name' | 'org_id',
+    | 'project_id'
+    | 'branch_id'
+    | 'endpoint_id'
+    | 'operation_id'
+    | 'snapshot_id'
+    | 'role_name'
+    | 'database_name'
+    | 'org_id',
     string
   > & { key_id: number }
 >
@@ -38,6 +45,7 @@ export type Handlers = { readonly [Name in OperationName]?: Handler<Name> }
 
 export const ok = <Body>(body: Body): Answer<Body> => ({ status: 200, body })
 export const created = <Body>(body: Body): Answer<Body> => ({ status: 201, body })
+export const accepted = <Body>(body: Body): Answer<Body> => ({ status: 202, body })
 
 /** 204 where there was nothing left to delete: repeating a deletion is no error. */
 export const okOrGone = <Outcome, Body>(outcome: Outcome | undefined, view: (outcome: Outcome) => Body): Answer<Body> =>

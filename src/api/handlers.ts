@@ -12,11 +12,13 @@ import { organizations } from './organizations.ts'
 import { projects } from './projects.ts'
 import { regions } from './regions.ts'
 import { roles } from './roles.ts'
+import { snapshots } from './snapshots.ts'
 import { users } from './users.ts'
 
 export const handlers: Handlers = {
   ...projects,
   ...branches,
+  ...snapshots,
   ...endpoints,
   ...roles,
   ...databases,

@@ -11,6 +11,7 @@ import type { Logger } from '../lib/logger.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import { authenticate } from './authn.ts'
+import { withAdditions } from './contract/additions.ts'
 import type { Contract, Method } from './contract/operations.ts'
 import { createPathMatcher, type Match, type PathMatcher } from './contract/path-matcher.ts'
 import { createValidator } from './contract/validator.ts'
@@ -25,6 +26,7 @@ import {
   type OperationContext,
 } from './operation-call.ts'
 import { requestIdHeaders, requestIdOf } from './request-id.ts'
+import { fullPath } from './short-paths.ts'
 
 export const basePath = '/api/v2'
 
@@ -73,7 +75,8 @@ export function createApiServer(options: ApiServerOptions): FastifyInstance {
 }
 
 function addApi(api: FastifyInstance, options: ApiServerOptions): void {
-  const { control, contract, log } = options
+  const { control, log } = options
+  const contract = withAdditions(options.contract)
   const matcher = createPathMatcher(contract.operations)
   const context: OperationContext = {
     control,
@@ -90,7 +93,7 @@ function addApi(api: FastifyInstance, options: ApiServerOptions): void {
       peerOf(request, options.behindEdge ?? false),
     )
     if (request.method === 'OPTIONS') return
-    request.match = matcher.match(methodOf(request), pathOf(request))
+    request.match = matcher.match(methodOf(request), await fullPath(control, request.caller, pathOf(request)))
     if (!request.match) throw notPartOfApi()
     if (!isImplemented(request.match.operation)) throw notImplemented(request.match.operation)
   })

@@ -85,7 +85,10 @@ async function overridden(major: number, binDir: string): Promise<Installation> 
   return installation
 }
 
-async function systemBinDirs({ systemRoots, path }: SearchOptions): Promise<string[]> {
+export async function systemBinDirs({
+  systemRoots,
+  path,
+}: Pick<SearchOptions, 'systemRoots' | 'path'>): Promise<string[]> {
   const dirs: string[] = []
   for (const root of systemRoots ?? defaultSystemRoots) {
     for (const name of (await readdir(root).catch((): string[] => [])).sort()) {

@@ -66,6 +66,8 @@ export function settingsFor(spec: ComputeSpec, context: ConfContext): Record<str
     fsync: context.fsync ? 'on' : 'off',
     shared_preload_libraries: spec.preloadLibraries.join(', '),
     max_slot_wal_keep_size: '1GB',
+    // History: nothing of the log goes before pgrove has trimmed it.
+    wal_keep_size: '1TB',
     // A crashed start syncs every file. Asking for the whole file system instead takes a third of the time on a quiet disk and five
     // times as long beside a neighbour who writes.
     recovery_init_sync_method: 'fsync',

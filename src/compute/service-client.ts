@@ -44,6 +44,24 @@ function startupOptions(major: PgMajor): string {
 
 export type ServiceAddress = { major: PgMajor; socketDir: string; password: string; database?: string }
 
+/** The same connection for a program of Postgres' own, which reads it from its environment. */
+export function serviceEnvironment({ major, socketDir, password, database }: ServiceAddress): Record<string, string> {
+  return {
+    PGHOST: socketDir,
+    PGPORT: String(socketPort),
+    PGUSER: serviceRole,
+    PGPASSWORD: password,
+    PGDATABASE: database ?? maintenanceDatabase,
+    PGAPPNAME: serviceApplication,
+    PGOPTIONS: startupOptions(major),
+    PGCLIENTENCODING: 'UTF8',
+    PGCONNECT_TIMEOUT: '10',
+    // Neither of them is ours to read, and nobody else's is to be believed.
+    PGPASSFILE: '/dev/null',
+    PGSERVICEFILE: '/dev/null',
+  }
+}
+
 /** The caller ends it. */
 export async function connectAsService({ major, socketDir, password, database }: ServiceAddress): Promise<pg.Client> {
   const client = new pg.Client({

@@ -9,7 +9,7 @@ import type pg from 'pg'
 import { failpoint } from '../lib/failpoint.ts'
 import { KeyedLock, type Release } from '../lib/keyed-lock.ts'
 import type { Logger } from '../lib/logger.ts'
-import type { ComputeSpec, ComputeState, PgMajor, StopMode } from '../model/compute.ts'
+import type { ComputeSpec, ComputeState, Owner, PgMajor, StopMode } from '../model/compute.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { ComputeFiles } from './compute-files.ts'
@@ -18,7 +18,7 @@ import { poll, residentBytes } from './process.ts'
 import { Postmaster } from './postmaster.ts'
 import type { RuntimeTree } from './runtime-tree.ts'
 import { trimServerLog } from './server-log.ts'
-import { connectAsService } from './service-client.ts'
+import { connectAsService, type ServiceAddress } from './service-client.ts'
 
 export type SupervisorOptions = {
   timelineDir: (id: TimelineId) => string
@@ -173,14 +173,20 @@ export class Supervisor {
 
   /** Connected as the service role; the caller ends it. */
   async client(id: TimelineId, database?: string): Promise<pg.Client> {
+    return await connectAsService(this.service(id, database))
+  }
+
+  /** How the service role comes in, and as whom a program runs that does so by itself. */
+  service(id: TimelineId, database?: string): ServiceAddress & { owner: Owner | undefined } {
     const entry = this.#entries.get(id)
     if (!entry?.postmaster) throw new AppError('unavailable', `the compute of timeline ${id} is not running`)
-    return await connectAsService({
+    return {
       major: entry.spec.pgMajor,
       socketDir: this.#files.socketDir(id),
       password: this.#options.servicePassword(entry.spec.serviceKeyId),
+      owner: entry.spec.owner,
       ...(database === undefined ? {} : { database }),
-    })
+    }
   }
 
   /** Calls back for every compute that ends; `expected` where we stopped it. */

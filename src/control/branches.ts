@@ -23,38 +23,57 @@ import { insertEndpoint, listBranchEndpoints } from '../store/endpoints.ts'
 import { hasUnfinishedChain } from '../store/operations.ts'
 import { copyRoles, setRolePassword } from '../store/roles.ts'
 import { branchNotFound, liveBranch, lockVisibleProject, visibleProject } from './access.ts'
+import { deleteBranch, forgetEndpoints } from './branch-deletion.ts'
+import { assertBranchesLimit, assertNameFree } from './branch-names.ts'
 import type { BranchOperations, Control, CreateBranchInput, CreatedBranch, ListBranchesQuery } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { endpointStatuses, readOnlyUnavailable } from './endpoints.ts'
 import { newEndpointSettings } from './endpoint-settings.ts'
 import { assertDisplayName } from './names.ts'
+import { parseExpiry } from './expiry.ts'
+import { branchRestoreControl } from './branch-restores.ts'
 import { projectLocked, schedule } from './operations/schedule.ts'
+import { parsePoint, resolvePoint, storablePoint, type Point } from './points.ts'
+import { snapshotScheduleControl } from './snapshot-schedules.ts'
 import { newRoleSecret, resealRolePassword, revealRolePassword } from './role-secrets.ts'
-import { branchesLimit } from './projects.ts'
-
-const notYet = (what: string): AppError =>
-  new AppError('not_implemented', `${what} is not available in this version of pgrove`)
 
 /** What a call may ask for that has no answer yet: said before anything is written. */
 function assertAvailable(input: CreateBranchInput): void {
-  if (input.parentLsn !== undefined) throw notYet('branching at an LSN (parent_lsn)')
-  if (input.parentTimestamp !== undefined) throw notYet('branching at a past time (parent_timestamp)')
-  if (input.initSource !== undefined && input.initSource !== 'parent-data')
-    throw notYet(`init_source ${input.initSource}`)
-  if (input.expiresAt !== undefined) throw notYet('expires_at on branches')
-  if (input.archived === true) throw notYet('creating an archived branch')
+  if (input.archived === true) {
+    throw new AppError('not_implemented', 'creating an archived branch is not available in this version of pgrove')
+  }
+  if (input.initSource !== undefined && input.initSource !== 'parent-data' && input.initSource !== 'schema-only') {
+    throw new AppError(
+      'bad_request',
+      `init_source ${JSON.stringify(input.initSource)} is not known; it is parent-data or schema-only`,
+    )
+  }
   if (input.endpoints.some((endpoint) => endpoint.type === 'read_only')) throw readOnlyUnavailable()
   if (input.endpoints.length > 1) throw new AppError('unprocessable', 'a branch can have only one read_write endpoint')
 }
 
-async function assertNameFree(sql: Sql, projectId: string, name: string): Promise<void> {
-  const rows = await sql.query('select from branches where project_id = $1 and name = $2 and deleted_at is null', [
-    projectId,
-    name,
-  ])
-  if (rows.length > 0)
-    throw new AppError('already_exists', `branch named ${JSON.stringify(name)} already exists in this project`)
+/** A point is resolved before anything is written: what cannot be had is refused in the call, not in an operation. */
+async function resolveParentPoint(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  input: CreateBranchInput,
+): Promise<{ point: Point; at: Date | undefined }> {
+  const asked = parsePoint(input.parentLsn, input.parentTimestamp, new Date())
+  if (asked.kind === 'head') return { point: asked, at: undefined }
+  await visibleProject(control.store, caller, projectId)
+  const parent = await parentOf(control.store, projectId, input)
+  const { lsn, at } = await resolvePoint(control, parent, asked)
+  return { point: { kind: 'lsn', lsn }, at }
 }
+
+async function parentOf(sql: Sql, projectId: string, input: CreateBranchInput): Promise<Branch> {
+  const parent = input.parentId ? await getBranch(sql, projectId, input.parentId) : await defaultBranch(sql, projectId)
+  if (!parent || parent.deletedAt) throw new AppError('not_found', 'parent branch not found')
+  return parent
+}
+
+const longestTtlSeconds = 30 * 86_400
 
 async function create(
   control: ControlContext,
@@ -63,17 +82,16 @@ async function create(
   input: CreateBranchInput,
 ): Promise<CreatedBranch> {
   if (input.name !== undefined) assertDisplayName(input.name, 'branch')
+  assertAvailable(input)
+  const expiresAt = input.expiresAt === undefined ? undefined : parseExpiry(input.expiresAt, longestTtlSeconds)
+  const schemaOnly = input.initSource === 'schema-only'
+  const { point, at } = await resolveParentPoint(control, caller, projectId, input)
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
-    const parent = input.parentId
-      ? await getBranch(sql, projectId, input.parentId)
-      : await defaultBranch(sql, projectId)
-    if (!parent || parent.deletedAt) throw new AppError('not_found', 'parent branch not found')
-    assertAvailable(input)
-    if ((await countBranches(sql, projectId, undefined)) >= branchesLimit) {
-      throw new AppError('unprocessable', `branches limit of ${branchesLimit} exceeded`, {
-        apiCode: 'BRANCHES_LIMIT_EXCEEDED',
-      })
+    const parent = await parentOf(sql, projectId, input)
+    if (parent.expiresAt) {
+      throw new AppError('unprocessable', 'a branch that expires cannot have children; clear its expires_at first')
     }
+    await assertBranchesLimit(sql, projectId)
     await control.storage.assertRoom()
     const id = newBranchId()
     const name = input.name ?? id
@@ -82,7 +100,11 @@ async function create(
       id,
       projectId: project.id,
       name,
-      parentId: parent.id,
+      // What has no data of its parent's is a root of its own.
+      parentId: schemaOnly ? undefined : parent.id,
+      initSource: schemaOnly ? 'schema-only' : 'parent-data',
+      expiresAt,
+      parentTimestamp: schemaOnly ? undefined : at,
       isDefault: false,
       protected: input.protected ?? false,
       annotation: input.annotation ?? {},
@@ -119,9 +141,17 @@ async function create(
       result: { branch, roles, databases, endpoints },
       plan: {
         kind: 'create_branch',
-        input: { branchId: id, newPasswords: parent.protected, starts: endpoints.length > 0 },
+        input: {
+          branchId: id,
+          sourceId: parent.id,
+          point: storablePoint(point),
+          newPasswords: parent.protected,
+          schemaOnly,
+          starts: endpoints.length > 0,
+        },
         operations: [
           { action: 'create_branch' as const, branchId: id },
+          ...(schemaOnly ? [{ action: 'apply_schema_from_branch' as const, branchId: id }] : []),
           ...endpoints.map((endpoint) => ({ action: 'start_compute' as const, branchId: id, endpointId: endpoint.id })),
         ],
       },
@@ -197,12 +227,22 @@ async function update(
   input: Parameters<Control['branches']['update']>[3],
 ): Promise<BranchOperations> {
   if (input.name !== undefined) assertDisplayName(input.name, 'branch')
-  if (input.expiresAt !== undefined && input.expiresAt !== null) throw notYet('expires_at on branches')
+  const expiresAt =
+    typeof input.expiresAt === 'string' ? parseExpiry(input.expiresAt, longestTtlSeconds) : input.expiresAt
   return await control.store.transaction(async (sql) => {
     await lockVisibleProject(sql, caller, projectId)
     const branch = await liveBranch(sql, projectId, branchId)
     if (input.name !== undefined && input.name !== branch.name) await assertNameFree(sql, projectId, input.name)
-    return { branch: await updateBranch(sql, branch.id, input), operations: [] }
+    if (expiresAt && (branch.isDefault || (input.protected ?? branch.protected))) {
+      throw new AppError('unprocessable', 'a default or protected branch cannot expire')
+    }
+    if (expiresAt && (await countChildren(sql, branch.id)) > 0) {
+      throw new AppError('unprocessable', 'a branch that has children cannot expire')
+    }
+    if (input.protected === true && branch.expiresAt && expiresAt === undefined) {
+      throw new AppError('unprocessable', 'a branch that expires cannot be protected; clear its expires_at first')
+    }
+    return { branch: await updateBranch(sql, branch.id, { ...input, expiresAt }), operations: [] }
   })
 }
 
@@ -215,22 +255,11 @@ async function setDefault(
   return await control.store.transaction(async (sql) => {
     const project = await lockVisibleProject(sql, caller, projectId)
     const branch = await liveBranch(sql, projectId, branchId)
+    if (branch.expiresAt) {
+      throw new AppError('unprocessable', 'a branch that expires cannot be the default; clear its expires_at first')
+    }
     return { branch: await setDefaultBranch(sql, project.id, branch.id), operations: [] }
   })
-}
-
-async function assertDeletable(sql: Sql, branch: Branch): Promise<void> {
-  if (branch.isDefault)
-    throw new AppError('unprocessable', 'the default branch cannot be deleted; set another branch as default first')
-  if (branch.protected)
-    throw new AppError('unprocessable', 'a protected branch cannot be deleted; set "protected" to false first')
-  const children = await countChildren(sql, branch.id)
-  if (children > 0) {
-    throw new AppError(
-      'unprocessable',
-      `branch has children: delete its ${children} child ${children === 1 ? 'branch' : 'branches'} first`,
-    )
-  }
 }
 
 async function remove(
@@ -247,26 +276,10 @@ async function remove(
       if (options.hard && !branch.purgingAt) await setBranchDeleted(sql, branch.id, { purging: true })
       return { result: undefined, plan: undefined }
     }
-    await assertDeletable(sql, branch)
-    const active = (await listBranchEndpoints(sql, branch.id)).filter(
-      ({ id }) => control.computes.servingEndpoint(id) !== undefined,
-    )
-    return {
-      result: await setBranchDeleted(sql, branch.id, { purging: options.hard }),
-      plan: {
-        kind: 'delete_branch',
-        operations: [
-          ...active.map(({ id }) => ({ action: 'suspend_compute' as const, branchId: branch.id, endpointId: id })),
-          { action: 'delete_timeline' as const, branchId: branch.id },
-        ],
-      },
-    }
+    return await deleteBranch(control, sql, branch, { purging: options.hard, method: 'user' })
   })
   if (!result) return undefined
-  for (const endpoint of await listBranchEndpoints(control.store, result.id)) {
-    await control.assignments.remove(endpoint.id)
-    await control.computes.changed(endpoint.id)
-  }
+  await forgetEndpoints(control, result)
   return { branch: result, operations }
 }
 
@@ -303,6 +316,8 @@ export function branchControl(control: ControlContext): Control['branches'] {
     get: (caller, projectId, branchId) => get(control, caller, projectId, branchId),
     update: (caller, projectId, branchId, input) => update(control, caller, projectId, branchId, input),
     setDefault: (caller, projectId, branchId) => setDefault(control, caller, projectId, branchId),
+    ...branchRestoreControl(control),
+    ...snapshotScheduleControl(control),
     delete: (caller, projectId, branchId, options) => remove(control, caller, projectId, branchId, options),
     recover: (caller, projectId, branchId) => recover(control, caller, projectId, branchId),
     async endpoints(caller, projectId, branchId) {

@@ -9,6 +9,7 @@ import type { Caller } from '../model/caller.ts'
 import { longestNameBytes, type Role } from '../model/role.ts'
 import type { Database } from '../model/database.ts'
 import { AppError, errorChain } from '../model/errors.ts'
+import type { TimelineId } from '../model/ids.ts'
 import { deleteDatabase, insertDatabase, listDatabases, updateDatabase } from '../store/databases.ts'
 import { hasUnfinishedChain, newestChain } from '../store/operations.ts'
 import { lockProject } from '../store/projects.ts'
@@ -93,6 +94,18 @@ export async function syncCatalog(control: ControlContext, branch: Branch, given
   } catch (error) {
     control.logger.warn({ branch: branch.id, cause: errorChain(error) }, 'could not read roles and databases back')
   }
+}
+
+/**
+ * After a branch got data of another time: its rows become what that data has. For the branch's own chain, which nobody races. Of a role
+ * whose password is another one in the data, the stored one opens nothing and is forgotten.
+ */
+export async function rereadCatalog(control: ControlContext, branch: Branch, timelineId: TimelineId): Promise<void> {
+  const observed = await withClient(control, timelineId, observe)
+  await control.store.transaction(async (sql) => {
+    const rows = { roles: await listRoles(sql, branch.id), databases: await listDatabases(sql, branch.id) }
+    for (const change of diffCatalog(rows, observed)) await applyChange(sql, branch, change)
+  })
 }
 
 /** Far more than the API makes. Reading back what a tenant made in a loop would keep everybody else's suspensions waiting. */

@@ -1,4 +1,4 @@
-// What every part of the control plane works with. Built once, in `main.ts`.
+// What every part of the control plane works with. Built once, in `create-control.ts`.
 
 import type { Cipher } from '../lib/cipher.ts'
 import type { KeyedLock } from '../lib/keyed-lock.ts'
@@ -13,6 +13,9 @@ import type { Computes } from './computes.ts'
 import type { Runner } from './operations/runner.ts'
 import type { WarmPool } from './warm-pool.ts'
 
+/** What an operator may set per installation. */
+export type Limits = { snapshotsPerProject: number }
+
 export type ControlContext = {
   store: Store
   storage: Storage
@@ -25,6 +28,8 @@ export type ControlContext = {
   pool: WarmPool
   /** One lock a branch: a wake, a suspension and a step that touches the branch's compute exclude each other. */
   branchLocks: KeyedLock
+  /** One lock a timeline: making something from its past and trimming that past exclude each other. */
+  historyLocks: KeyedLock
   logger: Logger
   /** The engine these rows belong to; one control plane acts for one cell. */
   cell: string
@@ -42,4 +47,5 @@ export type ControlContext = {
   /** The service role's password for a timeline, derived from the master key. */
   servicePassword: (serviceKeyId: string) => string
   recoveryWindowSeconds: number
+  limits: Limits
 }

@@ -8,11 +8,14 @@ import type { ApiKey, Caller, User } from '../model/caller.ts'
 import type { AwakeReason, ComputeState } from '../model/compute.ts'
 import type { Database } from '../model/database.ts'
 import type { Endpoint, EndpointType } from '../model/endpoint.ts'
+import type { ProjectId } from '../model/ids.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Organization } from '../model/organization.ts'
 import type { EndpointDefaults, Project, ProjectSettings } from '../model/project.ts'
 import type { Region } from '../model/region.ts'
 import type { Role } from '../model/role.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import type { SnapshotScheduleItem } from '../model/snapshot-schedule.ts'
 
 /** An endpoint with what its compute does at the moment. */
 export type EndpointStatus = {
@@ -145,6 +148,37 @@ export type UpdateBranchInput = {
   expiresAt?: string | null | undefined
 }
 
+export type CreateSnapshotInput = {
+  name?: string | undefined
+  /** At most one of the two; neither is the head. */
+  lsn?: string | undefined
+  timestamp?: string | undefined
+  expiresAt?: string | undefined
+  metadata?: Record<string, unknown> | undefined
+}
+
+/** `expiresAt`: null clears. `metadata` replaces what is there. */
+export type UpdateSnapshotInput = {
+  name?: string | undefined
+  expiresAt?: string | null | undefined
+  metadata?: Record<string, unknown> | undefined
+}
+
+export type RestoreSnapshotInput = {
+  name?: string | undefined
+  targetBranchId?: string | undefined
+  finalize: boolean
+  creationSource: string
+}
+
+export type RestoreBranchInput = {
+  sourceBranchId: string
+  /** At most one of the two; neither is the head of another branch. */
+  lsn?: string | undefined
+  timestamp?: string | undefined
+  preserveUnderName?: string | undefined
+}
+
 export type BranchOperations = { branch: Branch; operations: Operation[] }
 export type EndpointOperations = { endpoint: EndpointStatus; operations: Operation[] }
 export type RoleOperations = { role: Role; password: string | undefined; operations: Operation[] }
@@ -186,6 +220,8 @@ export interface Control {
     /** The endpoint host without its first label. */
     proxyHost: string
   }
+  /** How long what was deleted can be recovered. */
+  recoveryWindowSeconds: number
   projects: {
     create(caller: Caller, input: CreateProjectInput): Promise<CreatedProject>
     list(caller: Caller, query: ListProjectsQuery): Promise<ProjectPage>
@@ -219,6 +255,40 @@ export interface Control {
       branchId: string,
     ): Promise<{ branch: Branch; endpoints: EndpointStatus[] }>
     endpoints(caller: Caller, projectId: string, branchId: string): Promise<EndpointStatus[]>
+    /** Same branch, same endpoints, other data. */
+    restore(caller: Caller, projectId: string, branchId: string, input: RestoreBranchInput): Promise<BranchOperations>
+    /** A branch that was restored from a snapshot takes the place of its target. `name`: what the replaced branch is called from then on. */
+    finalizeRestore(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+      input: { name?: string | undefined },
+    ): Promise<{ operations: Operation[] }>
+    snapshotSchedule(caller: Caller, projectId: string, branchId: string): Promise<SnapshotScheduleItem[]>
+    setSnapshotSchedule(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+      schedule: SnapshotScheduleItem[],
+    ): Promise<void>
+  }
+  snapshots: {
+    create(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+      input: CreateSnapshotInput,
+    ): Promise<{ snapshot: Snapshot; operations: Operation[] }>
+    /** Newest first. */
+    list(caller: Caller, projectId: string): Promise<Snapshot[]>
+    update(caller: Caller, projectId: string, snapshotId: string, input: UpdateSnapshotInput): Promise<Snapshot>
+    delete(caller: Caller, projectId: string, snapshotId: string): Promise<{ operations: Operation[] }>
+    restore(
+      caller: Caller,
+      projectId: string,
+      snapshotId: string,
+      input: RestoreSnapshotInput,
+    ): Promise<{ branch: Branch; endpoints: EndpointStatus[]; operations: Operation[] }>
   }
   endpoints: {
     create(caller: Caller, projectId: string, input: CreateEndpointInput): Promise<EndpointOperations>
@@ -305,6 +375,11 @@ export interface Control {
     get(caller: Caller, orgId: string): Promise<Organization>
     members(caller: Caller, orgId: string): Promise<{ id: string; user: User; role: string; joinedAt: Date }[]>
   }
+  /** For paths that leave out their project. Throw `not_found` for what the caller may not see. */
+  aliases: {
+    projectOfBranch(caller: Caller, branchId: string): Promise<ProjectId>
+    projectOfSnapshot(caller: Caller, snapshotId: string): Promise<ProjectId>
+  }
   regions: {
     list(): Promise<{ regions: readonly Region[]; defaultRegionId: string }>
   }
@@ -323,4 +398,4 @@ export interface Control {
   }
 }
 
-export type { EndpointDefaults }
+export type { EndpointDefaults, SnapshotScheduleItem }

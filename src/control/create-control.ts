@@ -7,6 +7,7 @@ import type { TimelineId } from '../model/ids.ts'
 import { getEndpointTarget } from '../store/endpoints.ts'
 import { deleteOldIdempotencyKeys } from '../store/idempotency-keys.ts'
 import { Authenticator, apiKeyControl, organizationControl, userControl } from './accounts.ts'
+import { aliasControl } from './aliases.ts'
 import { branchControl } from './branches.ts'
 import { Computes, type Running } from './computes.ts'
 import { connectionUriControl } from './connection-uris.ts'
@@ -35,13 +36,25 @@ import {
   updateDatabaseChain,
 } from './operations/role-and-database-chains.ts'
 import { Runner } from './operations/runner.ts'
+import { restoreBranchChain } from './operations/restore-branch.ts'
+import {
+  createSnapshotChain,
+  deleteSnapshotChain,
+  finalizeRestoreChain,
+  restoreSnapshotChain,
+} from './operations/snapshot-chains.ts'
 import { operationControl } from './operations.ts'
 import { projectControl } from './projects.ts'
+import { expireBranches } from './reconcilers/expire-branches.ts'
+import { makeScheduledSnapshots } from './reconcilers/scheduled-snapshots.ts'
 import { purgeDeleted } from './reconcilers/purge-deleted.ts'
 import { Rounds } from './reconcilers/rounds.ts'
 import { suspendIdle } from './reconcilers/suspend-idle.ts'
+import { takeImageAtSuspend, takeImages } from './reconcilers/take-images.ts'
 import { tidy } from './reconcilers/tidy.ts'
+import { trimHistory } from './reconcilers/trim-history.ts'
 import { roleControl } from './roles.ts'
+import { snapshotControl } from './snapshots.ts'
 import { WarmPool, type PoolLimits } from './warm-pool.ts'
 
 export const chainDefinitions = [
@@ -59,9 +72,14 @@ export const chainDefinitions = [
   createDatabaseChain,
   updateDatabaseChain,
   deleteDatabaseChain,
+  createSnapshotChain,
+  deleteSnapshotChain,
+  restoreSnapshotChain,
+  finalizeRestoreChain,
+  restoreBranchChain,
 ]
 
-export type ControlParts = Omit<ControlContext, 'computes' | 'runner' | 'pool' | 'branchLocks'> & {
+export type ControlParts = Omit<ControlContext, 'computes' | 'runner' | 'pool' | 'branchLocks' | 'historyLocks'> & {
   journalFolder: string
   poolLimits: PoolLimits
 }
@@ -99,12 +117,14 @@ export function createControl(parts: ControlParts): ControlPlane {
   const context: ControlContext = {
     ...given,
     branchLocks: new KeyedLock(),
+    historyLocks: new KeyedLock(),
     computes: new Computes(get, journal),
     runner: new Runner(get, chainDefinitions),
     pool: new WarmPool(get, poolLimits),
   }
   const rounds = new Rounds(given.logger)
-  watchExits(context)
+  let open = false
+  watchExits(context, () => open)
   return {
     control: surface(context),
     context,
@@ -117,9 +137,14 @@ export function createControl(parts: ControlParts): ControlPlane {
       given.logger.info(done, 'matched the machine with the rows')
       await context.runner.nudgeAll()
       context.pool.refill()
+      open = true
       rounds.start([
         { name: 'suspend-idle', everyMs: 500, run: () => suspendIdle(context) },
         { name: 'purge-deleted', everyMs: 2000, run: () => purgeDeleted(context) },
+        { name: 'take-images', everyMs: 5000, run: () => takeImages(context) },
+        { name: 'trim-history', everyMs: 30_000, run: () => trimHistory(context) },
+        { name: 'expire-branches', everyMs: 2000, run: () => expireBranches(context) },
+        { name: 'scheduled-snapshots', everyMs: 15_000, run: () => makeScheduledSnapshots(context) },
         { name: 'storage-room', everyMs: 5000, run: () => context.storage.ensureRoom() },
         { name: 'operations', everyMs: 5000, run: () => context.runner.nudgeAll() },
         { name: 'journal', everyMs: 5000, run: () => journal.flush() },
@@ -128,6 +153,7 @@ export function createControl(parts: ControlParts): ControlPlane {
       ])
     },
     async close() {
+      open = false
       await rounds.stop()
       await context.runner.stop()
       await context.pool.close()
@@ -158,8 +184,10 @@ function surface(context: ControlContext): Control {
       poolerHost: (endpointId) => addresses.poolerHost(endpointId),
       proxyHost: addresses.proxyHost,
     },
+    recoveryWindowSeconds: context.recoveryWindowSeconds,
     projects: projectControl(context),
     branches: branchControl(context),
+    snapshots: snapshotControl(context),
     endpoints: endpointControl(context),
     roles: roleControl(context),
     databases: databaseControl(context),
@@ -168,15 +196,19 @@ function surface(context: ControlContext): Control {
     apiKeys: apiKeyControl(context),
     users: userControl(context),
     organizations: organizationControl(context),
+    aliases: aliasControl(context),
     regions: { list: async () => ({ regions, defaultRegionId }) },
     idempotency: idempotencyControl(context),
   }
 }
 
 /** A compute that died by itself: the endpoint is idle, and the next connection wakes it; Postgres recovers what was committed. */
-function watchExits(context: ControlContext): void {
+function watchExits(context: ControlContext, isOpen: () => boolean): void {
   context.supervisor.onExit((timelineId: TimelineId, expected: boolean) => {
-    if (expected) return
+    if (expected) {
+      if (isOpen()) void takeImageAtSuspend(context, timelineId)
+      return
+    }
     const serving = context.computes.serving().get(timelineId)
     context.logger.warn({ timeline: timelineId, endpoint: serving?.endpointId }, 'a compute ended by itself')
     context.computes.forget(timelineId)

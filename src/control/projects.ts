@@ -16,6 +16,7 @@ import { hasUnfinishedChain } from '../store/operations.ts'
 import { insertProject, listProjects, setProjectDeleted, updateProject } from '../store/projects.ts'
 import { insertRole } from '../store/roles.ts'
 import { lockVisibleProjectEvenDeleted, organizationFor, visibleProject } from './access.ts'
+import { branchesLimit } from './branch-names.ts'
 import type { Control, CreateProjectInput, PreloadLibrary } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { refreshAssignments } from './endpoints.ts'
@@ -27,8 +28,6 @@ import { isSlotClass, ownSlot, type Slot } from './warm-pool.ts'
 import { projectLocked, schedule, writeChain } from './operations/schedule.ts'
 import { initialProjectSettings, mergeProjectSettings } from './project-settings.ts'
 import { newRoleSecret } from './role-secrets.ts'
-
-export const branchesLimit = 5000
 
 function assertRegion(regionId: string): void {
   if (regions.some((region) => region.id === regionId)) return

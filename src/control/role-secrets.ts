@@ -38,6 +38,17 @@ export function revealRolePassword(cipher: Cipher, role: Role): string | undefin
   return role.encryptedPassword && cipher.open(role.encryptedPassword, place(role.branchId, role.name))
 }
 
+/** Of a role that is no row any more, sealed for the branch it was of. */
+export function resealSecret(
+  cipher: Cipher,
+  role: { name: string; encryptedPassword: Uint8Array | undefined },
+  from: BranchId,
+  to: BranchId,
+): Uint8Array | undefined {
+  if (!role.encryptedPassword) return undefined
+  return cipher.seal(cipher.open(role.encryptedPassword, place(from, role.name)), place(to, role.name))
+}
+
 export function resealRolePassword(cipher: Cipher, role: Role, to: BranchId): Uint8Array | undefined {
   const password = revealRolePassword(cipher, role)
   return password === undefined ? undefined : cipher.seal(password, place(to, role.name))

@@ -11,6 +11,8 @@ export type EndpointId = Id<'endpoint'>
 export type OperationId = Id<'operation'>
 export type ChainId = Id<'chain'>
 export type TimelineId = Id<'timeline'>
+export type ImageId = Id<'image'>
+export type SnapshotId = Id<'snapshot'>
 export type OrganizationId = Id<'organization'>
 export type UserId = Id<'user'>
 
@@ -51,5 +53,9 @@ export const newUserId = (): UserId => crypto.randomUUID() as UserId
 
 /** Short, because it is part of a Unix socket's path, which may have 107 bytes at most (sun_path). */
 export const newTimelineId = (): TimelineId => randomText(lettersAndDigits, 12) as TimelineId
+
+/** The same shape as a timeline's, as their folders lie side by side. */
+export const newImageId = (): ImageId => randomText(lettersAndDigits, 12) as ImageId
+export const newSnapshotId = (): SnapshotId => `snap-${wordPair()}-${randomText(lettersAndDigits, 8)}` as SnapshotId
 
 export const isTimelineId = (text: string): text is TimelineId => /^[a-z0-9]{12}$/.test(text)

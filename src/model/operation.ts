@@ -10,6 +10,9 @@ export type OperationAction =
   | 'start_compute'
   | 'suspend_compute'
   | 'apply_config'
+  | 'apply_schema_from_branch'
+  | 'timeline_archive'
+  | 'timeline_unarchive'
 
 export type OperationStatus =
   | 'scheduling'

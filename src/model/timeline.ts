@@ -2,6 +2,7 @@
 
 import type { PgMajor } from './compute.ts'
 import type { TimelineId } from './ids.ts'
+import type { Lsn } from './lsn.ts'
 
 /**
  * `making` → `pooled` → `owned` → `deleting`; `making` → `owned` for a timeline that is made for its branch.
@@ -16,5 +17,8 @@ export type Timeline = {
   /** Offset into the range of uids when pgrove is root; a project's branches share one. */
   uidOffset: number
   serviceKeyId: string
+  /** Its branch's history begins here; undefined until its branch has it. */
+  birthLsn: Lsn | undefined
+  birthAt: Date | undefined
   createdAt: Date
 }

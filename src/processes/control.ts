@@ -149,6 +149,7 @@ async function start(
     defaultLibraries: (major) => trees.defaultLibraries(major),
     servicePassword,
     recoveryWindowSeconds: config.recoveryWindowSeconds,
+    limits: { snapshotsPerProject: config.snapshotsPerProject },
     journalFolder: home.journal,
     poolLimits: config.pool,
   })

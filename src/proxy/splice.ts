@@ -25,7 +25,8 @@ const lingerMs = 60_000
  */
 function lastWord(greeting: BackendGreeting, lastToClient: Buffer | undefined): Refusal | undefined {
   if (greeting.unanswered) return refusals.lostDuringLogin()
-  if (greeting.done && lastToClient && readyForQuery.equals(lastToClient.subarray(-6, -1))) return refusals.lostWhileIdle()
+  if (greeting.done && lastToClient && readyForQuery.equals(lastToClient.subarray(-6, -1)))
+    return refusals.lostWhileIdle()
   return undefined
 }
 

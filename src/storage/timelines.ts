@@ -1,14 +1,16 @@
-// Timelines and templates on disk: what control uses of storage.
+// Timelines, templates, images and log segments on disk: what control uses of storage.
 //
 //   <root>/timelines/<id>    a data directory, complete or not there
 //   <root>/templates/<name>  what timelines are first cloned from
+//   <root>/images/<id>       a copy of a data directory that never changes, complete or not there
+//   <root>/wal/<id>          log segments: of a timeline, what has left its data directory; of a snapshot, what it is replayed from
 //   <root>/drafts/…          being made; whatever is here after a crash is thrown away
 //   <root>/trash/…           being removed
 //
 // Making ends with a rename into place and removing begins with one out of it, so each call may be repeated after a crash at any
 // point. Which timelines ought to exist is not known here: that is in the control database.
 
-import { chmod, mkdir, readdir, rename, stat } from 'node:fs/promises'
+import { chmod, chown, mkdir, readdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { syncFolder } from '../lib/durable-file.ts'
 import { failpoint } from '../lib/failpoint.ts'
@@ -17,7 +19,7 @@ import type { Logger } from '../lib/logger.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import type { Owner } from '../model/compute.ts'
 import { AppError, errorChain } from '../model/errors.ts'
-import { isTimelineId, type TimelineId } from '../model/ids.ts'
+import { isTimelineId, type ImageId, type TimelineId } from '../model/ids.ts'
 import { chooseStorage, type ChosenStorage, type WantedStorage } from './choose.ts'
 import { DiskFloor, type FreeBytes } from './disk-floor.ts'
 import type { DriverName, FolderUsage } from './driver.ts'
@@ -51,7 +53,9 @@ export type CloneTimelineOptions = {
 }
 
 const gibibyte = 1024 ** 3
-const folders = ['timelines', 'templates', 'drafts', 'trash'] as const
+const folders = ['timelines', 'templates', 'images', 'wal', 'drafts', 'trash'] as const
+/** Whose folders are made whole by a rename, and begin to go by one. */
+type Kind = 'timelines' | 'images' | 'wal'
 
 /** Chooses a driver, or follows the one the home has, and makes its folders. Mounts the pool where there is one. */
 export async function openStorage(options: OpenStorageOptions): Promise<Storage> {
@@ -94,8 +98,16 @@ export class Storage {
   }
 
   timelineDir(id: TimelineId): string {
-    if (!isTimelineId(id)) throw new AppError('internal', 'that is no timeline id')
-    return join(this.#chosen.root, 'timelines', id)
+    return this.#place('timelines', id)
+  }
+
+  imageDir(id: ImageId): string {
+    return this.#place('images', id)
+  }
+
+  /** There or not: `ensureWalDir` makes it. */
+  walDir(id: string): string {
+    return this.#place('wal', id)
   }
 
   templateDir(name: string): string {
@@ -126,37 +138,43 @@ export class Storage {
   /** Already there is done: the copy is not made again. */
   async cloneTimeline(
     id: TimelineId,
-    from: { template: string } | { timeline: TimelineId },
+    from: { template: string } | { timeline: TimelineId } | { image: ImageId },
     options: CloneTimelineOptions,
   ): Promise<string> {
-    const place = this.timelineDir(id)
-    const source = 'template' in from ? this.templateDir(from.template) : this.timelineDir(from.timeline)
-    return await this.#locks.run(id, 'clone', async () => {
-      if (await isThere(place)) return place
-      await this.#inDraft(id, async (draft) => {
-        await this.#cloneWhole(source, draft, options)
-        await failpoint('storage.clone.draft')
-        await options.finish?.(draft)
-        if (options.sync) await this.#chosen.driver.sync(draft)
-        await rename(draft, place)
-        await failpoint('storage.clone.renamed')
-        if (options.sync) await this.#syncFolders('timelines')
-      })
-      return place
-    })
+    const source =
+      'template' in from
+        ? this.templateDir(from.template)
+        : 'image' in from
+          ? this.imageDir(from.image)
+          : this.timelineDir(from.timeline)
+    return await this.#clone('timelines', id, source, options)
+  }
+
+  /** As `cloneTimeline`. A timeline that is written to meanwhile is copied as it changes: what makes it whole is its log. */
+  async cloneImage(id: ImageId, from: TimelineId, options: CloneTimelineOptions): Promise<string> {
+    return await this.#clone('images', id, this.timelineDir(from), options)
+  }
+
+  /** Only its owner gets in. */
+  async ensureWalDir(id: string, owner: Owner | undefined): Promise<string> {
+    const place = this.walDir(id)
+    await mkdir(place, { recursive: true, mode: 0o700 })
+    if (owner) await chown(place, owner.uid, owner.gid)
+    await this.#syncFolders('wal')
+    return place
   }
 
   /** Returns once the timeline is out of the way, which lasts; its files go in the background. */
   async destroyTimeline(id: TimelineId): Promise<void> {
-    const place = this.timelineDir(id)
-    const trash = join(this.#chosen.root, 'trash', `${id}-${crypto.randomUUID()}`)
-    await this.#locks.run(id, 'destroy', async () => {
-      const wasThere = await renameIfThere(place, trash)
-      if (wasThere) await failpoint('storage.destroy.renamed')
-      // Also when it was not there: whoever renamed it may have died before this.
-      await this.#syncFolders('timelines', 'trash')
-      if (wasThere) this.#startEmptyingTrash()
-    })
+    await this.#destroy('timelines', id)
+  }
+
+  async destroyImage(id: ImageId): Promise<void> {
+    await this.#destroy('images', id)
+  }
+
+  async destroyWal(id: string): Promise<void> {
+    await this.#destroy('wal', id)
   }
 
   /** Removes what was destroyed and the drafts that nobody works on; the first thing to do after a start. */
@@ -167,7 +185,15 @@ export class Storage {
   }
 
   async listTimelines(): Promise<TimelineId[]> {
-    return (await readdir(join(this.#chosen.root, 'timelines'))).filter(isTimelineId)
+    return (await this.#list('timelines')) as TimelineId[]
+  }
+
+  async listImages(): Promise<ImageId[]> {
+    return (await this.#list('images')) as ImageId[]
+  }
+
+  async listWal(): Promise<string[]> {
+    return await this.#list('wal')
   }
 
   /** Makes all that is in the timeline durable, and the timeline's place. */
@@ -199,6 +225,44 @@ export class Storage {
     this.#closing = true
     await this.#removals.run('trash', async () => {})
     if (options.unmount) await this.#chosen.pool?.unmount()
+  }
+
+  #place(kind: Kind, id: string): string {
+    if (!isTimelineId(id)) throw new AppError('internal', `that is no id of ${kind}`)
+    return join(this.#chosen.root, kind, id)
+  }
+
+  async #list(kind: Kind): Promise<string[]> {
+    return (await readdir(join(this.#chosen.root, kind))).filter(isTimelineId)
+  }
+
+  async #clone(kind: Kind, id: string, source: string, options: CloneTimelineOptions): Promise<string> {
+    const place = this.#place(kind, id)
+    return await this.#locks.run(`${kind}/${id}`, 'clone', async () => {
+      if (await isThere(place)) return place
+      await this.#inDraft(id, async (draft) => {
+        await this.#cloneWhole(source, draft, options)
+        await failpoint('storage.clone.draft')
+        await options.finish?.(draft)
+        if (options.sync) await this.#chosen.driver.sync(draft)
+        await rename(draft, place)
+        await failpoint('storage.clone.renamed')
+        if (options.sync) await this.#syncFolders(kind)
+      })
+      return place
+    })
+  }
+
+  async #destroy(kind: Kind, id: string): Promise<void> {
+    const place = this.#place(kind, id)
+    const trash = join(this.#chosen.root, 'trash', `${id}-${crypto.randomUUID()}`)
+    await this.#locks.run(`${kind}/${id}`, 'destroy', async () => {
+      const wasThere = await renameIfThere(place, trash)
+      if (wasThere) await failpoint('storage.destroy.renamed')
+      // Also when it was not there: whoever renamed it may have died before this.
+      await this.#syncFolders(kind, 'trash')
+      if (wasThere) this.#startEmptyingTrash()
+    })
   }
 
   async #cloneWhole(source: string, draft: string, options: CloneTimelineOptions): Promise<void> {

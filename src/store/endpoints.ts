@@ -127,6 +127,14 @@ export async function setEndpointDeleted(sql: Sql, id: EndpointId, deleted: bool
   return toEndpoint(row ?? {})
 }
 
+/** Deleted ones stay with what they were of. */
+export async function moveEndpoints(sql: Sql, from: BranchId, to: BranchId): Promise<void> {
+  await sql.query(
+    'update endpoints set branch_id = $2, updated_at = now() where branch_id = $1 and deleted_at is null',
+    [from, to],
+  )
+}
+
 export async function recordEndpointStarted(sql: Sql, id: EndpointId, at: Date): Promise<void> {
   await sql.query('update endpoints set started_at = $2, last_active_at = greatest(last_active_at, $2) where id = $1', [
     id,

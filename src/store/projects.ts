@@ -143,6 +143,7 @@ export async function deletePurgedProjects(sql: Sql, cell: string): Promise<numb
   const rows = await sql.query(
     `delete from projects p where p.cell = $1 and p.purging_at < now() - interval '1 hour'
         and not exists (select from branches b where b.project_id = p.id)
+        and not exists (select from snapshots s where s.project_id = p.id)
         and not exists (select from chains c where c.project_id = p.id and c.state in ('running', 'undoing')) returning id`,
     [cell],
   )

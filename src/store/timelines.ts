@@ -1,7 +1,9 @@
 import type { PgMajor } from '../model/compute.ts'
-import type { TimelineId } from '../model/ids.ts'
+import type { BranchId, TimelineId } from '../model/ids.ts'
 import type { Timeline, TimelineState } from '../model/timeline.ts'
+import { formatLsn, type Lsn } from '../model/lsn.ts'
 import type { Row, Sql } from './database.ts'
+import { toLsn } from './images.ts'
 
 const toTimeline = (row: Row): Timeline => ({
   id: row['id'] as TimelineId,
@@ -9,6 +11,8 @@ const toTimeline = (row: Row): Timeline => ({
   state: row['state'] as TimelineState,
   uidOffset: row['uid_offset'] as number,
   serviceKeyId: row['service_key_id'] as string,
+  birthLsn: toLsn(row['birth_lsn']),
+  birthAt: (row['birth_at'] as Date | null) ?? undefined,
   createdAt: row['created_at'] as Date,
 })
 
@@ -62,6 +66,18 @@ export async function moveTimeline(sql: Sql, id: TimelineId, from: TimelineState
     to,
   ])
   return rows.length > 0
+}
+
+export async function setTimelineBirth(sql: Sql, id: TimelineId, lsn: Lsn, at: Date): Promise<void> {
+  await sql.query('update timelines set birth_lsn = $2, birth_at = $3 where id = $1', [id, formatLsn(lsn), at])
+}
+
+/** A project's first branch has its timeline for itself from now on: what the log says before that is the making of it. */
+export async function setBranchTimelineBorn(sql: Sql, branchId: BranchId): Promise<void> {
+  await sql.query(
+    'update timelines t set birth_at = clock_timestamp() from branches b where b.id = $1 and t.id = b.timeline_id and t.birth_at is null',
+    [branchId],
+  )
 }
 
 export async function setTimelineDeleting(sql: Sql, id: TimelineId): Promise<void> {

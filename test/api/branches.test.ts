@@ -202,10 +202,14 @@ test('what has no answer yet is refused before anything is written', async () =>
   const project = await makeProject(server)
   const refused: [body: BranchCreateRequest, status: number, message: RegExp][] = [
     [{ branch: { parent_id: 'br-no-such-00000000' } }, 404, /parent branch not found/],
-    [{ branch: { parent_lsn: '0/1DE2850' } }, 501, /parent_lsn/],
-    [{ branch: { parent_timestamp: '2026-01-01T00:00:00Z' } }, 501, /parent_timestamp/],
-    [{ branch: { init_source: 'schema-only' } }, 501, /schema-only/],
-    [{ branch: { expires_at: '2030-01-01T00:00:00Z' } }, 501, /expires_at/],
+    [{ branch: { parent_lsn: 'FF/1DE2850' } }, 400, /outside the history/],
+    [{ branch: { parent_lsn: 'nonsense' } }, 400, /LSN/],
+    [{ branch: { parent_timestamp: '2026-01-01T00:00:00Z' } }, 400, /outside the history/],
+    [{ branch: { parent_timestamp: '2099-01-01T00:00:00Z' } }, 400, /future/],
+    [{ branch: { parent_lsn: '0/1DE2850', parent_timestamp: '2026-01-01T00:00:00Z' } }, 400, /not both/],
+    [{ branch: { init_source: 'import' } }, 400, /init_source/],
+    [{ branch: { expires_at: '2020-01-01T00:00:00Z' } }, 400, /expires_at/],
+    [{ branch: { expires_at: '2099-01-01T00:00:00Z' } }, 400, /30 days/],
     [{ branch: { archived: true } }, 501, /archived/],
     [{ branch: { name: '' } }, 400, /name/],
     [{ branch: { name: 'x'.repeat(257) } }, 400, /name/],

@@ -21,8 +21,8 @@ const cases: Case[] = [
   ...[
     'create_branch.committed',
     'create_branch.create_branch.before',
-    'create_branch.placed',
-    'create_branch.backup',
+    'placing.recorded',
+    'placing.placed',
     'storage.clone.draft',
     'storage.clone.renamed',
     'create_branch.create_branch.after',
@@ -30,9 +30,9 @@ const cases: Case[] = [
     'create_branch.start_compute.before',
     'compute.start.spawned',
     'compute.start.ready',
-    'create_branch.recovered',
+    'placing.recovered',
     'compute.reload.signalled',
-    'create_branch.durable',
+    'placing.durable',
     'wake.serving',
     'create_branch.start_compute.after',
     'create_branch.start_compute.recorded',
@@ -42,10 +42,10 @@ const cases: Case[] = [
   { failpoint: 'create_branch.create_branch.recorded', parent: 'running', endpoint: false },
   { failpoint: 'compute.start.ready', parent: 'protected', endpoint: true },
   { failpoint: 'compute.stop.signalled', parent: 'protected', endpoint: false },
-  { ...whileItRuns('create_branch.backup'), again: 'storage.clone.renamed' },
-  { ...whileItRuns('create_branch.recovered'), again: 'timeline.stopped' },
+  { ...whileItRuns('placing.placed'), again: 'storage.clone.renamed' },
+  { ...whileItRuns('placing.recovered'), again: 'timeline.stopped' },
   { ...whileItRuns('storage.clone.renamed'), again: 'timeline.forgotten' },
-  { ...whileItRuns('create_branch.durable'), again: 'create_branch.recovered' },
+  { ...whileItRuns('placing.durable'), again: 'placing.recovered' },
 ]
 
 describe(`a crash while a branch is made (${storage})`, () => {

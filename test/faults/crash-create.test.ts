@@ -18,7 +18,15 @@ const alwaysReached = [
   'create_project.start_compute.after',
   'create_project.start_compute.recorded',
 ]
-const fromThePool = ['pool.cloned', 'pool.personalised', 'pool.reconfigured', 'pool.recorded', 'journal.appended', 'wake.serving', 'wake.assigned']
+const fromThePool = [
+  'pool.cloned',
+  'pool.personalised',
+  'pool.reconfigured',
+  'pool.recorded',
+  'journal.appended',
+  'wake.serving',
+  'wake.assigned',
+]
 const withoutPool = [
   'create_project.placed',
   'storage.clone.draft',

@@ -58,13 +58,13 @@ const failures: Failure[] = [
     'create_project.start_compute.after',
   ].map(makeProject),
   ...[
-    'create_branch.backup',
+    'placing.placed',
     'storage.clone.draft',
     'storage.clone.renamed',
     'create_branch.create_branch.after',
     'compute.start.ready',
-    'create_branch.recovered',
-    'create_branch.durable',
+    'placing.recovered',
+    'placing.durable',
     'create_branch.start_compute.after',
   ].map(makeBranch),
   {

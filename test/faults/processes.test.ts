@@ -71,7 +71,7 @@ describe('one process is killed', () => {
 
   test('a parent in the middle of being branched: the branch ends well or in error, and nothing is left', async () => {
     await query(await uriOf(server, made.projectId), 'select 1')
-    await arm(server, 'create_branch.backup=pause:1500')
+    await arm(server, 'placing.recorded=pause:1500')
     const { body } = await call(server, 'POST', `/projects/${made.projectId}/branches`, {
       branch: { name: 'interrupted' },
       endpoints: [{ type: 'read_write' }],
@@ -134,7 +134,7 @@ describe('one process is killed', () => {
   })
 
   test('control in the middle of an operation: the operation ends', async () => {
-    await arm(server, 'create_branch.backup=pause:60000')
+    await arm(server, 'placing.recorded=pause:60000')
     await call(server, 'POST', `/projects/${made.projectId}/branches`, {
       branch: { name: 'resumed' },
       endpoints: [{ type: 'read_write' }],
@@ -168,7 +168,7 @@ describe('one process is killed', () => {
   test('the watching process: its children end with it, and the next start finds everything', async () => {
     const postmaster = await postmasterOf(home, made.branchId)
     // An operation is at work: its end is waited for, by the old control and by the next start.
-    await arm(server, 'create_branch.backup=pause:1500')
+    await arm(server, 'placing.recorded=pause:1500')
     await call(server, 'POST', `/projects/${made.projectId}/branches`, {
       branch: { name: 'orphan' },
       endpoints: [{ type: 'read_write' }],

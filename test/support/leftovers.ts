@@ -32,6 +32,8 @@ type Leftovers = {
   chains: { kind: string; state: string }[]
   operations: { action: string; status: string }[]
   timelines: { id: string; state: string; branches: number }[]
+  images: { id: string; state: string; template: string | null; users: number }[]
+  snapshots: { id: string; state: string; wal_id: string }[]
   branches: { id: string; state: string; timeline_id: string | null; deleted: boolean }[]
   endpoints: { id: string; live: boolean }[]
 }
@@ -45,8 +47,13 @@ async function rowsOf(home: string): Promise<Leftovers> {
         `select action, status from operations where status not in ('finished', 'error', 'cancelled', 'skipped')`,
       ),
       timelines: await read(
-        `select t.id, t.state, (select count(*)::integer from branches b where b.timeline_id = t.id) as branches from timelines t`,
+        `select t.id, t.state, (select count(*)::integer from branches b where b.timeline_id = t.id or b.incoming_timeline_id = t.id) as branches from timelines t`,
       ),
+      images: await read(
+        `select i.id, i.state, i.template, (select count(*)::integer from timeline_images u where u.image_id = i.id)
+                + (select count(*)::integer from snapshots s where s.image_id = i.id) as users from images i`,
+      ),
+      snapshots: await read('select id, state, wal_id from snapshots'),
       branches: await read('select id, state, timeline_id, deleted_at is not null as deleted from branches'),
       endpoints: await read(
         `select e.id, e.deleted_at is null and b.deleted_at is null and p.deleted_at is null and not e.disabled as live
@@ -76,7 +83,17 @@ async function leftovers(home: string): Promise<string[]> {
     note(timeline === null, `branch ${id} has no timeline`)
   }
 
+  for (const { id, state, template, users } of rows.images) {
+    note(state !== 'ready', `image ${id} is ${state}`)
+    note(template === null && users === 0, `image ${id} is of no use to anybody`)
+  }
+  for (const { id, state } of rows.snapshots) note(state !== 'ready', `snapshot ${id} is ${state}`)
+  const images = new Set(rows.images.map(({ id }) => id))
+  for (const id of await names(join(root, 'images'))) note(!images.has(id), `image ${id} has no row`)
+
   const known = new Set(rows.timelines.map(({ id }) => id))
+  const walUsers = new Set([...known, ...rows.snapshots.map((snapshot) => snapshot.wal_id)])
+  for (const id of await names(join(root, 'wal'))) note(!walUsers.has(id), `log folder ${id} has no row`)
   const placed = await names(join(root, 'timelines'))
   for (const id of placed) note(!known.has(id), `directory ${id} has no row`)
   for (const id of known) note(!placed.includes(id), `timeline ${id} has no directory`)

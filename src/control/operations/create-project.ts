@@ -11,17 +11,18 @@ import type { Endpoint } from '../../model/endpoint.ts'
 import type { Project } from '../../model/project.ts'
 import type { Role } from '../../model/role.ts'
 import type { Timeline } from '../../model/timeline.ts'
-import { getBranch, setBranchReady, setBranchTimeline } from '../../store/branches.ts'
+import { setBranchReady, setBranchTimeline } from '../../store/branches.ts'
 import { listDatabases } from '../../store/databases.ts'
 import { getProject, setProjectPurging } from '../../store/projects.ts'
 import { listRoles } from '../../store/roles.ts'
-import { getTimeline, insertTimeline, moveTimeline } from '../../store/timelines.ts'
+import { getTimeline, insertTimeline, moveTimeline, setBranchTimelineBorn } from '../../store/timelines.ts'
 import { removeTimeline } from '../timeline-removal.ts'
 import { personalise, templateServiceKey, type Slot } from '../warm-pool.ts'
 import { newProjectTarget, toComputeSpec } from '../compute-spec.ts'
 import { getEndpointTarget, type EndpointTarget } from '../../store/endpoints.ts'
 import type { ControlContext } from '../context.ts'
 import { nothingToUndo, type ChainDefinition, type StepContext } from './chain.ts'
+import { stepBranch } from './step-branch.ts'
 import type pg from 'pg'
 
 export const createProjectChain: ChainDefinition = {
@@ -31,7 +32,9 @@ export const createProjectChain: ChainDefinition = {
     start_compute: { run: startCompute, undo: nothingToUndo },
   },
   async finished(_control, chain, sql) {
-    await setBranchReady(sql, chain.input['branchId'] as BranchId)
+    const branchId = chain.input['branchId'] as BranchId
+    await setBranchReady(sql, branchId)
+    await setBranchTimelineBorn(sql, branchId)
   },
   async undone(_control, chain, sql) {
     // Its rows are of no use without data; they go with the next purge, after clients had time to read the operations.
@@ -57,12 +60,6 @@ export function prepareStart(
 ): void {
   const { role, database, endpoint } = rows
   prepared.set(endpoint.id, { target: newProjectTarget(rows, timeline), timeline, role, database, client })
-}
-
-export async function stepBranch({ control, chain, operation }: StepContext): Promise<Branch> {
-  const branch = operation.branchId && (await getBranch(control.store, chain.projectId, operation.branchId))
-  if (!branch) throw new AppError('internal', `operation ${operation.id} has lost its branch`)
-  return branch
 }
 
 /** A slot of the warm pool became the branch's when its rows were written; without one, a timeline is made from the template. */

@@ -5,7 +5,7 @@ import { getEndpointTarget, listBranchEndpoints } from '../../store/endpoints.ts
 import { toComputeSpec } from '../compute-spec.ts'
 import { servingTarget } from '../branch-compute.ts'
 import { nothingToUndo, type ChainDefinition, type Step, type StepContext } from './chain.ts'
-import { stepBranch } from './create-project.ts'
+import { stepBranch } from './step-branch.ts'
 
 /** Starts the branch's compute for its endpoint; an endpoint disabled or deleted meanwhile stays as it is. */
 export const startStep: Step = {

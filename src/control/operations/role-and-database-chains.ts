@@ -13,7 +13,7 @@ import type pg from 'pg'
 import { withBranchCompute, withClient } from '../branch-compute.ts'
 import type { ControlContext } from '../context.ts'
 import { nothingToUndo, type ChainDefinition, type Step, type StepContext } from './chain.ts'
-import { stepBranch } from './create-project.ts'
+import { stepBranch } from './step-branch.ts'
 
 type Change<Input> = {
   kind: string

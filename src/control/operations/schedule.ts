@@ -10,7 +10,8 @@ import type { Project } from '../../model/project.ts'
 import type { Caller } from '../../model/caller.ts'
 import type { Sql } from '../../store/database.ts'
 import { hasUnfinishedChain, insertChain } from '../../store/operations.ts'
-import { lockVisibleProject } from '../access.ts'
+import { lockProject } from '../../store/projects.ts'
+import { lockVisibleProject, projectNotFound } from '../access.ts'
 import type { ControlContext } from '../context.ts'
 
 const patienceMs = 1000
@@ -65,11 +66,41 @@ export async function schedule<T>(
   projectId: string,
   decide: (sql: Sql, project: Project) => Promise<Scheduled<T>>,
 ): Promise<{ result: T; operations: Operation[] }> {
-  const deadline = Date.now() + patienceMs
+  return await scheduleLocked(
+    control,
+    projectId,
+    (sql) => lockVisibleProject(sql, caller, projectId),
+    decide,
+    patienceMs,
+  )
+}
+
+/** As `schedule`, for what nobody called for. Throws `locked` at once where the project has operations at work. */
+export async function scheduleByItself<T>(
+  control: ControlContext,
+  projectId: ProjectId,
+  decide: (sql: Sql, project: Project) => Promise<Scheduled<T>>,
+): Promise<{ result: T; operations: Operation[] }> {
+  const lock = async (sql: Sql): Promise<Project> => {
+    const project = await lockProject(sql, projectId)
+    if (!project || project.deletedAt) throw projectNotFound()
+    return project
+  }
+  return await scheduleLocked(control, projectId, lock, decide, 0)
+}
+
+async function scheduleLocked<T>(
+  control: ControlContext,
+  projectId: string,
+  lock: (sql: Sql) => Promise<Project>,
+  decide: (sql: Sql, project: Project) => Promise<Scheduled<T>>,
+  waitMs: number,
+): Promise<{ result: T; operations: Operation[] }> {
+  const deadline = Date.now() + waitMs
   for (;;) {
     try {
       const outcome = await control.store.transaction(async (sql) => {
-        const project = await lockVisibleProject(sql, caller, projectId)
+        const project = await lock(sql)
         const busy = await hasUnfinishedChain(sql, project.id)
         const { plan, result } = await decide(sql, project)
         if (busy && plan && (plan.exclusive === true || plan.operations.length > 0)) throw new Busy()

@@ -8,6 +8,9 @@ import { deleteBranchRow, expireDeletedBranches, listBranchesToPurge } from '../
 import { listTimelinesInState, moveTimeline } from '../../store/timelines.ts'
 import { deletePurgedProjects, listProjectsToPurge, setProjectPurging } from '../../store/projects.ts'
 import type { ControlContext } from '../context.ts'
+import { listSnapshotsToRemove, setSnapshotDeleting } from '../../store/snapshots.ts'
+import { removeSnapshot } from '../operations/snapshot-chains.ts'
+import { removeForsakenImages } from './trim-history.ts'
 import { removeTimeline } from '../timeline-removal.ts'
 
 export async function purgeDeleted(control: ControlContext): Promise<{ branches: number; projects: number }> {
@@ -25,11 +28,18 @@ export async function purgeDeleted(control: ControlContext): Promise<{ branches:
       control.logger.warn({ branch: branch.id, cause: errorChain(error) }, 'could not purge a branch')
     }
   }
+  for (const snapshot of await listSnapshotsToRemove(store, cell)) {
+    await setSnapshotDeleting(store, snapshot.id)
+    await removeSnapshot(control, snapshot).catch((error: unknown) =>
+      control.logger.warn({ snapshot: snapshot.id, cause: errorChain(error) }, 'could not remove a snapshot'),
+    )
+  }
   for (const timeline of await listForsakenTimelines(control)) {
     await removeTimeline(control, timeline.id).catch((error: unknown) =>
       control.logger.warn({ timeline: timeline.id, cause: errorChain(error) }, 'could not remove a timeline'),
     )
   }
+  await removeForsakenImages(control)
   const projects = await deletePurgedProjects(store, cell)
   await control.storage.emptyTrash()
   return { branches, projects }
@@ -38,7 +48,7 @@ export async function purgeDeleted(control: ControlContext): Promise<{ branches:
 /** What is on its way out, and what was being made when the control database went away. */
 async function listForsakenTimelines({ store, cell, pool }: ControlContext): Promise<Timeline[]> {
   for (const { id } of await listTimelinesInState(store, cell, ['making'])) {
-    const [user] = await store.query('select from branches where timeline_id = $1', [id])
+    const [user] = await store.query('select from branches where timeline_id = $1 or incoming_timeline_id = $1', [id])
     // Moved only if it is still `making`: by now the pool may have it ready.
     if (!user && !pool.isMaking(id)) await moveTimeline(store, id, 'making', 'deleting')
   }

@@ -4,6 +4,8 @@
 import { AppError } from '../../model/errors.ts'
 import type { TimelineId } from '../../model/ids.ts'
 import { getEndpointTarget } from '../../store/endpoints.ts'
+import { listImages } from '../../store/images.ts'
+import { listSnapshotWalIds } from '../../store/snapshots.ts'
 import { listTimelineIds, listTimelinesInState } from '../../store/timelines.ts'
 import type { ControlContext } from '../context.ts'
 import { removeTimeline } from '../timeline-removal.ts'
@@ -24,14 +26,25 @@ export async function tidy(control: ControlContext): Promise<{ removed: number; 
     removed += 1
   }
   for (const timeline of await listTimelinesInState(store, cell, ['making', 'deleting'])) {
-    const [user] = await store.query('select from branches where timeline_id = $1', [timeline.id])
+    const [user] = await store.query('select from branches where timeline_id = $1 or incoming_timeline_id = $1', [
+      timeline.id,
+    ])
     if (user) continue
     await removeTimeline(control, timeline.id)
     removed += 1
   }
+  await tidyHistory(control)
   await tidyAssignments(control)
   const { adopted, stopped } = await adoptComputes(control)
   return { removed, adopted, stopped }
+}
+
+/** Images that were being taken, and log that belongs to nothing any more. */
+async function tidyHistory({ store, storage, cell }: ControlContext): Promise<void> {
+  const images = new Set<string>((await listImages(store, cell)).map(({ id }) => id))
+  for (const id of await storage.listImages()) if (!images.has(id)) await storage.destroyImage(id)
+  const users = new Set<string>([...(await listTimelineIds(store, cell)), ...(await listSnapshotWalIds(store, cell))])
+  for (const id of await storage.listWal()) if (!users.has(id)) await storage.destroyWal(id)
 }
 
 /** With the control database down, an endpoint that was deleted or disabled must not wake from a file that a crash left. */

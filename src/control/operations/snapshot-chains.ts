@@ -1,0 +1,172 @@
+// The chains of snapshots: making one, removing it, restoring it into a new branch, and putting that in another's place.
+
+import { copySegments, findSegments } from '../../compute/wal-files.ts'
+import { syncDataDir, walSegmentNames } from '../../compute/data-dir.ts'
+import { failpoint } from '../../lib/failpoint.ts'
+import type { Branch } from '../../model/branch.ts'
+import { AppError } from '../../model/errors.ts'
+import type { BranchId } from '../../model/ids.ts'
+import type { Snapshot } from '../../model/snapshot.ts'
+import { getBranch, setBranchDeleted, setBranchReady, setBranchTimeline } from '../../store/branches.ts'
+import { getImage } from '../../store/images.ts'
+import {
+  deleteSnapshotRow,
+  getSnapshotEvenDeleting,
+  setSnapshotPoint,
+  setSnapshotReady,
+} from '../../store/snapshots.ts'
+import { getTimeline } from '../../store/timelines.ts'
+import { branchSpec } from '../branch-compute.ts'
+import { swapBranches } from '../branch-swap.ts'
+import { rereadCatalog } from '../catalog.ts'
+import type { ControlContext } from '../context.ts'
+import { discardTimeline, isPlaced, placeTimeline, recoverTimeline } from '../placing.ts'
+import { resolvePoint } from '../points.ts'
+import { nothingToUndo, type ChainDefinition, type StepContext } from './chain.ts'
+import { startStep } from './endpoint-chains.ts'
+import { stepBranch } from './step-branch.ts'
+
+const nothingToDo = { run: async (): Promise<void> => {}, undo: nothingToUndo }
+
+export const createSnapshotChain: ChainDefinition = {
+  kind: 'create_snapshot',
+  steps: {
+    create_branch: { run: keepPoint, undo: forgetSnapshot },
+    // It takes no part in anything from the moment it is complete: there is nothing to archive.
+    timeline_archive: nothingToDo,
+  },
+  async finished(_control, chain, sql) {
+    await setSnapshotReady(sql, chain.input['snapshotId'] as Snapshot['id'])
+  },
+}
+
+export const deleteSnapshotChain: ChainDefinition = {
+  kind: 'delete_snapshot',
+  steps: { delete_timeline: { run: forgetSnapshot, undo: nothingToUndo } },
+}
+
+export const restoreSnapshotChain: ChainDefinition = {
+  kind: 'restore_snapshot',
+  steps: {
+    timeline_unarchive: nothingToDo,
+    create_branch: { run: createRestored, undo: forgetRestored },
+    suspend_compute: { run: takePlace, undo: nothingToUndo },
+    start_compute: { run: startStep.run, undo: nothingToUndo },
+  },
+  async finished(_control, chain, sql) {
+    await setBranchReady(sql, chain.input['branchId'] as BranchId)
+  },
+  async undone(control, chain, sql) {
+    const branch = await getBranch(sql, chain.projectId, chain.input['branchId'] as BranchId)
+    // What has taken its place is there to stay: only its compute did not start, and the next connection starts it.
+    if (branch?.restoreStatus === 'finalized') await setBranchReady(sql, branch.id)
+    else if (branch) await setBranchDeleted(sql, branch.id, { purging: true })
+    void control
+  },
+}
+
+export const finalizeRestoreChain: ChainDefinition = {
+  kind: 'finalize_restore',
+  steps: {
+    suspend_compute: { run: takePlace, undo: nothingToUndo },
+    start_compute: { run: startStep.run, undo: nothingToUndo },
+  },
+}
+
+async function chainSnapshot({ control, chain }: StepContext): Promise<Snapshot> {
+  const snapshot = await getSnapshotEvenDeleting(control.store, chain.input['snapshotId'] as string)
+  if (!snapshot) throw new AppError('internal', `chain ${chain.id} has lost its snapshot`)
+  return snapshot
+}
+
+/** An image that is kept from now on, and a copy of the log from there to the point. */
+async function keepPoint(step: StepContext): Promise<void> {
+  const { control } = step
+  const { store, storage } = control
+  const snapshot = await chainSnapshot(step)
+  if (snapshot.state !== 'making') return
+  const branch = await getBranch(store, snapshot.projectId, snapshot.sourceBranchId)
+  if (!branch?.timelineId || snapshot.pointLsn === undefined) {
+    throw new AppError('internal', `snapshot ${snapshot.id} has lost its branch`)
+  }
+  using _lock = await control.historyLocks.acquire(branch.timelineId, 'snapshot')
+  const source = await resolvePoint(control, branch, { kind: 'lsn', lsn: snapshot.pointLsn })
+  await setSnapshotPoint(store, snapshot.id, { imageId: source.image.id, lsn: source.lsn })
+  await failpoint('snapshot.pointed')
+  const owner = control.ownerOf(snapshot.uidOffset)
+  const folder = await storage.ensureWalDir(snapshot.walId, owner)
+  const names = walSegmentNames(source.image.tli, source.image.redoLsn, source.lsn)
+  await copySegments(await findSegments(source.walFolders, names), folder, owner)
+  await syncDataDir(folder)
+  await failpoint('snapshot.kept')
+}
+
+async function forgetSnapshot(step: StepContext): Promise<void> {
+  const { control, chain } = step
+  const snapshot = await getSnapshotEvenDeleting(control.store, chain.input['snapshotId'] as string)
+  if (snapshot) await removeSnapshot(control, snapshot)
+}
+
+/** Its files, then its row: what a crash leaves is found by the row. */
+export async function removeSnapshot(control: ControlContext, snapshot: Snapshot): Promise<void> {
+  await control.storage.destroyWal(snapshot.walId)
+  await failpoint('snapshot.removed')
+  await deleteSnapshotRow(control.store, snapshot.id)
+}
+
+async function createRestored(step: StepContext): Promise<void> {
+  const { control } = step
+  const branch = await ensurePlaced(step)
+  const timeline = branch.timelineId && (await getTimeline(control.store, branch.timelineId))
+  if (!timeline) throw new AppError('internal', `branch ${branch.id} has lost its timeline`)
+  if (timeline.state !== 'making') return
+  using _lock = await control.branchLocks.acquire(branch.id, 'create_branch')
+  await recoverTimeline(control, await branchSpec(control, branch), () => rereadCatalog(control, branch, timeline.id))
+}
+
+async function ensurePlaced(step: StepContext): Promise<Branch> {
+  const { control } = step
+  const branch = await stepBranch(step)
+  const known = branch.timelineId && (await getTimeline(control.store, branch.timelineId))
+  if (known && (known.state === 'owned' || (await isPlaced(control, known.id)))) return branch
+  if (known) await forgetTimeline(control, branch)
+  const snapshot = await chainSnapshot(step)
+  const image = snapshot.imageId && (await getImage(control.store, snapshot.imageId))
+  if (!image || snapshot.pointLsn === undefined) throw new AppError('unavailable', 'the snapshot is not complete')
+  await placeTimeline(
+    control,
+    {
+      image,
+      lsn: snapshot.pointLsn,
+      walFolders: [control.storage.walDir(snapshot.walId)],
+      pgMajor: snapshot.pgMajor,
+      uidOffset: snapshot.uidOffset,
+      serviceKeyId: snapshot.serviceKeyId,
+    },
+    (sql, id) => setBranchTimeline(sql, branch.id, id),
+  )
+  return await stepBranch(step)
+}
+
+async function takePlace({ control, chain }: StepContext): Promise<void> {
+  const target = chain.input['targetId'] as BranchId | undefined
+  if (target === undefined) return
+  await swapBranches(control, chain.projectId, {
+    restored: chain.input['branchId'] as BranchId,
+    target,
+    oldName: chain.input['oldName'] as string | undefined,
+  })
+}
+
+async function forgetRestored(step: StepContext): Promise<void> {
+  const branch = await stepBranch(step)
+  if (branch.restoreStatus !== 'finalized') await forgetTimeline(step.control, branch)
+}
+
+async function forgetTimeline(control: ControlContext, branch: Branch): Promise<void> {
+  const { timelineId } = branch
+  if (!timelineId) return
+  await discardTimeline(control, timelineId, async (sql) => {
+    await sql.query('update branches set timeline_id = null where id = $1', [branch.id])
+  })
+}
