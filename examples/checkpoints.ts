@@ -5,7 +5,7 @@
 // A visitor uses the app all the while. Loses it its connection, it connects again with the string it had from the beginning.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { createApiClient, type Branch, type Operation } from '@neondatabase/api-client'
+import { createApiClient, OperationStatus, type Branch, type Operation } from '@neondatabase/api-client'
 import pg from 'pg'
 
 const apiKey = process.env['NEON_API_KEY']
@@ -23,8 +23,9 @@ async function finished(operations: readonly Operation[]): Promise<void> {
   for (const { id, project_id: projectId } of operations) {
     for (;;) {
       const { status, action, error } = (await api.getProjectOperation(projectId, id)).data.operation
-      if (status === 'finished' || status === 'skipped') break
-      if (status === 'error' || status === 'cancelled') throw new Error(`${action} ended as ${status}: ${error ?? ''}`)
+      if (status === OperationStatus.Finished || status === OperationStatus.Skipped) break
+      if (status === OperationStatus.Error || status === OperationStatus.Cancelled)
+        throw new Error(`${action} ended as ${status}: ${error ?? ''}`)
       await delay(100)
     }
   }

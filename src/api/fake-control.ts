@@ -125,6 +125,7 @@ export const snapshot: Snapshot = {
   pgMajor: 17,
   uidOffset: 0,
   serviceKeyId: 'abcdefghijkl',
+  hasSubscriptions: false,
   roles: [],
   databases: [{ name: 'neondb', ownerName: 'neondb_owner' }],
   walId: 'yzabcdefghij',

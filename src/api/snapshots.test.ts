@@ -175,11 +175,12 @@ test('a restore needs no body, and its name may stand in the query', async (t) =
     answers.map(({ status }) => status),
     [200, 200, 200],
   )
-  const branch = answers[0]?.body['branch'] as Record<string, unknown>
+  const [{ body: answer } = { body: {} }] = answers
+  const { branch, endpoints } = answer as { branch: Record<string, unknown>; endpoints: unknown[] }
   assert.ok(!('parent_id' in branch))
   const { restore_status: status, restored_from: from, restored_as: as, init_source: source } = branch
   assert.deepEqual([status, from, as, source], ['restored', fake.snapshot.id, fake.rootBranch.id, 'parent-data'])
-  assert.equal((answers[0]?.body['endpoints'] as unknown[]).length, 1)
+  assert.equal(endpoints.length, 1)
   const common = { targetBranchId: undefined, finalize: false, creationSource: 'api' }
   assert.deepEqual(
     inputs,

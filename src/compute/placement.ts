@@ -111,6 +111,11 @@ export async function assertReplayedTo(dataDir: string, lsn: Lsn): Promise<void>
   )
 }
 
+/** From its next start on it only reads. It must be cleanly stopped. */
+export async function makeStandby(dataDir: string, owner: Owner | undefined): Promise<void> {
+  await run('touch', ['standby.signal'], { cwd: dataDir, owner, timeoutMs: 60_000 })
+}
+
 /** Where the record begins that would begin here: a place on a page boundary is taken by the page's header. */
 export function afterPageHeader(lsn: Lsn): Lsn {
   if (lsn % BigInt(walSegmentBytes) === 0n) return (lsn + 40n) as Lsn

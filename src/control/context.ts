@@ -10,6 +10,7 @@ import type { Store } from '../store/database.ts'
 import type { Owner, PgMajor } from '../model/compute.ts'
 import type { Addresses } from './addresses.ts'
 import type { Computes } from './computes.ts'
+import type { PastReads } from './past-reads.ts'
 import type { Runner } from './operations/runner.ts'
 import type { WarmPool } from './warm-pool.ts'
 
@@ -26,6 +27,7 @@ export type ControlContext = {
   computes: Computes
   runner: Runner
   pool: WarmPool
+  pastReads: PastReads
   /** One lock a branch: a wake, a suspension and a step that touches the branch's compute exclude each other. */
   branchLocks: KeyedLock
   /** One lock a timeline: making something from its past and trimming that past exclude each other. */

@@ -44,6 +44,7 @@ import {
   restoreSnapshotChain,
 } from './operations/snapshot-chains.ts'
 import { operationControl } from './operations.ts'
+import { PastReads } from './past-reads.ts'
 import { projectControl } from './projects.ts'
 import { expireBranches } from './reconcilers/expire-branches.ts'
 import { makeScheduledSnapshots } from './reconcilers/scheduled-snapshots.ts'
@@ -79,7 +80,7 @@ export const chainDefinitions = [
   restoreBranchChain,
 ]
 
-export type ControlParts = Omit<ControlContext, 'computes' | 'runner' | 'pool' | 'branchLocks' | 'historyLocks'> & {
+export type ControlParts = Omit<ControlContext, 'computes' | 'runner' | 'pool' | 'pastReads' | 'branchLocks' | 'historyLocks'> & {
   journalFolder: string
   poolLimits: PoolLimits
 }
@@ -121,8 +122,10 @@ export function createControl(parts: ControlParts): ControlPlane {
     computes: new Computes(get, journal),
     runner: new Runner(get, chainDefinitions),
     pool: new WarmPool(get, poolLimits),
+    pastReads: new PastReads(get),
   }
   const rounds = new Rounds(given.logger)
+  context.computes.onChanged((endpointId) => context.pastReads.endpointChanged(endpointId))
   let open = false
   watchExits(context, () => open)
   return {
@@ -145,6 +148,7 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'trim-history', everyMs: 30_000, run: () => trimHistory(context) },
         { name: 'expire-branches', everyMs: 2000, run: () => expireBranches(context) },
         { name: 'scheduled-snapshots', everyMs: 15_000, run: () => makeScheduledSnapshots(context) },
+        { name: 'past-reads', everyMs: 5000, run: () => context.pastReads.closeIdle() },
         { name: 'storage-room', everyMs: 5000, run: () => context.storage.ensureRoom() },
         { name: 'operations', everyMs: 5000, run: () => context.runner.nudgeAll() },
         { name: 'journal', everyMs: 5000, run: () => journal.flush() },
@@ -156,6 +160,7 @@ export function createControl(parts: ControlParts): ControlPlane {
       open = false
       await rounds.stop()
       await context.runner.stop()
+      await context.pastReads.closeAll()
       await context.pool.close()
       await journal.flush()
     },
@@ -164,9 +169,15 @@ export function createControl(parts: ControlParts): ControlPlane {
         const target = await getEndpointTarget(context.store, endpointId)
         return target && { endpointId, projectId: target.projectId, disabled: target.disabled }
       },
-      wake: (endpointId) => context.computes.wake(endpointId),
+      async wake(name) {
+        const past = PastReads.parse(name)
+        return past ? await context.pastReads.wake(past) : await context.computes.wake(name)
+      },
       async reportActivity(activity) {
-        for (const { endpointId, lastActivityAt } of activity) context.computes.noteActivity(endpointId, lastActivityAt)
+        for (const { endpointId, lastActivityAt } of activity) {
+          context.computes.noteActivity(endpointId, lastActivityAt)
+          context.pastReads.noteActivity(endpointId, lastActivityAt)
+        }
       },
       onEndpointChanged: (listener) => context.computes.onChanged(listener),
     },

@@ -1,6 +1,7 @@
 // A new timeline made from an image and its log: copied, replayed by Postgres, checked, and made durable before anybody is told.
 
 import { assertReplayedTo, copyExclusions, placePoint } from '../compute/placement.ts'
+import { disableSubscriptions } from '../compute/subscriptions.ts'
 import { failpoint } from '../lib/failpoint.ts'
 import type { ComputeSpec } from '../model/compute.ts'
 import { AppError } from '../model/errors.ts'
@@ -18,7 +19,13 @@ import { flushedLsn } from './wal-head.ts'
 /** Copies that this process made: only of those is it known that no crash came between. */
 const placedHere = new Set<TimelineId>()
 
-export type Origin = ReplaySource & Pick<Timeline, 'pgMajor' | 'uidOffset' | 'serviceKeyId'>
+export type Origin = ReplaySource & Pick<Timeline, 'pgMajor' | 'uidOffset' | 'serviceKeyId' | 'hasSubscriptions'>
+
+/** What is made of a timeline has its owner and its secret. */
+export function originOf(timeline: Timeline): Omit<Origin, keyof ReplaySource> {
+  const { pgMajor, uidOffset, serviceKeyId, hasSubscriptions } = timeline
+  return { pgMajor, uidOffset, serviceKeyId, hasSubscriptions }
+}
 
 /**
  * Places a timeline and gives its id to `own`, in the transaction that writes its row. Its first start, by `recoverTimeline`, is still
@@ -39,6 +46,7 @@ export async function placeTimeline(
       state: 'making',
       uidOffset: origin.uidOffset,
       serviceKeyId: origin.serviceKeyId,
+      hasSubscriptions: origin.hasSubscriptions,
     })
     // Whoever trims the history of the source leaves alone what has a user.
     await linkImage(sql, id, image.id)
@@ -77,9 +85,14 @@ export async function recoverTimeline(
   if (!timeline || timeline.birthLsn === undefined) throw new AppError('internal', `timeline ${id} was never placed`)
   // Once it has run, it is not what was placed any more: a second try begins with another copy.
   placedHere.delete(id)
-  await supervisor.ensureRunning(spec, { fresh: true })
+  await supervisor.ensureRunning(timeline.hasSubscriptions ? withoutReceiving(spec) : spec, { fresh: true })
   await assertReplayedTo(storage.timelineDir(id), timeline.birthLsn)
   await failpoint('placing.recovered')
+  if (timeline.hasSubscriptions) {
+    await withClient(control, id, disableSubscriptions)
+    await supervisor.ensureStopped(id, 'fast')
+    await supervisor.ensureRunning(spec, { fresh: true })
+  }
   if (whileRunning) {
     await whileRunning()
     // What is changed before anybody is told is no part of its past.
@@ -88,6 +101,11 @@ export async function recoverTimeline(
   await supervisor.makeDurable(id, () => storage.syncTimeline(id))
   await failpoint('placing.durable')
   await moveTimeline(store, id, 'making', 'owned')
+}
+
+/** Its subscriptions are its source's, and would take that one's place at the publisher as soon as a worker starts. */
+export function withoutReceiving(spec: ComputeSpec): ComputeSpec {
+  return { ...spec, pgSettings: { ...spec.pgSettings, max_logical_replication_workers: '0' } }
 }
 
 /** What was placed and is not wanted. `disown` takes it out of the rows that name it, in the transaction that marks it. */

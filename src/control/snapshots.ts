@@ -30,6 +30,7 @@ import { parseExpiry } from './expiry.ts'
 import { assertMetadata } from './metadata.ts'
 import { assertDisplayName } from './names.ts'
 import { schedule } from './operations/schedule.ts'
+import { originOf } from './placing.ts'
 import { parsePoint, resolvePoint } from './points.ts'
 import { resealSecret } from './role-secrets.ts'
 
@@ -41,7 +42,7 @@ export async function planSnapshot(
   branch: Branch,
   input: Pick<CreateSnapshotInput, 'lsn' | 'timestamp'>,
 ): Promise<
-  Pick<Snapshot, 'pointLsn' | 'pointAt' | 'pgMajor' | 'uidOffset' | 'serviceKeyId' | 'requestedLsn' | 'requestedAt'>
+  Pick<Snapshot, 'pointLsn' | 'pointAt' | 'pgMajor' | 'uidOffset' | 'serviceKeyId' | 'hasSubscriptions' | 'requestedLsn' | 'requestedAt'>
 > {
   const now = new Date()
   const point = parsePoint(input.lsn, input.timestamp, now)
@@ -51,9 +52,7 @@ export async function planSnapshot(
     pointAt: resolved.at ?? now,
     requestedLsn: input.lsn === undefined ? undefined : parseLsn(input.lsn),
     requestedAt: input.timestamp === undefined ? undefined : (resolved.at ?? now),
-    pgMajor: resolved.timeline.pgMajor,
-    uidOffset: resolved.timeline.uidOffset,
-    serviceKeyId: resolved.timeline.serviceKeyId,
+    ...originOf(resolved.timeline),
   }
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type pg from 'pg'
 import { readControlFile } from '../compute/data-dir.ts'
 import { afterPageHeader, replayStartOf } from '../compute/placement.ts'
+import { hasSubscriptions } from '../compute/subscriptions.ts'
 import { walSource } from '../compute/wal-files.ts'
 import { WalReader } from '../compute/wal-reader.ts'
 import type { Branch } from '../model/branch.ts'
@@ -13,6 +14,7 @@ import type { TimelineId } from '../model/ids.ts'
 import { parseLsn, type Lsn } from '../model/lsn.ts'
 import type { Timeline } from '../model/timeline.ts'
 import type { Storage } from '../storage/timelines.ts'
+import { setTimelineSubscriptions } from '../store/timelines.ts'
 import { branchSpec, withClient } from './branch-compute.ts'
 import type { ControlContext } from './context.ts'
 
@@ -25,11 +27,19 @@ export const walFoldersOf = (storage: Storage, id: TimelineId): string[] => [pgW
 export async function headOf(control: ControlContext, branch: Branch, timeline: Timeline): Promise<Lsn> {
   using _lock = await control.branchLocks.acquire(branch.id, 'head of the log')
   if (control.supervisor.state(timeline.id).kind !== 'running') return await stoppedHead(control, branch, timeline)
-  const flushed = await withClient(control, timeline.id, flushedLsn)
+  const flushed = await withClient(control, timeline.id, async (client) => {
+    await noteSubscriptions(control, timeline.id, client)
+    return await flushedLsn(client)
+  })
   const { tli } = await replayStartOf(control.storage.timelineDir(timeline.id))
   const end = await readerOf(control, timeline, tli, flushed).lastEndUntil(flushed)
   if (end === undefined) throw new AppError('storage_failed', 'the write-ahead log cannot be read')
   return end
+}
+
+/** To be called before a compute is put to sleep and before something is made of it: asleep, it cannot be asked. */
+export async function noteSubscriptions(control: ControlContext, id: TimelineId, client: pg.Client): Promise<void> {
+  if (await hasSubscriptions(client)) await setTimelineSubscriptions(control.store, id)
 }
 
 export function readerOf(control: ControlContext, timeline: Timeline, tli: number, limit: Lsn): WalReader {
@@ -61,6 +71,7 @@ async function stoppedHead(control: ControlContext, branch: Branch, timeline: Ti
   const dir = control.storage.timelineDir(timeline.id)
   if ((await readControlFile(dir)).state !== 'shut_down') {
     await control.supervisor.ensureRunning(await branchSpec(control, branch))
+    await withClient(control, timeline.id, (client) => noteSubscriptions(control, timeline.id, client))
     await control.supervisor.ensureStopped(timeline.id, 'fast')
   }
   return await shutdownEnd(control, timeline)

@@ -35,6 +35,7 @@ export type Snapshot = {
   pgMajor: PgMajor
   uidOffset: number
   serviceKeyId: string
+  hasSubscriptions: boolean
   roles: SnapshotRole[]
   databases: { name: string; ownerName: string }[]
   /** Of its folder of log segments. */

@@ -20,5 +20,7 @@ export type Timeline = {
   /** Its branch's history begins here; undefined until its branch has it. */
   birthLsn: Lsn | undefined
   birthAt: Date | undefined
+  /** A subscription was seen in it, or in what it was made of. */
+  hasSubscriptions: boolean
   createdAt: Date
 }

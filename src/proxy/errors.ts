@@ -14,6 +14,7 @@ type Wording = { sqlState: string; text: string; message: 'as_text' | 'as_detail
 const invalidAuthorization = '28000'
 const cannotConnectNow = '57P03'
 const adminShutdown = '57P01'
+const invalidParameterValue = '22023'
 const objectNotInPrerequisiteState = '55000'
 const configurationLimitExceeded = '53400'
 const tooManyConnections = '53300'
@@ -58,7 +59,8 @@ const wordings: Readonly<Record<ErrorCode, Wording>> = {
   unavailable: tryLater,
   control_database_unavailable: tryLater,
   not_implemented: { sqlState: featureNotSupported, text: 'Control plane request failed', message: 'as_detail' },
-  bad_request: failed,
+  // Only a point in time can be wrong in what is asked of control.
+  bad_request: { sqlState: invalidParameterValue, text: 'Control plane request failed', message: 'as_text' },
   unauthorized: failed,
   forbidden: failed,
   already_exists: failed,
@@ -118,6 +120,12 @@ export const refusals = {
     new Refusal(
       invalidAuthorization,
       `Project name ('${name.slice(0, 100)}') must contain only alphanumeric characters and hyphen.`,
+    ),
+
+  malformedPoint: (text: string): Refusal =>
+    new Refusal(
+      invalidParameterValue,
+      `Point in time ('${text.slice(0, 100)}') must be given once, as neon_lsn:0/1A2B3C8 or neon_timestamp:2026-01-31T12:30:00Z.`,
     ),
 
   unsupportedProtocol: (major: number, minor: number): Refusal =>

@@ -11,7 +11,22 @@ export type Route = {
   endpointId: string
   /** Asked for by `<endpoint>-pooler`. */
   pooled: boolean
+  /** Asked for by `neon_lsn:` or `neon_timestamp:`: the branch as it was then, as `lsn:…` or `timestamp:…`. */
+  point?: string
 }
+
+/** What control is asked to wake: the endpoint, or it at a point of its past. */
+export function computeNameOf({ endpointId, point }: Route): string {
+  return point === undefined ? endpointId : `${endpointId}@${point}`
+}
+
+/** As `computeNameOf` makes them. */
+export function isComputeName(text: string): boolean {
+  const [endpointId = '', ...point] = text.split('@')
+  return isEndpointId(endpointId) && (point.length === 0 || pointPattern.test(point.join('@')))
+}
+
+const pointPattern = /^(lsn:[0-9a-f]{1,8}\/[0-9a-f]{1,8}|timestamp:[0-9a-z:.+-]{10,40})$/i
 
 /** Undefined where only the password can still tell. Throws Refusal. */
 export function routeByStartup(
@@ -29,7 +44,21 @@ export function routeByStartup(
   }
   // Whoever says `-pooler` in either place wants the pooler.
   const endpointId = (named ?? opted)?.endpointId ?? ''
-  return { endpointId, pooled: Boolean(named?.pooled || opted?.pooled) }
+  const pooled = Boolean(named?.pooled || opted?.pooled)
+  const point = pointInOptions(parameterValue(parameters, 'options'))
+  return point === undefined ? { endpointId, pooled } : { endpointId, pooled, point }
+}
+
+/** Throws Refusal where there are two, or one that is none. */
+function pointInOptions(options: string | undefined): string | undefined {
+  const found = splitOptions(options ?? '').flatMap(({ text }) => {
+    const [, kind, value] = /^neon_(lsn|timestamp):(.*)$/.exec(text) ?? []
+    return kind === undefined || value === undefined ? [] : [`${kind}:${value}`]
+  })
+  const [point] = found
+  if (point === undefined) return undefined
+  if (found.length > 1 || !pointPattern.test(point)) throw refusals.malformedPoint(point)
+  return point
 }
 
 /** `endpoint=<id>;<password>` or `endpoint=<id>$<password>`. Throws Refusal. */

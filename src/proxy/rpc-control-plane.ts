@@ -13,7 +13,7 @@ import type {
   EndpointRoute,
   WokenCompute,
 } from './control-plane.ts'
-import { isEndpointId } from './route.ts'
+import { isComputeName, isEndpointId } from './route.ts'
 
 const endpointChangedEvent = 'endpoint_changed'
 /** A wake may replay much write-ahead log; the client waits as long as its own patience lasts. */
@@ -69,7 +69,7 @@ export class RpcControlPlane implements ControlPlane, ControlPlaneEvents {
 export function controlPlaneMethods(plane: ControlPlane): RpcMethods {
   return {
     resolve: async (params) => (await plane.resolve(readEndpointId(params))) ?? null,
-    wake: (params) => plane.wake(readEndpointId(params)),
+    wake: (params) => plane.wake(readComputeName(params)),
     reportActivity: (params) => plane.reportActivity(readActivity(params)),
   }
 }
@@ -86,6 +86,13 @@ function readEndpointId(params: unknown): string {
   return endpointId
 }
 
+function readComputeName(params: unknown): string {
+  const { endpointId } = asRecord(params)
+  if (typeof endpointId !== 'string' || !isComputeName(endpointId))
+    throw new AppError('bad_request', 'not the name of a compute')
+  return endpointId
+}
+
 function readActivity(params: unknown): EndpointActivity[] {
   const { activity } = asRecord(params)
   if (!Array.isArray(activity)) throw new AppError('bad_request', 'activity is not a list')
@@ -99,7 +106,7 @@ function readActivity(params: unknown): EndpointActivity[] {
       return value
     }
     return {
-      endpointId: readEndpointId(entry),
+      endpointId: readComputeName(entry),
       sessions: count('sessions'),
       lastActivityAt: count('lastActivityAt'),
       bytesToClient: count('bytesToClient'),

@@ -8,7 +8,7 @@ import type { CancelKeys } from './cancel.ts'
 import { connectCompute } from './connect-compute.ts'
 import { refusals } from './errors.ts'
 import { askForPassword } from './password-route.ts'
-import { routeByStartup, withoutRouting, type Route } from './route.ts'
+import { computeNameOf, routeByStartup, withoutRouting, type Route } from './route.ts'
 import { logIn } from './server-login.ts'
 import { splice } from './splice.ts'
 import type { Startup } from './startup.ts'
@@ -49,7 +49,7 @@ function forPostgres(minor: number, parameters: readonly StartupParameter[]): Bu
 /** Returns once the session runs by itself; `ended` resolves when both sides are closed. Throws AppError. */
 export async function startSession(routed: Routed, context: SessionContext): Promise<{ ended: Promise<void> }> {
   const { client, route, startupMessage, password } = routed
-  const { endpointId } = route
+  const endpointId = computeNameOf(route)
   const { socket: server, socketPath } = await connectCompute(
     context.waker,
     endpointId,

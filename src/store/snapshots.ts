@@ -27,6 +27,7 @@ const toSnapshot = (row: Row): Snapshot => ({
   pgMajor: row['pg_major'] as PgMajor,
   uidOffset: row['uid_offset'] as number,
   serviceKeyId: row['service_key_id'] as string,
+  hasSubscriptions: row['has_subscriptions'] as boolean,
   roles: (row['roles'] as StoredRole[]).map((role) => ({
     ...role,
     verifier: role.verifier ?? undefined,
@@ -49,8 +50,9 @@ export async function insertSnapshot(sql: Sql, cell: string, snapshot: NewSnapsh
   }))
   const [row] = await sql.query(
     `insert into snapshots (id, project_id, cell, source_branch_id, backing_branch_id, state, name, manual, metadata, requested_lsn, requested_at,
-                            point_lsn, point_at, pg_major, uid_offset, service_key_id, roles, databases, wal_id, full_size_bytes, expires_at)
-     values ($1, $2, $3, $4, $5, 'making', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) returning *`,
+                            point_lsn, point_at, pg_major, uid_offset, service_key_id, roles, databases, wal_id, full_size_bytes, expires_at,
+                            has_subscriptions)
+     values ($1, $2, $3, $4, $5, 'making', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) returning *`,
     [
       snapshot.id,
       snapshot.projectId,
@@ -72,6 +74,7 @@ export async function insertSnapshot(sql: Sql, cell: string, snapshot: NewSnapsh
       snapshot.walId,
       snapshot.fullSizeBytes ?? null,
       snapshot.expiresAt ?? null,
+      snapshot.hasSubscriptions,
     ],
   )
   return toSnapshot(row ?? {})

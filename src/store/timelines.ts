@@ -13,6 +13,7 @@ const toTimeline = (row: Row): Timeline => ({
   serviceKeyId: row['service_key_id'] as string,
   birthLsn: toLsn(row['birth_lsn']),
   birthAt: (row['birth_at'] as Date | null) ?? undefined,
+  hasSubscriptions: row['has_subscriptions'] as boolean,
   createdAt: row['created_at'] as Date,
 })
 
@@ -26,12 +27,13 @@ export async function insertTimeline(
     state: TimelineState
     uidOffset: number | undefined
     serviceKeyId: string
+    hasSubscriptions?: boolean
   },
 ): Promise<Timeline> {
   const [row] = await sql.query(
-    `insert into timelines (id, cell, pg_major, state, uid_offset, service_key_id)
-     values ($1, $2, $3, $4, coalesce($5, nextval('uid_offsets')), $6) returning *`,
-    [timeline.id, cell, timeline.pgMajor, timeline.state, timeline.uidOffset ?? null, timeline.serviceKeyId],
+    `insert into timelines (id, cell, pg_major, state, uid_offset, service_key_id, has_subscriptions)
+     values ($1, $2, $3, $4, coalesce($5, nextval('uid_offsets')), $6, $7) returning *`,
+    [timeline.id, cell, timeline.pgMajor, timeline.state, timeline.uidOffset ?? null, timeline.serviceKeyId, timeline.hasSubscriptions ?? false],
   )
   return toTimeline(row ?? {})
 }
@@ -66,6 +68,10 @@ export async function moveTimeline(sql: Sql, id: TimelineId, from: TimelineState
     to,
   ])
   return rows.length > 0
+}
+
+export async function setTimelineSubscriptions(sql: Sql, id: TimelineId): Promise<void> {
+  await sql.query('update timelines set has_subscriptions = true where id = $1 and not has_subscriptions', [id])
 }
 
 export async function setTimelineBirth(sql: Sql, id: TimelineId, lsn: Lsn, at: Date): Promise<void> {

@@ -20,14 +20,17 @@ type FunctionRow = {
 const signatureOf = (proc: string, schema: string): string =>
   `quote_ident(${schema}.nspname) || '.' || quote_ident(${proc}.proname) || '(' || pg_get_function_identity_arguments(${proc}.oid) || ')'`
 
+/** A range's constructors and casts come and go with it. */
+const notOfRange = (catalog: string, oid: string): string =>
+  `NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = '${catalog}'::regclass AND i.objid = ${oid} AND i.deptype = 'i')`
+
 const functionsQuery = `
   SELECT p.oid, p.prokind::text AS kind, n.nspname AS schema, p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS name,
     ${signatureOf('p', 'n')} AS signature, ${ownerName('p.proowner')} AS owner, ${aclOf('p.proacl')} AS acl,
     ${aclOf(`acldefault('f', p.proowner)`)} AS initial, pg_get_functiondef(p.oid) AS definition
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
   WHERE p.prokind <> 'a' AND ${inTenantSchema('n.nspname')} AND ${madeByTenant('pg_proc', 'p.oid')}
-    -- Constructors of ranges come and go with them.
-    AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = 'pg_proc'::regclass AND i.objid = p.oid AND i.deptype = 'i')`
+    AND ${notOfRange('pg_proc', 'p.oid')}`
 
 export async function readFunctions(client: pg.Client): Promise<SchemaEntry[]> {
   const { rows } = await client.query<FunctionRow>(functionsQuery)
@@ -176,7 +179,7 @@ type CastRow = {
 const castsQuery = `
   SELECT c.oid, format_type(c.castsource, NULL) AS source, format_type(c.casttarget, NULL) AS target,
     c.castmethod::text AS method, c.castcontext::text AS context, c.castfunc::regprocedure::text AS signature
-  FROM pg_cast c WHERE ${madeByTenant('pg_cast', 'c.oid')}`
+  FROM pg_cast c WHERE ${madeByTenant('pg_cast', 'c.oid')} AND ${notOfRange('pg_cast', 'c.oid')}`
 
 const contexts = { e: '', a: ' AS ASSIGNMENT', i: ' AS IMPLICIT' } as const
 

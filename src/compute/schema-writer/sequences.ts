@@ -41,9 +41,9 @@ const sequencesQuery = `
 
 export async function readSequences(client: pg.Client): Promise<SchemaEntry[]> {
   const { rows } = await client.query<SequenceRow>(sequencesQuery)
-  return rows.map((row) => {
+  return rows.flatMap((row): SchemaEntry[] => {
     const isIdentity = row.identity === 'a' || row.identity === 'd'
-    return {
+    const sequence: SchemaEntry = {
       address: addressOf('pg_class', row.oid),
       phase: 'relation',
       kind: 'SEQUENCE',
@@ -52,25 +52,37 @@ export async function readSequences(client: pg.Client): Promise<SchemaEntry[]> {
       // One that is a column's identity has its table's owner.
       owner: isIdentity ? undefined : (row.owner ?? undefined),
       target: `SEQUENCE ${row.qualified}`,
-      statements: isIdentity ? identity(row) : plain(row),
+      statements: [isIdentity ? identity(row) : plain(row)],
       grants: grantsOf(`SEQUENCE ${row.qualified}`, row.owner, row.acl, row.initial),
     }
+    return row.table === null || isIdentity ? [sequence] : [sequence, ownedBy(row)]
   })
 }
 
-function identity(row: SequenceRow): string[] {
-  const how = row.identity === 'a' ? 'ALWAYS' : 'BY DEFAULT'
-  const options = [`SEQUENCE NAME ${row.qualified}`, ...optionsOf(row)].map((option) => `\n    ${option}`).join('')
-  return [`ALTER TABLE ${row.table} ALTER COLUMN ${row.column} ADD GENERATED ${how} AS IDENTITY (${options}\n);`]
+/** Apart, since both have to have the same owner by then. */
+function ownedBy(row: SequenceRow): SchemaEntry {
+  return {
+    address: `owned:${row.oid}`,
+    phase: 'default',
+    kind: 'SEQUENCE OWNED BY',
+    schema: row.schema,
+    name: row.name,
+    target: '',
+    statements: [`ALTER SEQUENCE ${row.qualified} OWNED BY ${row.table}.${row.column};`],
+    after: [addressOf('pg_class', row.oid)],
+  }
 }
 
-function plain(row: SequenceRow): string[] {
+function identity(row: SequenceRow): string {
+  const how = row.identity === 'a' ? 'ALWAYS' : 'BY DEFAULT'
+  const options = [`SEQUENCE NAME ${row.qualified}`, ...optionsOf(row)].map((option) => `\n    ${option}`).join('')
+  return `ALTER TABLE ${row.table} ALTER COLUMN ${row.column} ADD GENERATED ${how} AS IDENTITY (${options}\n);`
+}
+
+function plain(row: SequenceRow): string {
   const type = row.type === 'bigint' ? [] : [`AS ${row.type}`]
   const options = [...type, ...optionsOf(row)].map((option) => `\n    ${option}`).join('')
-  return [
-    `CREATE ${row.unlogged ? 'UNLOGGED ' : ''}SEQUENCE ${row.qualified}${options};`,
-    ...(row.table === null ? [] : [`ALTER SEQUENCE ${row.qualified} OWNED BY ${row.table}.${row.column};`]),
-  ]
+  return `CREATE ${row.unlogged ? 'UNLOGGED ' : ''}SEQUENCE ${row.qualified}${options};`
 }
 
 const limits: Readonly<Record<string, bigint>> = { smallint: 1n << 15n, integer: 1n << 31n, bigint: 1n << 63n }

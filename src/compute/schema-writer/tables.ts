@@ -55,9 +55,10 @@ type TableRow = {
   checks: Check[] | null
 }
 
-/** `name='value', …` of a reloptions-like text[]. */
+/** `name='value', …` of a reloptions-like text[], less what Postgres notes down there for itself (`pg_attver`). */
 export const optionsOf = (options: string, prefix = ''): string =>
-  `(SELECT string_agg('${prefix}' || quote_ident(option_name) || '=' || quote_literal(option_value), ', ') FROM pg_options_to_table(${options}))`
+  `(SELECT string_agg('${prefix}' || quote_ident(option_name) || '=' || quote_literal(option_value), ', ')
+    FROM pg_options_to_table(${options}) WHERE option_name !~ '^pg_')`
 export const foreignOptionsOf = (options: string): string =>
   `(SELECT string_agg(quote_ident(option_name) || ' ' || quote_literal(option_value), ', ') FROM pg_options_to_table(${options}))`
 

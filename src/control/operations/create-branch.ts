@@ -19,7 +19,7 @@ import { branchSpec } from '../branch-compute.ts'
 import { applyPasswords } from '../role-passwords.ts'
 import { rereadCatalog } from '../catalog.ts'
 import type { ControlContext } from '../context.ts'
-import { discardTimeline, isPlaced, placeTimeline, recoverTimeline } from '../placing.ts'
+import { discardTimeline, isPlaced, originOf, placeTimeline, recoverTimeline } from '../placing.ts'
 import { resolvePoint, storedPoint } from '../points.ts'
 import { nothingToUndo, type ChainDefinition, type StepContext } from './chain.ts'
 import { startStep } from './endpoint-chains.ts'
@@ -87,10 +87,9 @@ async function ensurePlaced(step: StepContext): Promise<Branch> {
   if (!source?.timelineId) throw new AppError('internal', `branch ${branch.id} has lost what it is made from`)
   using _lock = await control.historyLocks.acquire(source.timelineId, 'branch')
   const resolved = await resolvePoint(control, source, storedPoint(chain.input['point']))
-  const { timeline: from } = resolved
   await placeTimeline(
     control,
-    { ...resolved, pgMajor: from.pgMajor, uidOffset: from.uidOffset, serviceKeyId: from.serviceKeyId },
+    { ...resolved, ...originOf(resolved.timeline) },
     async (sql, id) => {
       await setBranchTimeline(sql, branch.id, id)
       if (branch.parentId !== undefined) await setBranchParentPoint(sql, branch.id, resolved.lsn, resolved.at)

@@ -3,7 +3,8 @@
 import { AppError } from '../../model/errors.ts'
 import { getEndpointTarget, listBranchEndpoints } from '../../store/endpoints.ts'
 import { toComputeSpec } from '../compute-spec.ts'
-import { servingTarget } from '../branch-compute.ts'
+import { servingTarget, withClient } from '../branch-compute.ts'
+import { noteSubscriptions } from '../wal-head.ts'
 import { nothingToUndo, type ChainDefinition, type Step, type StepContext } from './chain.ts'
 import { stepBranch } from './step-branch.ts'
 
@@ -24,8 +25,12 @@ export const suspendStep: Step = {
     const { control } = step
     const branch = await stepBranch(step)
     if (!branch.timelineId) return
+    const { timelineId } = branch
     using _lock = await control.branchLocks.acquire(branch.id, 'suspend_compute')
-    await control.computes.suspend(branch.timelineId, 'chain')
+    if (control.supervisor.state(timelineId).kind === 'running') {
+      await withClient(control, timelineId, (client) => noteSubscriptions(control, timelineId, client)).catch(() => {})
+    }
+    await control.computes.suspend(timelineId, 'chain')
   },
   undo: nothingToUndo,
 }

@@ -23,7 +23,7 @@ import { branchSpec } from '../branch-compute.ts'
 import { applyPasswords } from '../role-passwords.ts'
 import { rereadCatalog } from '../catalog.ts'
 import type { ControlContext } from '../context.ts'
-import { discardTimeline, isPlaced, placeTimeline, recoverTimeline } from '../placing.ts'
+import { discardTimeline, isPlaced, originOf, placeTimeline, recoverTimeline } from '../placing.ts'
 import { resolvePoint, storedPoint } from '../points.ts'
 import { removeTimeline } from '../timeline-removal.ts'
 import { nothingToUndo, type ChainDefinition, type StepContext } from './chain.ts'
@@ -115,10 +115,9 @@ async function ensurePlaced(step: StepContext, branch: Branch): Promise<Branch> 
   using _lock = await control.historyLocks.acquire(source.timelineId, 'restore')
   // The source of a restore from itself is `resetting`, which says nothing against its past.
   const resolved = await resolvePoint(control, source, storedPoint(input.point))
-  const { timeline: from } = resolved
   await placeTimeline(
     control,
-    { ...resolved, pgMajor: from.pgMajor, uidOffset: from.uidOffset, serviceKeyId: from.serviceKeyId },
+    { ...resolved, ...originOf(resolved.timeline) },
     (sql, id) => setBranchIncoming(sql, branch.id, id),
   )
   return await stepBranch(step)

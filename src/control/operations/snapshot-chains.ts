@@ -142,6 +142,7 @@ async function ensurePlaced(step: StepContext): Promise<Branch> {
       pgMajor: snapshot.pgMajor,
       uidOffset: snapshot.uidOffset,
       serviceKeyId: snapshot.serviceKeyId,
+      hasSubscriptions: snapshot.hasSubscriptions,
     },
     (sql, id) => setBranchTimeline(sql, branch.id, id),
   )

@@ -46,11 +46,11 @@ export async function purgeDeleted(control: ControlContext): Promise<{ branches:
 }
 
 /** What is on its way out, and what was being made when the control database went away. */
-async function listForsakenTimelines({ store, cell, pool }: ControlContext): Promise<Timeline[]> {
+async function listForsakenTimelines({ store, cell, pool, pastReads }: ControlContext): Promise<Timeline[]> {
   for (const { id } of await listTimelinesInState(store, cell, ['making'])) {
     const [user] = await store.query('select from branches where timeline_id = $1 or incoming_timeline_id = $1', [id])
     // Moved only if it is still `making`: by now the pool may have it ready.
-    if (!user && !pool.isMaking(id)) await moveTimeline(store, id, 'making', 'deleting')
+    if (!user && !pool.isMaking(id) && !pastReads.isServing(id)) await moveTimeline(store, id, 'making', 'deleting')
   }
   return await listTimelinesInState(store, cell, ['deleting'])
 }

@@ -10,6 +10,7 @@ import { withClient } from '../branch-compute.ts'
 import type { Serving } from '../computes.ts'
 import type { ControlContext } from '../context.ts'
 import { awakeReasons, isQuiet } from '../idle.ts'
+import { noteSubscriptions } from '../wal-head.ts'
 
 const atOnce = 8
 
@@ -54,6 +55,7 @@ async function suspendIfIdle(control: ControlContext, timelineId: TimelineId, se
     // With the control database away it sleeps all the same, and is read back when it runs the next time.
     const branch = await getBranch(control.store, serving.projectId, serving.branchId).catch(() => undefined)
     if (branch) await syncCatalog(control, branch, client)
+    await noteSubscriptions(control, timelineId, client).catch(() => {})
     const { rows } = await client.query<{ bytes: string }>(
       'select sum(pg_database_size(oid))::text as bytes from pg_database',
     )

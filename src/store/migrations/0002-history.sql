@@ -3,6 +3,8 @@
 -- Where a timeline's history begins: nothing before this point of its log was ever its branch's.
 alter table timelines add column birth_lsn pg_lsn;
 alter table timelines add column birth_at timestamptz;
+-- A subscription was seen in it, or in what it was made of: a copy must not receive in its place.
+alter table timelines add column has_subscriptions boolean not null default false;
 
 -- A copy of a data directory that never changes: a template's, or one taken of a timeline. `redo_lsn`: its log is replayed from here.
 -- `whole_lsn`: from here on it is one moment of its source.
@@ -50,6 +52,7 @@ create table snapshots (
   pg_major integer not null,
   uid_offset bigint not null,
   service_key_id text not null,
+  has_subscriptions boolean not null,
   roles jsonb not null,
   databases jsonb not null,
   wal_id text not null,

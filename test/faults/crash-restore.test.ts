@@ -1,0 +1,328 @@
+// `kill -9` of pgrove while it makes, removes and restores snapshots, lets a restored branch take another's place, and restores branches. What
+// was begun is completed by the next start: the branch is the old one or the new one, nothing third is there, and its address goes on to open.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { mountsUnder, obstacleTo } from '../storage/file-systems.ts'
+import { CrashBench } from '../support/crash-bench.ts'
+import { atPort, call, createBranch, createProject, settled, uriOf, type Made } from '../support/faults.ts'
+import { assertNothingLeft } from '../support/leftovers.ts'
+import { query } from '../support/postgres.ts'
+import type { Answer, TestServer } from '../support/server.ts'
+
+const storage = obstacleTo('xfs') === undefined ? 'pool' : 'copy'
+
+/** Rows by the name of their branch. */
+type Content = Record<string, number[]>
+
+type Scene = {
+  projectId: string
+  main: Made
+  child: Made
+  /** Holds [1, 2] of the main branch, which has [1, 2, 3] now; `lsn` is the same place. */
+  snapshotId: string
+  lsn: string
+  /** Restored from the snapshot and not finalized; only where an act needs it. */
+  previewId: string
+}
+
+type Act = {
+  title: string
+  /** Before the crash, beside what every scene has. */
+  prepare?: (server: TestServer, scene: Scene) => Promise<void>
+  run: (server: TestServer, scene: Scene) => Promise<Answer>
+  /** All of the branches, when it is done. */
+  becomes: Content
+  /** What the addresses of main and child lead to then. */
+  leads: { main: number[]; child: number[] }
+  /** How many snapshots there are, when it is done. */
+  snapshots?: number
+}
+
+const untouched: Content = { main: [1, 2, 3], child: [1, 2, 10] }
+const leadsAsBefore = { main: [1, 2, 3], child: [1, 2, 10] }
+const projectPath = ({ projectId }: Scene): string => `/projects/${projectId}`
+const restorePath = (scene: Scene): string => `${projectPath(scene)}/snapshots/${scene.snapshotId}/restore`
+const branchRestorePath = (scene: Scene, { branchId }: Made): string =>
+  `${projectPath(scene)}/branches/${branchId}/restore`
+
+const acts = {
+  snapshot: {
+    title: 'a snapshot is made',
+    run: (server, scene) =>
+      call(server, 'POST', `${projectPath(scene)}/branches/${scene.main.branchId}/snapshot`, { name: 'now' }),
+    becomes: untouched,
+    leads: leadsAsBefore,
+    snapshots: 2,
+  },
+  pastSnapshot: {
+    title: 'a snapshot of a past point is made',
+    run: (server, scene) =>
+      call(server, 'POST', `${projectPath(scene)}/branches/${scene.main.branchId}/snapshot`, {
+        name: 'past',
+        lsn: scene.lsn,
+      }),
+    becomes: untouched,
+    leads: leadsAsBefore,
+    snapshots: 2,
+  },
+  deletion: {
+    title: 'a snapshot is deleted',
+    run: (server, scene) => call(server, 'DELETE', `${projectPath(scene)}/snapshots/${scene.snapshotId}`),
+    becomes: untouched,
+    leads: leadsAsBefore,
+    snapshots: 0,
+  },
+  preview: {
+    title: 'a snapshot is restored',
+    run: (server, scene) => call(server, 'POST', restorePath(scene), { name: 'preview' }),
+    becomes: { ...untouched, preview: [1, 2] },
+    leads: leadsAsBefore,
+  },
+  finalized: {
+    title: 'a snapshot is restored in place of its branch',
+    run: (server, scene) => call(server, 'POST', restorePath(scene), { finalize_restore: true }),
+    becomes: { child: [1, 2, 10], main: [1, 2], 'main (old)': [1, 2, 3] },
+    leads: { main: [1, 2], child: [1, 2, 10] },
+  },
+  ontoChild: {
+    title: 'a snapshot is restored in place of another branch',
+    run: (server, scene) =>
+      call(server, 'POST', restorePath(scene), { finalize_restore: true, target_branch_id: scene.child.branchId }),
+    becomes: { main: [1, 2, 3], child: [1, 2], 'child (old)': [1, 2, 10] },
+    leads: { main: [1, 2, 3], child: [1, 2] },
+  },
+  finalization: {
+    title: 'a restore is finalized',
+    async prepare(server, scene) {
+      const { body } = await call(server, 'POST', restorePath(scene), { name: 'preview' })
+      scene.previewId = (body['branch'] as { id: string }).id
+      await settled(server)
+    },
+    run: (server, scene) =>
+      call(server, 'POST', `${projectPath(scene)}/branches/${scene.previewId}/finalize_restore`, { name: 'before' }),
+    becomes: { child: [1, 2, 10], main: [1, 2], before: [1, 2, 3] },
+    leads: { main: [1, 2], child: [1, 2, 10] },
+  },
+  itsPast: {
+    title: 'a branch is restored to its past',
+    run: (server, scene) =>
+      call(server, 'POST', branchRestorePath(scene, scene.main), {
+        source_branch_id: scene.main.branchId,
+        source_lsn: scene.lsn,
+        preserve_under_name: 'before',
+      }),
+    becomes: { child: [1, 2, 10], main: [1, 2], before: [1, 2, 3] },
+    leads: { main: [1, 2], child: [1, 2, 10] },
+  },
+  fromParent: {
+    title: 'a branch is restored from its parent',
+    run: (server, scene) =>
+      call(server, 'POST', branchRestorePath(scene, scene.child), { source_branch_id: scene.main.branchId }),
+    becomes: { main: [1, 2, 3], child: [1, 2, 3] },
+    leads: { main: [1, 2, 3], child: [1, 2, 3] },
+  },
+  fromParentKept: {
+    title: 'a branch is restored from its parent and preserved',
+    run: (server, scene) =>
+      call(server, 'POST', branchRestorePath(scene, scene.child), {
+        source_branch_id: scene.main.branchId,
+        source_lsn: scene.lsn,
+        preserve_under_name: 'before',
+      }),
+    becomes: { main: [1, 2, 3], child: [1, 2], before: [1, 2, 10] },
+    leads: { main: [1, 2, 3], child: [1, 2] },
+  },
+} satisfies Record<string, Act>
+
+/** `again`: where it dies once more, while it recovers from the first time. `asleep`: no compute runs when it begins. */
+type Case = { act: keyof typeof acts; failpoint: string; again?: string; asleep?: true }
+
+const at = (act: keyof typeof acts, ...failpoints: string[]): Case[] =>
+  failpoints.map((failpoint) => ({ act, failpoint }))
+const around = (chain: string, ...actions: string[]): string[] =>
+  actions.flatMap((action) => ['before', 'after', 'recorded'].map((when) => `${chain}.${action}.${when}`))
+const placing = ['recorded', 'placed', 'recovered', 'durable'].map((where) => `placing.${where}`)
+const cloning = ['storage.clone.draft', 'storage.clone.renamed']
+const swapping = ['swap.suspended', 'swap.committed']
+
+const cases: Case[] = [
+  ...at(
+    'snapshot',
+    'create_snapshot.committed',
+    ...around('create_snapshot', 'create_branch', 'timeline_archive'),
+    'snapshot.pointed',
+    'snapshot.kept',
+  ),
+  ...at('pastSnapshot', 'snapshot.pointed', 'snapshot.kept'),
+  { act: 'snapshot', failpoint: 'snapshot.pointed', asleep: true },
+  { act: 'snapshot', failpoint: 'snapshot.kept', again: 'snapshot.pointed' },
+  ...at('deletion', 'delete_snapshot.committed', ...around('delete_snapshot', 'delete_timeline'), 'snapshot.removed'),
+  { act: 'deletion', failpoint: 'snapshot.removed', again: 'snapshot.removed' },
+  ...at(
+    'preview',
+    'restore_snapshot.committed',
+    ...around('restore_snapshot', 'timeline_unarchive', 'create_branch', 'start_compute'),
+    ...placing,
+    ...cloning,
+  ),
+  { act: 'preview', failpoint: 'placing.placed', again: 'storage.clone.renamed' },
+  { act: 'preview', failpoint: 'placing.recovered', again: 'timeline.forgotten' },
+  ...at(
+    'finalized',
+    'restore_snapshot.committed',
+    ...around('restore_snapshot', 'create_branch', 'suspend_compute', 'start_compute'),
+    'placing.durable',
+    ...swapping,
+  ),
+  { act: 'finalized', failpoint: 'swap.suspended', again: 'swap.committed' },
+  { act: 'finalized', failpoint: 'swap.committed', asleep: true },
+  ...at('ontoChild', ...swapping, 'placing.recovered'),
+  ...at(
+    'finalization',
+    'finalize_restore.committed',
+    ...around('finalize_restore', 'suspend_compute', 'start_compute'),
+    ...swapping,
+  ),
+  { act: 'finalization', failpoint: 'swap.suspended', again: 'swap.suspended' },
+  { act: 'finalization', failpoint: 'swap.committed', again: 'finalize_restore.start_compute.after' },
+  ...at(
+    'itsPast',
+    'restore_branch.committed',
+    ...around('restore_branch', 'suspend_compute', 'create_branch', 'start_compute'),
+    ...placing,
+    ...cloning,
+    'restore_branch.suspended',
+    'restore_branch.exchanged',
+  ),
+  { act: 'itsPast', failpoint: 'restore_branch.exchanged', asleep: true },
+  { act: 'itsPast', failpoint: 'placing.recovered', again: 'restore_branch.exchanged' },
+  ...at(
+    'fromParent',
+    ...around('restore_branch', 'delete_timeline'),
+    'restore_branch.suspended',
+    'restore_branch.exchanged',
+    'timeline.stopped',
+    'timeline.forgotten',
+  ),
+  { act: 'fromParent', failpoint: 'restore_branch.suspended', again: 'placing.recovered' },
+  { act: 'fromParent', failpoint: 'restore_branch.exchanged', again: 'timeline.forgotten' },
+  ...at('fromParentKept', 'placing.recovered', 'restore_branch.suspended', 'restore_branch.exchanged'),
+]
+
+describe(`a crash of a snapshot or a restore (${storage})`, () => {
+  let bench: CrashBench
+
+  before(async () => {
+    bench = await CrashBench.open({
+      PGROVE_STORAGE: storage,
+      // Nobody else copies anything: the failpoints of copying are those of the act.
+      PGROVE_WARM_POOL: '0,0',
+      PGROVE_RECOVERY_WINDOW_SECONDS: '0',
+    })
+  })
+  after(async () => {
+    await bench?.[Symbol.asyncDispose]()
+    if (bench) assert.deepEqual(mountsUnder(bench.home), [], 'nothing stays mounted')
+  })
+
+  for (const { act: name, failpoint, again, asleep } of cases) {
+    const act: Act = acts[name]
+    const words = [`${act.title}:`, `at ${failpoint}`, asleep ? 'asleep' : '', again ? `and then at ${again}` : '']
+    test(words.filter(Boolean).join(' '), async () => {
+      const scene = await setScene(bench.server)
+      await act.prepare?.(bench.server, scene)
+      if (asleep) await sleep(bench.server, scene)
+      await bench.crashAt(failpoint, (server) => act.run(server, scene), { again })
+      const { server } = bench
+      await settled(server)
+      await assertEnded(server, scene)
+      await assertNothingLeft(server)
+      // The strings that were given out before.
+      assert.deepEqual(await rowsOf(atPort(scene.main.uri, server.pgPort)), act.leads.main)
+      assert.deepEqual(await rowsOf(atPort(scene.child.uri, server.pgPort)), act.leads.child)
+      assert.deepEqual(await contentOf(server, scene), act.becomes)
+      await assertSnapshots(server, scene, act.snapshots ?? 1)
+      await assertNothingLeft(server)
+      await call(server, 'DELETE', projectPath(scene))
+      await settled(server)
+    })
+  }
+})
+
+async function setScene(server: TestServer): Promise<Scene> {
+  const main = await createProject(server, 'scene')
+  const { projectId, branchId } = main
+  await call(server, 'PATCH', `/projects/${projectId}/branches/${branchId}`, { branch: { name: 'main' } })
+  const uri = await uriOf(server, projectId)
+  const [place] = await query<{ lsn: string }>(
+    uri,
+    'create table kept (n integer primary key); insert into kept values (1), (2)',
+  ).then(() => query<{ lsn: string }>(uri, 'select pg_current_wal_lsn()::text as lsn'))
+  const { body } = await call(server, 'POST', `/projects/${projectId}/branches/${branchId}/snapshot`)
+  const child = await createBranch(server, main, 'child')
+  await query(child.uri, 'insert into kept values (10)')
+  await query(uri, 'insert into kept values (3)')
+  await settled(server)
+  return {
+    projectId,
+    main,
+    child,
+    snapshotId: (body['snapshot'] as { id: string }).id,
+    lsn: place?.lsn ?? '',
+    previewId: '',
+  }
+}
+
+async function sleep(server: TestServer, { projectId, main, child }: Scene): Promise<void> {
+  for (const { endpointId } of [main, child]) {
+    await call(server, 'POST', `/projects/${projectId}/endpoints/${endpointId}/suspend`)
+    await settled(server)
+  }
+}
+
+async function rowsOf(uri: string): Promise<number[]> {
+  const rows = await query<{ n: number }>(uri, 'select n from kept order by n')
+  return rows.map(({ n }) => n)
+}
+
+async function assertEnded(server: TestServer, scene: Scene): Promise<void> {
+  const { body } = await call(server, 'GET', `${projectPath(scene)}/operations?limit=100`)
+  const operations = body['operations'] as { action: string; status: string; error?: string }[]
+  const others = operations.filter(({ status }) => status !== 'finished' && status !== 'skipped')
+  assert.deepEqual(others, [])
+}
+
+/** Of every branch there is; one without an endpoint gets one for that. */
+async function contentOf(server: TestServer, scene: Scene): Promise<Content> {
+  const { body } = await call(server, 'GET', `${projectPath(scene)}/branches`)
+  const { body: endpoints } = await call(server, 'GET', `${projectPath(scene)}/endpoints`)
+  const served = new Set((endpoints['endpoints'] as { branch_id: string }[]).map((endpoint) => endpoint.branch_id))
+  const content: Content = {}
+  for (const branch of body['branches'] as { id: string; name: string; current_state: string }[]) {
+    assert.equal(branch.current_state, 'ready', branch.name)
+    if (!served.has(branch.id)) {
+      await call(server, 'POST', `${projectPath(scene)}/endpoints`, {
+        endpoint: { branch_id: branch.id, type: 'read_write' },
+      })
+      await settled(server)
+    }
+    content[branch.name] = await rowsOf(await uriOf(server, scene.projectId, branch.id))
+  }
+  return content
+}
+
+async function assertSnapshots(server: TestServer, scene: Scene, count: number): Promise<void> {
+  const { body } = await call(server, 'GET', `${projectPath(scene)}/snapshots`)
+  const snapshots = body['snapshots'] as { id: string; name: string }[]
+  assert.equal(snapshots.length, count)
+  for (const { id, name } of snapshots) {
+    const made = await call(server, 'POST', `${projectPath(scene)}/snapshots/${id}/restore`)
+    await settled(server)
+    const branchId = (made.body['branch'] as { id: string }).id
+    const expected = name === 'now' ? [1, 2, 3] : [1, 2]
+    assert.deepEqual(await rowsOf(await uriOf(server, scene.projectId, branchId)), expected, `snapshot ${name}`)
+    await call(server, 'DELETE', `${projectPath(scene)}/branches/${branchId}?hard_delete=true`)
+    await settled(server)
+  }
+}
