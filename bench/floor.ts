@@ -86,7 +86,7 @@ export class Floor {
     }
     await writeReadable(files.hbaFile, 'local all all peer map=bench\n')
     await writeReadable(files.identFile, `bench ${userInfo().username} ${serviceRole}\n`)
-    const settings = settingsFor(spec, { socketDir, hbaFile: files.hbaFile, identFile: files.identFile, fsync: true })
+    const settings = settingsFor(spec, { socketDir, hbaFile: files.hbaFile, identFile: files.identFile, fsync: true, keepsWal: false })
     await writeReadable(files.conf, renderConf(settings))
     return new Floor({ binDir: (await treeOf(server.home)).binDir, data, socketDir, conf: files.conf, settings, owner })
   }

@@ -195,7 +195,7 @@ async function main(): Promise<void> {
 try {
   await main()
 } catch (error) {
-  const { response, message } = error as Error & { response?: { data?: { message?: string } } }
-  process.stderr.write(`failed: ${response?.data?.message ?? message}\n`)
+  const { response, message, code } = error as Error & { code?: string; response?: { data?: { message?: string } } }
+  process.stderr.write(`failed: ${response?.data?.message ?? (message || code)}\n`)
   process.exitCode = 1
 }

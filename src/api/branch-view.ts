@@ -20,6 +20,8 @@ export function branchView(branch: Branch, creator?: User): Wire<BranchWire> {
     pending_state: branch.pendingState,
     state_changed_at: seconds(branch.stateChangedAt),
     logical_size: branch.logicalSizeBytes,
+    // Ours: no client of Neon's looks for it.
+    ...(branch.historyBytes === undefined ? {} : { history_bytes: branch.historyBytes }),
     creation_source: branch.creationSource,
     primary: branch.isDefault,
     default: branch.isDefault,

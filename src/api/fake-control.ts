@@ -79,6 +79,7 @@ export const rootBranch: Branch = {
   isDefault: true,
   protected: false,
   logicalSizeBytes: undefined,
+  historyBytes: undefined,
   annotation: {},
   creationSource: 'api',
   createdBy: user.id,

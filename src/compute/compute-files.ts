@@ -24,11 +24,18 @@ export type SavedSpec = { spec: ComputeSpec; fresh: boolean }
 /** Linux' `sun_path` less its closing zero. */
 const longestSocketPath = process.platform === 'darwin' ? 103 : 107
 
+type ComputeFilesOptions = {
+  stateDir: string
+  runDir: string
+  edgeGid: number | undefined
+  keepsWal?: boolean
+}
+
 export class ComputeFiles {
-  readonly #options: { stateDir: string; runDir: string; edgeGid: number | undefined }
+  readonly #options: ComputeFilesOptions
   #shared: Promise<void> | undefined
 
-  constructor(options: { stateDir: string; runDir: string; edgeGid: number | undefined }) {
+  constructor(options: ComputeFilesOptions) {
     this.#options = options
     const longest = join(options.runDir, 'x'.repeat(12), `.s.PGSQL.${socketPort}`)
     if (Buffer.byteLength(longest) > longestSocketPath) {
@@ -96,6 +103,7 @@ export class ComputeFiles {
       hbaFile: join(this.#options.stateDir, 'pg_hba.conf'),
       identFile: join(this.#options.stateDir, 'pg_ident.conf'),
       fsync,
+      keepsWal: this.#options.keepsWal ?? true,
     })
   }
 

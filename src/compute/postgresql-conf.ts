@@ -16,6 +16,8 @@ export type ConfContext = {
   identFile: string
   /** False only while nobody has been told of the data: it is made durable as a whole afterwards. */
   fsync: boolean
+  /** History: nothing of the log goes before pgrove has trimmed it. */
+  keepsWal: boolean
 }
 
 /** Nothing gets in without a password, by no way but the socket. */
@@ -66,8 +68,7 @@ export function settingsFor(spec: ComputeSpec, context: ConfContext): Record<str
     fsync: context.fsync ? 'on' : 'off',
     shared_preload_libraries: spec.preloadLibraries.join(', '),
     max_slot_wal_keep_size: '1GB',
-    // History: nothing of the log goes before pgrove has trimmed it.
-    wal_keep_size: '1TB',
+    wal_keep_size: context.keepsWal ? '1TB' : '0',
     // A crashed start syncs every file. Asking for the whole file system instead takes a third of the time on a quiet disk and five
     // times as long beside a neighbour who writes.
     recovery_init_sync_method: 'fsync',

@@ -27,6 +27,8 @@ export type SupervisorOptions = {
   tree: (major: PgMajor) => Promise<RuntimeTree> | RuntimeTree
   servicePassword: (serviceKeyId: string) => string
   edgeGid: number | undefined
+  /** The default; without it, Postgres removes log that it does not need itself. */
+  keepsWal?: boolean
   logger: Logger
   /** Includes recovery after a crash. */
   startTimeoutMs?: number

@@ -113,7 +113,7 @@ CREATE TABLE events_2026_a PARTITION OF events_2026 (CONSTRAINT its_own CHECK (k
 CREATE TABLE events_rest PARTITION OF events DEFAULT;
 CREATE INDEX events_kind ON events (kind);
 CREATE INDEX ON events_2025 (at);
-ALTER TABLE events ADD CONSTRAINT counted CHECK (of_circular(NULL) > id);
+ALTER TABLE events ADD CONSTRAINT counted CHECK (of_circular(NULL) >= id);
 CREATE TABLE event_notes (id bigint, at date, kind text, FOREIGN KEY (id, at, kind) REFERENCES events);
 CREATE TABLE parts (id int, h int REFERENCES shop.customers) PARTITION BY HASH (id);
 CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);

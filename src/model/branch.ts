@@ -23,6 +23,8 @@ export type Branch = {
   isDefault: boolean
   protected: boolean
   logicalSizeBytes: number | undefined
+  /** What its past costs on disk: its log, and what its images hold alone. */
+  historyBytes: number | undefined
   annotation: Record<string, string>
   creationSource: string
   createdBy: UserId | undefined

@@ -111,6 +111,8 @@ async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
     tree: (wanted) => trees.tree(wanted),
     servicePassword: () => password,
     edgeGid: undefined,
+    // It has no branches and no past.
+    keepsWal: false,
     logger,
   })
   await supervisor.adopt()

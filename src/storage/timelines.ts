@@ -206,6 +206,10 @@ export class Storage {
     return await this.#chosen.driver.usage(this.timelineDir(id))
   }
 
+  async imageUsage(id: ImageId): Promise<FolderUsage> {
+    return await this.#chosen.driver.usage(this.imageDir(id))
+  }
+
   async freeBytes(): Promise<FreeBytes> {
     return await this.#floor.freeBytes()
   }

@@ -18,6 +18,7 @@ const toBranch = (row: Row): Branch => ({
   isDefault: row['is_default'] as boolean,
   protected: row['protected'] as boolean,
   logicalSizeBytes: (row['logical_size_bytes'] as number | null) ?? undefined,
+  historyBytes: (row['history_bytes'] as number | null) ?? undefined,
   annotation: row['annotation'] as Record<string, string>,
   creationSource: row['creation_source'] as string,
   createdBy: (row['created_by'] as UserId | null) ?? undefined,
@@ -193,6 +194,10 @@ export async function setBranchReady(sql: Sql, id: BranchId): Promise<void> {
 
 export async function setBranchLogicalSize(sql: Sql, id: BranchId, bytes: number): Promise<void> {
   await sql.query('update branches set logical_size_bytes = $2 where id = $1', [id, bytes])
+}
+
+export async function setHistoryBytes(sql: Sql, timelineId: TimelineId, bytes: number): Promise<void> {
+  await sql.query('update branches set history_bytes = $2 where timeline_id = $1', [timelineId, bytes])
 }
 
 /** The name is freed at once; `recoverBranch` asks for it again. `purging`: nothing can be recovered from here on. */

@@ -55,7 +55,7 @@ test('what is wrong is said, and is in the exit code', () => {
   assert.match(keyless.stderr, /NEON_API_KEY/)
   const stranger = start({ PGROVE_API_URL: server.apiUrl, NEON_API_KEY: 'napi_stranger' })
   assert.equal(stranger.status, 1)
-  assert.match(stranger.stderr, /^failed: .*credentials/m)
+  assert.match(stranger.stderr, /^failed: .*API key/m)
   const nowhere = start({ PGROVE_API_URL: 'http://127.0.0.1:1/api/v2', NEON_API_KEY: 'napi_stranger' })
   assert.equal(nowhere.status, 1)
   assert.match(nowhere.stderr, /^failed: .*127\.0\.0\.1:1/m)

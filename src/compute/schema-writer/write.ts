@@ -48,6 +48,8 @@ const end = `--
 export async function writeSchema(client: pg.Client, major: PgMajor): Promise<string> {
   // One moment of the catalogs, as far as Postgres' own functions look at that.
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+  // Compiling a query over the catalogs takes longer than running it.
+  await client.query('SET LOCAL jit = off')
   try {
     const needs = await ObjectNeeds.read(client)
     const entries = needs.inOrder(await readEntries(client, needs, major))

@@ -9,6 +9,7 @@ import type { TimelineId } from '../../model/ids.ts'
 import type { Lsn } from '../../model/lsn.ts'
 import { getTimeline } from '../../store/timelines.ts'
 import type { ControlContext } from '../context.ts'
+import { noteHistorySize } from '../history-size.ts'
 import { imagesOf, takeImage } from '../images.ts'
 
 const megabyte = 1024n * 1024n
@@ -20,13 +21,32 @@ const atSuspend = { shared: 16n * megabyte, copied: undefined }
 const newest = new Map<TimelineId, Lsn>()
 
 export async function takeImages(control: ControlContext): Promise<void> {
-  for (const id of control.computes.serving().keys()) await takeIfWorth(control, id, whileRunning)
-  for (const id of newest.keys()) if (!control.computes.serving().has(id)) newest.delete(id)
+  for (const id of control.computes.serving().keys()) {
+    await takeIfWorth(control, id, whileRunning)
+    await measureNowAndThen(control, id)
+  }
+  for (const known of [newest, measuredAt]) {
+    for (const id of known.keys()) if (!control.computes.serving().has(id)) known.delete(id)
+  }
 }
 
 /** After a suspension. A wake need not wait: the image is of the stopped state or, replayed a little further, of a later one. */
 export async function takeImageAtSuspend(control: ControlContext, id: TimelineId): Promise<void> {
   await takeIfWorth(control, id, atSuspend)
+  measuredAt.delete(id)
+  await measureNowAndThen(control, id)
+}
+
+/** Going over an image's files takes a while, and nobody needs the size to the second. */
+const measureEveryMs = 10 * 60_000
+const measuredAt = new Map<TimelineId, number>()
+
+async function measureNowAndThen(control: ControlContext, id: TimelineId): Promise<void> {
+  if (Date.now() - (measuredAt.get(id) ?? 0) < measureEveryMs) return
+  measuredAt.set(id, Date.now())
+  await noteHistorySize(control, id).catch((error: unknown) =>
+    control.logger.warn({ timeline: id, cause: errorChain(error) }, 'the size of a history could not be told'),
+  )
 }
 
 async function takeIfWorth(

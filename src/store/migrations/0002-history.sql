@@ -81,6 +81,8 @@ alter table branches add column init_source text not null default 'parent-data';
 alter table branches add column restore_status text;
 alter table branches add column restored_from text;
 alter table branches add column restored_as text;
+-- What its past costs on disk: log, and what its images hold alone.
+alter table branches add column history_bytes bigint;
 -- Being made to take the place of `timeline_id`.
 alter table branches add column incoming_timeline_id text references timelines;
 create index on branches (expires_at) where expires_at is not null and deleted_at is null;
