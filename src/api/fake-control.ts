@@ -346,6 +346,7 @@ export function fakeControl(replacements: Replacements = {}): Control {
       get: async () => operation,
       ...replacements.operations,
     },
+    schemas: { get: async () => ({ kind: 'sql', sql: '' }), compare: async () => '', ...replacements.schemas },
     connectionUris: { get: async () => connection.uri, ...replacements.connectionUris },
     apiKeys: {
       list: async () => ({ keys: [apiKey], user }),

@@ -12,6 +12,7 @@ import { organizations } from './organizations.ts'
 import { projects } from './projects.ts'
 import { regions } from './regions.ts'
 import { roles } from './roles.ts'
+import { schemas } from './schemas.ts'
 import { snapshots } from './snapshots.ts'
 import { users } from './users.ts'
 
@@ -22,6 +23,7 @@ export const handlers: Handlers = {
   ...endpoints,
   ...roles,
   ...databases,
+  ...schemas,
   ...operations,
   ...connectionUri,
   ...regions,

@@ -1,21 +1,8 @@
 // The tables of a database with their columns and keys: a schema for programs, where the text is for people.
 
 import type pg from 'pg'
+import type { SchemaTable } from '../model/schema-table.ts'
 import { inTenantSchema, madeByTenant } from './schema-writer/entry.ts'
-
-export type SchemaConstraint = {
-  type: 'primary_key' | 'unique' | 'foreign_key'
-  name: string
-  columns: string[]
-  referenced: { schema: string; table: string; columns: string[] } | null
-}
-
-export type SchemaTable = {
-  schema: string
-  name: string
-  columns: { name: string; type: string; nullable: boolean; generated: boolean }[]
-  constraints: SchemaConstraint[]
-}
 
 const columnNames = (relation: string, numbers: string): string => `
   (SELECT json_agg(a.attname ORDER BY k.place) FROM unnest(${numbers}) WITH ORDINALITY k(number, place)

@@ -31,7 +31,10 @@ export async function swapBranches(
   ])
   // A wake while the control database is away goes by these files.
   for (const { id } of [...moved, ...previews]) await assignments.remove(id)
-  for (const branch of [target, restored]) if (branch.timelineId) await computes.suspend(branch.timelineId, 'chain')
+  if (target.timelineId) await computes.suspend(target.timelineId, 'chain')
+  // One that has just recovered, as what moves here is to run, goes on running.
+  const serves = moved.some(({ type, disabled }) => type === 'read_write' && !disabled)
+  if (restored.timelineId && (previews.length > 0 || !serves)) await computes.suspend(restored.timelineId, 'chain')
   await failpoint('swap.suspended')
   await store.transaction(async (sql) => {
     await lockProject(sql, projectId)

@@ -46,6 +46,8 @@ export type ControlContext = {
   preloadable: (major: PgMajor) => Promise<readonly string[]>
   /** What every compute of a major preloads unless its project does without; known once its template is. */
   defaultLibraries: (major: PgMajor) => readonly string[]
+  /** A `pg_dump` for this major that may be run as this owner; undefined where the machine has none. */
+  pgDump: (major: PgMajor, owner: Owner | undefined) => Promise<string | undefined>
   /** The service role's password for a timeline, derived from the master key. */
   servicePassword: (serviceKeyId: string) => string
   recoveryWindowSeconds: number

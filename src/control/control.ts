@@ -14,6 +14,7 @@ import type { Organization } from '../model/organization.ts'
 import type { EndpointDefaults, Project, ProjectSettings } from '../model/project.ts'
 import type { Region } from '../model/region.ts'
 import type { Role } from '../model/role.ts'
+import type { SchemaTable } from '../model/schema-table.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { SnapshotScheduleItem } from '../model/snapshot-schedule.ts'
 
@@ -210,6 +211,11 @@ export type PreloadLibrary = {
   version: string
 }
 
+/** A place in the past of a branch; its head where neither is given. */
+export type PointInput = { lsn?: string | undefined; timestamp?: string | undefined }
+
+export type Schema = { kind: 'sql'; sql: string } | { kind: 'tables'; tables: SchemaTable[] }
+
 export interface Control {
   /** Throws `unauthorized`. */
   authenticate(key: string, from: string): Promise<Caller>
@@ -348,6 +354,21 @@ export interface Control {
       query: { limit: number; before?: { createdAt: string; id: string } | undefined },
     ): Promise<{ operations: Operation[]; cursor: { createdAt: string; id: string } | undefined }>
     get(caller: Caller, projectId: string, operationId: string): Promise<Operation>
+  }
+  schemas: {
+    get(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+      query: PointInput & { databaseName: string; format?: string | undefined },
+    ): Promise<Schema>
+    /** A unified diff from the base to the branch; empty where they are equal. The base is the parent where none is named. */
+    compare(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+      query: PointInput & { databaseName: string; baseBranchId?: string | undefined; base: PointInput },
+    ): Promise<string>
   }
   connectionUris: {
     get(

@@ -55,6 +55,7 @@ import { takeImageAtSuspend, takeImages } from './reconcilers/take-images.ts'
 import { tidy } from './reconcilers/tidy.ts'
 import { trimHistory } from './reconcilers/trim-history.ts'
 import { roleControl } from './roles.ts'
+import { schemaControl } from './schemas.ts'
 import { snapshotControl } from './snapshots.ts'
 import { WarmPool, type PoolLimits } from './warm-pool.ts'
 
@@ -203,6 +204,7 @@ function surface(context: ControlContext): Control {
     roles: roleControl(context),
     databases: databaseControl(context),
     operations: operationControl(context),
+    schemas: schemaControl(context),
     connectionUris: connectionUriControl(context),
     apiKeys: apiKeyControl(context),
     users: userControl(context),

@@ -147,6 +147,7 @@ async function start(
     ensureTemplate,
     preloadable: async (major) => (await trees.tree(major)).preloadLibraries,
     defaultLibraries: (major) => trees.defaultLibraries(major),
+    pgDump: (major, owner) => trees.pgDump(major, owner),
     servicePassword,
     recoveryWindowSeconds: config.recoveryWindowSeconds,
     limits: { snapshotsPerProject: config.snapshotsPerProject },

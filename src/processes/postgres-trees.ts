@@ -1,15 +1,16 @@
 // The Postgres majors of this machine, each with its runtime tree, made when it is first needed.
 
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defaultPreloadLibraries } from '../compute/extensions.ts'
-import { chooseInstallations, findInstallations, type Installation } from '../compute/installation.ts'
+import { chooseInstallations, findInstallations, systemBinDirs, type Installation } from '../compute/installation.ts'
+import { findPgDump } from '../compute/pg-dump.ts'
 import { ensureRuntimeTree, type RuntimeTree } from '../compute/runtime-tree.ts'
 import type { Config } from '../config.ts'
 import type { Home } from '../home.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
-import { pgMajors, type PgMajor } from '../model/compute.ts'
+import { pgMajors, type Owner, type PgMajor } from '../model/compute.ts'
 import { AppError } from '../model/errors.ts'
 
 /** `node_modules` beside this source tree, above it when pgrove is itself a dependency, and what `pgrove postgres add` fetched. */
@@ -36,6 +37,7 @@ export class PostgresTrees {
   readonly #trees = new Map<PgMajor, RuntimeTree>()
   readonly #defaultLibraries = new Map<PgMajor, readonly string[]>()
   readonly #flights = new SingleFlight<RuntimeTree>()
+  readonly #pgDumps = new Map<PgMajor, Promise<string | undefined>>()
 
   constructor(home: Home, installations: readonly Installation[]) {
     this.#home = home
@@ -55,6 +57,21 @@ export class PostgresTrees {
     const there = defaultPreloadLibraries.filter((name) => libDir && existsSync(join(libDir, `${name}.${suffix}`)))
     this.#defaultLibraries.set(major, there)
     return there
+  }
+
+  /** Our own copy first, since every owner may enter it; a client package brings the program without a server. */
+  async pgDump(major: PgMajor, owner: Owner | undefined): Promise<string | undefined> {
+    const known = this.#pgDumps.get(major)
+    if (known) return await known
+    const path = process.env['PATH'] ?? ''
+    const search = (async () => {
+      const { binDir } = await this.tree(major)
+      const binDirs = [binDir, ...(await systemBinDirs({ path })), ...path.split(delimiter).filter((each) => each !== '')]
+      return await findPgDump(major, binDirs, owner)
+    })()
+    this.#pgDumps.set(major, search)
+    search.catch(() => this.#pgDumps.delete(major))
+    return await search
   }
 
   /** Throws `postgres_missing`. */

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Operation, Snapshot } from '@neondatabase/api-client'
+import { parseLsn } from '../../src/model/lsn.ts'
 import { eventually } from '../support/eventually.ts'
 import {
   actionsOf,
@@ -162,6 +163,23 @@ test('it can be of a place in the log, or of a moment, that is past', async () =
   assert.equal(atTime.snapshot.timestamp, timestamp)
   assert.ok(!('lsn' in atTime.snapshot))
   assert.deepEqual(await rowsOf(project, atTime.snapshot.id), [1, 2])
+})
+
+test('what was committed before a client looked at its clock is in, though clocks of clients have milliseconds only', async () => {
+  const project = await makeProject(server)
+  await using session = await connect(project.uri)
+  await session.query('create table t (n int)')
+  for (let n = 0; n < 20; n++) {
+    await session.query('insert into t values (1)')
+    const timestamp = new Date().toISOString()
+    const [row] = await session.query<{ lsn: string }>('select pg_current_wal_insert_lsn()::text as lsn')
+    await session.query('insert into t values (2)')
+    const { snapshot } = await make(project, { timestamp })
+    const point = parseLsn(snapshot.parent_lsn ?? '')
+    const committed = parseLsn(row?.lsn ?? '')
+    assert.ok(point && committed && point >= committed, `${timestamp}: ${snapshot.parent_lsn} is before ${row?.lsn}`)
+    await settled(server, api.deleteSnapshot(project.id, snapshot.id))
+  }
 })
 
 test('a sleeping branch is not woken for it', async () => {

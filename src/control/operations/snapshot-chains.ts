@@ -6,7 +6,9 @@ import { failpoint } from '../../lib/failpoint.ts'
 import type { Branch } from '../../model/branch.ts'
 import { AppError } from '../../model/errors.ts'
 import type { BranchId } from '../../model/ids.ts'
+import type { ComputeSpec } from '../../model/compute.ts'
 import type { Snapshot } from '../../model/snapshot.ts'
+import type { Timeline } from '../../model/timeline.ts'
 import { getBranch, setBranchDeleted, setBranchReady, setBranchTimeline } from '../../store/branches.ts'
 import { getImage } from '../../store/images.ts'
 import {
@@ -16,7 +18,8 @@ import {
   setSnapshotReady,
 } from '../../store/snapshots.ts'
 import { getTimeline } from '../../store/timelines.ts'
-import { branchSpec } from '../branch-compute.ts'
+import { branchSpec, servingTarget } from '../branch-compute.ts'
+import { toComputeSpec } from '../compute-spec.ts'
 import { swapBranches } from '../branch-swap.ts'
 import { rereadCatalog } from '../catalog.ts'
 import type { ControlContext } from '../context.ts'
@@ -121,7 +124,19 @@ async function createRestored(step: StepContext): Promise<void> {
   if (!timeline) throw new AppError('internal', `branch ${branch.id} has lost its timeline`)
   if (timeline.state !== 'making') return
   using _lock = await control.branchLocks.acquire(branch.id, 'create_branch')
-  await recoverTimeline(control, await branchSpec(control, branch), () => rereadCatalog(control, branch, timeline.id))
+  await recoverTimeline(control, await restoredSpec(step, branch, timeline), () =>
+    rereadCatalog(control, branch, timeline.id),
+  )
+}
+
+/** As the endpoints that are going to move here want it, so that nothing has to be started again then. */
+async function restoredSpec({ control, chain }: StepContext, branch: Branch, timeline: Timeline): Promise<ComputeSpec> {
+  const targetId = chain.input['targetId'] as string | undefined
+  const target = targetId === undefined ? undefined : await getBranch(control.store, chain.projectId, targetId)
+  const serving = target && (await servingTarget(control, target))
+  if (!serving) return await branchSpec(control, branch)
+  const { id, uidOffset, serviceKeyId } = timeline
+  return toComputeSpec({ ...serving, timelineId: id, uidOffset, serviceKeyId }, control)
 }
 
 async function ensurePlaced(step: StepContext): Promise<Branch> {
