@@ -1,12 +1,13 @@
 // What rows do through the API, as any client does it.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { request, waitForOperations } from '../test/support/server.ts'
 import type { BenchServer } from './server.ts'
 
 export type BenchProject = { id: string; branchId: string; endpointId: string; host: string; uri: string }
 export type BenchBranch = { id: string; host: string; uri: string }
 
-type Operation = { id: string; project_id: string }
+export type Operation = { id: string; project_id: string }
 
 export async function call(
   server: BenchServer,
@@ -55,6 +56,21 @@ export async function finish(server: BenchServer, operations: readonly Operation
   await waitForOperations(server, operations)
 }
 
+const pauseMs = 2
+
+/** As `finish`, for whoever measures it: the pauses are short. */
+export async function finishPromptly(server: BenchServer, operations: readonly Operation[]): Promise<void> {
+  for (const { id, project_id: projectId } of operations) {
+    for (;;) {
+      const { operation } = await call(server, 'GET', `/projects/${projectId}/operations/${id}`)
+      const { status } = operation as { status: string }
+      if (status === 'finished') break
+      if (status !== 'scheduling' && status !== 'running') throw new Error(`operation ${id} ended as ${status}`)
+      await delay(pauseMs)
+    }
+  }
+}
+
 export async function createReadyProject(
   server: BenchServer,
   settings: Record<string, unknown> = {},
@@ -81,13 +97,64 @@ export async function suspend(server: BenchServer, project: BenchProject): Promi
   await finish(server, operations as Operation[])
 }
 
-export async function createBranch(server: BenchServer, project: BenchProject): Promise<BenchBranch> {
-  const made = await call(server, 'POST', `/projects/${project.id}/branches`, { endpoints: [{ type: 'read_write' }] })
-  const { branch, endpoints, connection_uris: uris } = made as unknown as Created
-  return { id: branch.id, host: endpoints[0]?.host ?? '', uri: uris[0]?.connection_uri ?? '' }
+/** `branch`: what it is made from, where that is not the head of the project's default branch. */
+export async function createBranch(
+  server: BenchServer,
+  project: BenchProject,
+  branch: Record<string, unknown> = {},
+): Promise<BenchBranch> {
+  const made = await call(server, 'POST', `/projects/${project.id}/branches`, {
+    branch,
+    endpoints: [{ type: 'read_write' }],
+  })
+  const { branch: child, endpoints, connection_uris: uris } = made as unknown as Created
+  return { id: child.id, host: endpoints[0]?.host ?? '', uri: uris[0]?.connection_uri ?? '' }
 }
 
-export async function deleteBranch(server: BenchServer, project: BenchProject, branch: BenchBranch): Promise<void> {
+export async function createBranchWithoutCompute(
+  server: BenchServer,
+  project: BenchProject,
+  parentId: string,
+): Promise<{ id: string; operations: Operation[] }> {
+  const path = `/projects/${project.id}/branches`
+  const made = (await call(server, 'POST', path, { branch: { parent_id: parentId } })) as Created
+  return { id: made.branch.id, operations: made.operations }
+}
+
+export async function createSnapshot(
+  server: BenchServer,
+  project: BenchProject,
+): Promise<{ id: string; operations: Operation[] }> {
+  const made = await call(server, 'POST', `/projects/${project.id}/branches/${project.branchId}/snapshot`)
+  return { id: (made['snapshot'] as { id: string }).id, operations: made['operations'] as Operation[] }
+}
+
+export async function deleteSnapshot(server: BenchServer, project: BenchProject, snapshotId: string): Promise<void> {
+  const { operations } = await call(server, 'DELETE', `/projects/${project.id}/snapshots/${snapshotId}`)
+  await finish(server, operations as Operation[])
+}
+
+/** `over`: the branch whose place it takes at once; without it a preview with an endpoint of its own. */
+export async function restoreSnapshot(
+  server: BenchServer,
+  project: BenchProject,
+  snapshotId: string,
+  over?: string,
+): Promise<{ id: string; host: string; uri: string; operations: Operation[] }> {
+  const made = (await call(server, 'POST', `/projects/${project.id}/snapshots/${snapshotId}/restore`, {
+    finalize_restore: over !== undefined,
+    ...(over === undefined ? {} : { target_branch_id: over }),
+  })) as Created
+  const host = made.endpoints[0]?.host ?? ''
+  // Roles and their passwords are the snapshot's.
+  return { id: made.branch.id, host, uri: project.uri.replace(project.host, host), operations: made.operations }
+}
+
+export async function deleteBranch(
+  server: BenchServer,
+  project: BenchProject,
+  branch: Pick<BenchBranch, 'id'>,
+): Promise<void> {
   const { operations } = await call(server, 'DELETE', `/projects/${project.id}/branches/${branch.id}`)
   await finish(server, (operations ?? []) as Operation[])
 }
@@ -106,6 +173,6 @@ export async function whenPoolIsFull(server: BenchServer): Promise<void> {
     if (started >= 3 && unstarted >= 8) return
     if (Date.now() > deadline)
       throw new Error(`the warm pool has ${started} started and ${unstarted} unstarted slots and does not fill up`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await delay(50)
   }
 }

@@ -19,8 +19,9 @@ import { newTimelineId } from '../src/model/ids.ts'
 import { listInstallations, PostgresTrees } from '../src/processes/postgres-trees.ts'
 import { findUidRange, ownerAt } from '../src/processes/uids.ts'
 import { copyTree } from '../src/storage/tree-copy.ts'
-import type { BenchServer } from './server.ts'
+import type { Address } from './compute.ts'
 import { timed } from './connect.ts'
+import type { BenchServer } from './server.ts'
 
 /** No project of a bench gets this far. */
 const uidOffset = 20_000
@@ -86,9 +87,19 @@ export class Floor {
     }
     await writeReadable(files.hbaFile, 'local all all peer map=bench\n')
     await writeReadable(files.identFile, `bench ${userInfo().username} ${serviceRole}\n`)
-    const settings = settingsFor(spec, { socketDir, hbaFile: files.hbaFile, identFile: files.identFile, fsync: true, keepsWal: false })
+    const settings = settingsFor(spec, {
+      socketDir,
+      hbaFile: files.hbaFile,
+      identFile: files.identFile,
+      fsync: true,
+      keepsWal: false,
+    })
     await writeReadable(files.conf, renderConf(settings))
     return new Floor({ binDir: (await treeOf(server.home)).binDir, data, socketDir, conf: files.conf, settings, owner })
+  }
+
+  get address(): Address {
+    return { host: this.#socketDir, port: socketPort, user: serviceRole, database: 'postgres' }
   }
 
   /** One start, measured, and a clean stop, not measured. */
@@ -133,7 +144,7 @@ export class Floor {
   }
 
   #client(): pg.Client {
-    const client = new pg.Client({ host: this.#socketDir, port: socketPort, user: serviceRole, database: 'postgres' })
+    const client = new pg.Client(this.address)
     client.on('error', () => {})
     return client
   }

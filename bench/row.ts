@@ -15,6 +15,12 @@ export type Options = {
   sizeMb: number
   /** Callers at once, for sustained-creates. */
   concurrency: readonly number[]
+  /** Of each kind, for many-branches. */
+  branches: number
+  /** What a branch has to replay, for past-point-large. */
+  logMb: number
+  /** What a bulk load writes, for write-throughput. */
+  loadMb: number
 }
 
 export type Target = { text: string; met: boolean }
@@ -22,7 +28,7 @@ export type Target = { text: string; met: boolean }
 export type Result = {
   /** One line of the table. */
   what: string
-  unit: 'ms' | 'MB' | '/s' | '%'
+  unit: 'ms' | 'MB' | '/s' | '%' | 'tps' | 'MB/s'
   figures: Summary
   floor?: { what: string; figures: Summary } | undefined
   targets: Target[]
@@ -50,6 +56,11 @@ export const p99AtMost = (figures: Summary, limit: number): Target => ({
 export const timesFloorAtMost = (figures: Summary, floor: Summary, limit: number): Target => ({
   text: `p50 ≤ ${limit} × floor`,
   met: figures.p50 <= limit * floor.p50,
+})
+
+export const timesFloorAtLeast = (figures: Summary, floor: Summary, limit: number): Target => ({
+  text: `p50 ≥ ${limit} × floor`,
+  met: figures.p50 >= limit * floor.p50,
 })
 
 export const oneValue = (value: number): Summary => ({ n: 1, p50: value, p99: value, min: value, max: value })

@@ -12,10 +12,15 @@ import { branch, branchLarge } from './rows/branch-running-parent.ts'
 import { crashStart } from './rows/crash-start.ts'
 import { density } from './rows/density.ts'
 import { idle } from './rows/idle.ts'
+import { manyBranches } from './rows/many-branches.ts'
+import { pastPoint, pastPointLarge } from './rows/past-point.ts'
 import { provisionFromPool } from './rows/provision-from-pool.ts'
 import { provisionWithoutPool } from './rows/provision-without-pool.ts'
+import { restore } from './rows/restore.ts'
+import { snapshot } from './rows/snapshot.ts'
 import { sustainedCreates } from './rows/sustained-creates.ts'
 import { wake } from './rows/wake.ts'
+import { writeThroughput } from './rows/write-throughput.ts'
 import { renderResults } from './table.ts'
 
 const rows: readonly Row[] = [
@@ -24,6 +29,12 @@ const rows: readonly Row[] = [
   wake,
   branch,
   branchLarge,
+  snapshot,
+  restore,
+  pastPoint,
+  pastPointLarge,
+  manyBranches,
+  writeThroughput,
   sustainedCreates,
   density,
   idle,
@@ -39,6 +50,9 @@ const { values, positionals } = parseArgs({
     projects: { type: 'string', default: '1000' },
     'size-mb': { type: 'string', default: '10240' },
     concurrency: { type: 'string', default: '1,4,8,16' },
+    branches: { type: 'string', default: '1024' },
+    'log-mb': { type: 'string', default: '1024' },
+    'load-mb': { type: 'string', default: '1024' },
     help: { type: 'boolean' },
   },
 })
@@ -55,6 +69,9 @@ const options: Options = {
   projects: whole(values.projects),
   sizeMb: whole(values['size-mb']),
   concurrency: values.concurrency.split(',').map(whole),
+  branches: whole(values.branches),
+  logMb: whole(values['log-mb']),
+  loadMb: whole(values['load-mb']),
 }
 
 const line = (text: string): boolean => process.stdout.write(`${text}\n`)
@@ -72,7 +89,7 @@ function chosenRows(): readonly Row[] {
 
 function help(): void {
   line(
-    'npm run bench -- [row …] [--samples=30] [--seconds=60] [--computes=500] [--projects=1000] [--size-mb=10240] [--concurrency=1,4,8,16]\n',
+    'npm run bench -- [row …] [--samples=30] [--seconds=60] [--computes=500] [--projects=1000] [--size-mb=10240] [--concurrency=1,4,8,16] [--branches=1024] [--log-mb=1024] [--load-mb=1024]\n',
   )
   for (const row of rows)
     line(`  ${row.name.padEnd(24)}${row.about}${row.slow ? '  (slow: only when named, or with `all`)' : ''}`)

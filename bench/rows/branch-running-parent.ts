@@ -2,6 +2,7 @@
 
 import { createBranch, createReadyProject, deleteBranch, whenPoolIsFull, type BenchProject } from '../api.ts'
 import { connected, firstRow } from '../connect.ts'
+import { fill } from '../fill.ts'
 import { Floor } from '../floor.ts'
 import { p50AtMost, type Result, type Row, type Target } from '../row.ts'
 import { startBenchServer, type BenchServer } from '../server.ts'
@@ -11,8 +12,6 @@ const smallMb = 40
 const warmUps = 1
 /** An empty cluster of three databases. */
 const emptyMb = 23
-const rowsInAMegabyte = 1000
-const megabytesInABatch = 256
 
 export const branch: Row = {
   name: 'branch',
@@ -47,7 +46,9 @@ async function measure(
   await using server = await startBenchServer()
   const floor = await Floor.on(server)
   const parent = await createReadyProject(server, { suspend_timeout_seconds: -1 })
-  await fill(parent, megabytes - emptyMb, say)
+  const client = await connected(parent.uri)
+  await fill(client, megabytes - emptyMb, say)
+  await client.end()
   await whenPoolIsFull(server)
   const figures: number[] = []
   const bare: number[] = []
@@ -81,22 +82,4 @@ async function branchOnce(server: BenchServer, parent: BenchProject, mark: numbe
   const ms = performance.now() - began
   await deleteBranch(server, parent, child)
   return ms
-}
-
-/** Rows of about a kilobyte, short enough to be stored as they are. */
-async function fill(project: BenchProject, megabytes: number, say: (text: string) => void): Promise<void> {
-  const client = await connected(project.uri)
-  try {
-    await client.query('create table filling (id bigint, filling text)')
-    for (let done = 0; done < megabytes; done += megabytesInABatch) {
-      say(`filling: ${done} of ${megabytes} MB`)
-      const rows = Math.min(megabytesInABatch, megabytes - done) * rowsInAMegabyte
-      await client.query(
-        `insert into filling select id, left(repeat(md5(id::text), 31), 980) from generate_series(1, $1::bigint) as id`,
-        [rows],
-      )
-    }
-  } finally {
-    await client.end()
-  }
 }

@@ -5,8 +5,8 @@ import type { SchemaTable } from '../model/schema-table.ts'
 import { inTenantSchema, madeByTenant } from './schema-writer/entry.ts'
 
 const columnNames = (relation: string, numbers: string): string => `
-  (SELECT json_agg(a.attname ORDER BY k.place) FROM unnest(${numbers}) WITH ORDINALITY k(number, place)
-    JOIN pg_attribute a ON a.attrelid = ${relation} AND a.attnum = k.number)`
+  (SELECT json_agg(a.attname ORDER BY u.place) FROM unnest(${numbers}) WITH ORDINALITY u(number, place)
+    JOIN pg_attribute a ON a.attrelid = ${relation} AND a.attnum = u.number)`
 
 /** Names as they are, not quoted. */
 const tablesQuery = `

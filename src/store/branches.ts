@@ -192,6 +192,17 @@ export async function setBranchReady(sql: Sql, id: BranchId): Promise<void> {
   )
 }
 
+/** A project's first branch has its timeline for itself from now on: what the log says before that is the making of it. */
+export async function setFirstBranchReady(sql: Sql, id: BranchId): Promise<void> {
+  await sql.query(
+    `with ready as (
+       update branches set state = 'ready', pending_state = null, state_changed_at = now(), updated_at = now() where id = $1 returning timeline_id
+     )
+     update timelines t set birth_at = clock_timestamp() from ready where t.id = ready.timeline_id and t.birth_at is null`,
+    [id],
+  )
+}
+
 export async function setBranchLogicalSize(sql: Sql, id: BranchId, bytes: number): Promise<void> {
   await sql.query('update branches set logical_size_bytes = $2 where id = $1', [id, bytes])
 }

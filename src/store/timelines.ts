@@ -1,5 +1,5 @@
 import type { PgMajor } from '../model/compute.ts'
-import type { BranchId, TimelineId } from '../model/ids.ts'
+import type { TimelineId } from '../model/ids.ts'
 import type { Timeline, TimelineState } from '../model/timeline.ts'
 import { formatLsn, type Lsn } from '../model/lsn.ts'
 import type { Row, Sql } from './database.ts'
@@ -76,14 +76,6 @@ export async function setTimelineSubscriptions(sql: Sql, id: TimelineId): Promis
 
 export async function setTimelineBirth(sql: Sql, id: TimelineId, lsn: Lsn, at: Date): Promise<void> {
   await sql.query('update timelines set birth_lsn = $2, birth_at = $3 where id = $1', [id, formatLsn(lsn), at])
-}
-
-/** A project's first branch has its timeline for itself from now on: what the log says before that is the making of it. */
-export async function setBranchTimelineBorn(sql: Sql, branchId: BranchId): Promise<void> {
-  await sql.query(
-    'update timelines t set birth_at = clock_timestamp() from branches b where b.id = $1 and t.id = b.timeline_id and t.birth_at is null',
-    [branchId],
-  )
 }
 
 export async function setTimelineDeleting(sql: Sql, id: TimelineId): Promise<void> {

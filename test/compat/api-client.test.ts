@@ -289,6 +289,44 @@ test('a database is created, read, listed, renamed and deleted', async () => {
   await assert.rejects(query(uri, 'select 1'), { code: '3D000' })
 })
 
+test('snapshots: create, list, update, restore, finalize, delete', async () => {
+  const project = await makeTenant()
+  const { id: projectId, branchId } = project
+  await query(project.uri, 'create table t as select 1 as n')
+  const { data: made } = await api.createSnapshot({ projectId, branchId, name: 'v1' })
+  await settle(made.operations)
+  await query(project.uri, 'drop table t')
+  const snapshotId = made.snapshot.id
+  const { data: renamed } = await api.updateSnapshot(projectId, snapshotId, { snapshot: { name: 'version one' } })
+  assert.deepEqual((await api.listSnapshots(projectId)).data.snapshots, [renamed.snapshot])
+  const { data: restored } = await api.restoreSnapshot({ projectId, snapshotId }, { name: 'preview' })
+  await settle(restored.operations)
+  await settle((await api.finalizeRestoreBranch(projectId, restored.branch.id)).data.operations)
+  assert.deepEqual(await query(project.uri, 'select n from t'), [{ n: 1 }])
+  await settle((await api.deleteSnapshot(projectId, snapshotId)).data.operations)
+  assert.deepEqual((await api.listSnapshots(projectId)).data.snapshots, [])
+})
+
+test('a schedule of snapshots: get, set', async () => {
+  const { id, branchId } = await makeTenant()
+  const schedule = [{ frequency: 'daily', hour: 3, retention_seconds: 86_400 }]
+  await api.setSnapshotSchedule(id, branchId, { schedule })
+  assert.deepEqual((await api.getSnapshotSchedule(id, branchId)).data, { schedule })
+})
+
+test('a branch is restored, and its schema compared', async () => {
+  const { id: projectId, branchId, uri } = await makeTenant()
+  const { data: child } = await api.createProjectBranch(projectId, { branch: { name: 'dev' } })
+  await settle(child.operations)
+  await query(uri, 'create table t (n int)')
+  const compared = { projectId, branchId: child.branch.id, db_name: 'app_db' }
+  assert.match((await api.getProjectBranchSchemaComparison(compared)).data.diff ?? '', /^-CREATE TABLE public\.t/m)
+  const { data: reset } = await api.restoreProjectBranch(projectId, child.branch.id, { source_branch_id: branchId })
+  await settle(reset.operations)
+  assert.equal((await api.getProjectBranchSchemaComparison(compared)).data.diff, '')
+  assert.match((await api.getProjectBranchSchema(compared)).data.sql ?? '', /CREATE TABLE public\.t/)
+})
+
 test('operations are listed newest first, and each can be polled', async () => {
   const project = await makeTenant()
   const projectId = project.id
@@ -313,9 +351,9 @@ test('what is refused says so in the client’s error', async () => {
   assert.match(unknown.message, /project not found/)
   const stranger = createApiClient({ apiKey: 'napi_stranger', baseURL: server.apiUrl })
   assert.equal((await refusal(stranger.listProjects({}))).status, 401)
-  const { status, message } = await refusal(api.listSnapshots('quiet-river-00000000'))
+  const { status, message } = await refusal(api.listProjectPermissions('quiet-river-00000000'))
   assert.equal(status, 501)
-  assert.match(message, /listSnapshots/)
+  assert.match(message, /listProjectPermissions/)
   for (const asked of [
     api.getNeonAuth('quiet-river-00000000', 'br-quiet-river-00000000'),
     api.getProjectBranchDataApi('quiet-river-00000000', 'br-quiet-river-00000000', 'neondb'),

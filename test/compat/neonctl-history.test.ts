@@ -15,7 +15,7 @@ import { makeNeonctl, type Neonctl } from '../support/neonctl.ts'
 import { makeProject, type TestProject } from '../support/neon.ts'
 import { query } from '../support/postgres.ts'
 import { assertQuiet } from '../support/quiet.ts'
-import { startServer, waitForOperations, type TestServer } from '../support/server.ts'
+import { apiClient, startServer, waitForOperations, type TestServer } from '../support/server.ts'
 
 let server: TestServer
 let neonctl: Neonctl
@@ -105,7 +105,13 @@ test('snapshots: restore as a preview, finalize it, restore in place', async () 
   const preview = await neonctl.json<Restored>(`snapshots restore v1 --name preview ${here}`)
   assert.deepEqual([preview.restored_branch.name, preview.restored_branch.restore_status], ['preview', 'restored'])
   await waitForOperations(server, preview.operations)
-  assert.deepEqual(await numbers((await neonctl.text(`connection-string preview ${here}`)).trim()), [1])
+  const { data } = await apiClient(server).getConnectionUri({
+    projectId: project.id,
+    branch_id: preview.restored_branch.id,
+    database_name: project.database,
+    role_name: project.role,
+  })
+  assert.deepEqual(await numbers(data.uri), [1])
   assert.deepEqual(await numbers(project.uri), [1, 2])
   const finalized = await neonctl.json<Operation[]>(`snapshots finalize preview --name before ${here}`)
   await waitForOperations(server, finalized)

@@ -7,10 +7,12 @@ import { arm, CrashBench } from '../support/crash-bench.ts'
 import { call, createBranch, createProject, settled, uriOf, withControlDatabase, type Made } from '../support/faults.ts'
 import { assertNothingLeft } from '../support/leftovers.ts'
 import { query } from '../support/postgres.ts'
-import { request, type TestServer } from '../support/server.ts'
+import { request, type Answer, type TestServer } from '../support/server.ts'
 
 type Failure = {
   failpoint: string
+  /** Before anything fails. */
+  prepare?: (server: TestServer, base: Made) => Promise<void>
   act: (server: TestServer, base: Made) => Promise<unknown>
   /** What the rows must look like afterwards. */
   check?: (server: TestServer, base: Made) => Promise<void>
@@ -49,6 +51,98 @@ const makeBranch = (failpoint: string): Failure => ({
     assert.ok(!(await namesOf(server, `/projects/${base.projectId}/branches`, 'branches')).includes('doomed'))
   },
 })
+
+const makeSnapshot = (server: TestServer, base: Made): Promise<Answer> =>
+  call(server, 'POST', `${branchPath(base)}/snapshot`, { name: 'doomed' })
+const snapshotIn = ({ body }: Answer): string => (body['snapshot'] as { id: string }).id
+const hasNoSnapshot = async (server: TestServer, base: Made): Promise<void> => {
+  assert.deepEqual(await namesOf(server, `/projects/${base.projectId}/snapshots`, 'snapshots'), [])
+}
+const hasOneBranch = async (server: TestServer, base: Made): Promise<void> => {
+  assert.equal((await namesOf(server, `/projects/${base.projectId}/branches`, 'branches')).length, 1)
+}
+
+const createSnapshot = (failpoint: string): Failure => ({ failpoint, act: makeSnapshot, check: hasNoSnapshot })
+/** What failed to be removed in its operation goes soon after. */
+const deleteSnapshot = (failpoint: string): Failure => ({
+  failpoint,
+  async act(server, base) {
+    const id = snapshotIn(await makeSnapshot(server, base))
+    await settled(server)
+    return await call(server, 'DELETE', `/projects/${base.projectId}/snapshots/${id}`)
+  },
+  check: hasNoSnapshot,
+})
+
+/** Its snapshot is made before anything fails, and goes when all is looked at. */
+const restoring = (failpoint: string, body: object): Failure => {
+  let id = ''
+  const path = ({ projectId }: Made): string => `/projects/${projectId}/snapshots/${id}`
+  return {
+    failpoint,
+    async prepare(server, base) {
+      id = snapshotIn(await makeSnapshot(server, base))
+      await settled(server)
+    },
+    act: (server, base) => call(server, 'POST', `${path(base)}/restore`, body),
+    async check(server, base) {
+      await hasOneBranch(server, base)
+      await call(server, 'DELETE', path(base))
+      await settled(server)
+    },
+  }
+}
+const restoreSnapshot = (failpoint: string): Failure => restoring(failpoint, { name: 'doomed' })
+const restoreInPlace = (failpoint: string): Failure => restoring(failpoint, { finalize_restore: true })
+
+/** The restored branch stays what it was, and may be finalized again. */
+const finalizeRestore = (failpoint: string): Failure => {
+  let preview = ''
+  const { prepare, act, check } = restoring(failpoint, { name: 'preview' })
+  return {
+    failpoint,
+    async prepare(server, base) {
+      await prepare?.(server, base)
+      preview = ((await act(server, base)) as { body: { branch: { id: string } } }).body.branch.id
+      await settled(server)
+    },
+    act: (server, base) => call(server, 'POST', `/projects/${base.projectId}/branches/${preview}/finalize_restore`),
+    async check(server, base) {
+      const path = `/projects/${base.projectId}/branches/${preview}`
+      const { body } = await call(server, 'GET', path)
+      assert.equal((body['branch'] as { restore_status: string }).restore_status, 'restored')
+      await call(server, 'DELETE', `${path}?hard_delete=true`)
+      await settled(server)
+      await check?.(server, base)
+    },
+  }
+}
+
+const restoreBranch = (failpoint: string): Failure => {
+  let lsn = ''
+  return {
+    failpoint,
+    async prepare(server, base) {
+      const [place] = await query<{ lsn: string }>(
+        await uriOf(server, base.projectId),
+        'select pg_current_wal_lsn()::text as lsn',
+      )
+      lsn = place?.lsn ?? ''
+      // What a restore that fails must not take away.
+      await query(await uriOf(server, base.projectId), 'drop table if exists later; create table later ()')
+    },
+    act: (server, base) =>
+      call(server, 'POST', `${branchPath(base)}/restore`, {
+        source_branch_id: base.branchId,
+        source_lsn: lsn,
+        preserve_under_name: 'doomed',
+      }),
+    async check(server, base) {
+      await hasOneBranch(server, base)
+      await query(await uriOf(server, base.projectId), 'select from later')
+    },
+  }
+}
 
 const failures: Failure[] = [
   ...[
@@ -114,6 +208,36 @@ const failures: Failure[] = [
     act: (server, base) =>
       call(server, 'PATCH', endpointPath(base), { endpoint: { settings: { pg_settings: { work_mem: '8192' } } } }),
   },
+  ...[
+    'create_snapshot.create_branch.before',
+    'snapshot.pointed',
+    'snapshot.kept',
+    'create_snapshot.timeline_archive.before',
+  ].map(createSnapshot),
+  ...['delete_snapshot.delete_timeline.before', 'snapshot.removed'].map(deleteSnapshot),
+  ...[
+    'restore_snapshot.timeline_unarchive.before',
+    'placing.placed',
+    'storage.clone.draft',
+    'storage.clone.renamed',
+    'restore_snapshot.create_branch.after',
+    'compute.start.ready',
+    'placing.recovered',
+    'placing.durable',
+    'restore_snapshot.start_compute.before',
+  ].map(restoreSnapshot),
+  ...['placing.recovered', 'restore_snapshot.suspend_compute.before', 'swap.suspended'].map(restoreInPlace),
+  ...['finalize_restore.suspend_compute.before', 'swap.suspended'].map(finalizeRestore),
+  ...[
+    'restore_branch.suspend_compute.before',
+    'restore_branch.create_branch.before',
+    'placing.placed',
+    'storage.clone.draft',
+    'storage.clone.renamed',
+    'placing.recovered',
+    'placing.durable',
+    'restore_branch.suspended',
+  ].map(restoreBranch),
 ]
 
 describe('a step that fails', () => {
@@ -133,11 +257,12 @@ describe('a step that fails', () => {
     await bench?.[Symbol.asyncDispose]()
   })
 
-  for (const { failpoint, act, check } of failures) {
-    test(`at ${failpoint} leaves nothing behind`, async () => {
+  for (const [number, { failpoint, prepare, act, check }] of failures.entries()) {
+    test(`${number + 1}. at ${failpoint} leaves nothing behind`, async () => {
       const { server } = bench
       // A compute that sleeps would be started first, and fail there.
       await query(await uriOf(server, base.projectId), 'select 1')
+      await prepare?.(server, base)
       await arm(server, `${failpoint}=error`)
       const answer = (await act(server, base)) as { body: { operations: { id: string }[] } }
       await settled(server)

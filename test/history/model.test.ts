@@ -25,9 +25,9 @@ const mostSnapshots = 4
 type Step = (world: World) => Promise<string>
 
 const stepKinds: readonly (readonly [weight: number, step: Step])[] = [
-  [42, async (world) => await world.write(some(world.anyBranch()))],
-  [3, async (world) => await world.createDatabase(some(world.anyBranch(({ state }) => state.size < 3)))],
-  [2, async (world) => await world.dropDatabase(some(world.anyBranch(({ state }) => state.size > 1)))],
+  [42, write],
+  [3, createDatabase],
+  [2, dropDatabase],
   [4, branchOfHead],
   [3, branchWhileWritten],
   [2, branchOfOpenTransaction],
@@ -91,6 +91,18 @@ function skipped(error: unknown): string {
 }
 
 const anySnapshot = ({ random, snapshots }: World): ModelSnapshot => some(random.pick([...snapshots.values()]))
+
+async function write(world: World): Promise<string> {
+  return await world.write(some(world.anyBranch()))
+}
+
+async function createDatabase(world: World): Promise<string> {
+  return await world.createDatabase(some(world.anyBranch(({ state }) => state.size < 3)))
+}
+
+async function dropDatabase(world: World): Promise<string> {
+  return await world.dropDatabase(some(world.anyBranch(({ state }) => state.size > 1)))
+}
 
 async function branchOfHead(world: World): Promise<string> {
   const parent = some(world.anyBranch())

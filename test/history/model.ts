@@ -186,7 +186,7 @@ async function observed(session: Session, database: Database | undefined): Promi
   const parts = relations.map(({ name, kind }) =>
     kind === 'S'
       ? `select '${name}' as name, to_jsonb(last_value::integer) as content from ${name}`
-      : `select '${name}', coalesce(jsonb_agg(to_jsonb(t) || jsonb_build_object('note', md5(note)) order by id), '[]') from ${name} t`,
+      : `select '${name}' as name, coalesce(jsonb_agg(to_jsonb(t) || jsonb_build_object('note', md5(note)) order by id), '[]') as content from ${name} t`,
   )
   const rows =
     parts.length === 0 ? [] : await session.query<{ name: string; content: unknown }>(parts.join(' union all '))

@@ -2,6 +2,7 @@
 // database; with a started slot that is one round trip to Postgres.
 
 import { claim as claimTemplate } from '../../compute/claim.ts'
+import type { PgMajor } from '../../model/compute.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { AppError } from '../../model/errors.ts'
 import { newTimelineId, type BranchId, type EndpointId, type TimelineId } from '../../model/ids.ts'
@@ -11,11 +12,11 @@ import type { Endpoint } from '../../model/endpoint.ts'
 import type { Project } from '../../model/project.ts'
 import type { Role } from '../../model/role.ts'
 import type { Timeline } from '../../model/timeline.ts'
-import { setBranchReady, setBranchTimeline } from '../../store/branches.ts'
+import { setBranchTimeline, setFirstBranchReady } from '../../store/branches.ts'
 import { listDatabases } from '../../store/databases.ts'
 import { getProject, setProjectPurging } from '../../store/projects.ts'
 import { listRoles } from '../../store/roles.ts'
-import { getTimeline, insertTimeline, moveTimeline, setBranchTimelineBorn } from '../../store/timelines.ts'
+import { getTimeline, insertTimeline, moveTimeline } from '../../store/timelines.ts'
 import { removeTimeline } from '../timeline-removal.ts'
 import { personalise, templateServiceKey, type Slot } from '../warm-pool.ts'
 import { newProjectTarget, toComputeSpec } from '../compute-spec.ts'
@@ -33,8 +34,7 @@ export const createProjectChain: ChainDefinition = {
   },
   async finished(_control, chain, sql) {
     const branchId = chain.input['branchId'] as BranchId
-    await setBranchReady(sql, branchId)
-    await setBranchTimelineBorn(sql, branchId)
+    await setFirstBranchReady(sql, branchId)
   },
   async undone(_control, chain, sql) {
     // Its rows are of no use without data; they go with the next purge, after clients had time to read the operations.
@@ -49,6 +49,8 @@ type Prepared = {
   database: Database
   /** Of the service role, open since the slot was made. */
   client: pg.Client | undefined
+  /** The claim of a started slot, begun when the slot was owned: the answer and the steps before it need not be waited for. */
+  claimed: Promise<void> | undefined
 }
 
 /** From the call to the step: what the rows say, so that they need not be read again. Lost in a crash, and then they are. */
@@ -59,7 +61,20 @@ export function prepareStart(
   { timeline, client }: Slot,
 ): void {
   const { role, database, endpoint } = rows
-  prepared.set(endpoint.id, { target: newProjectTarget(rows, timeline), timeline, role, database, client })
+  const target = newProjectTarget(rows, timeline)
+  const claimed = client && claim(client, target.pgMajor, role, database)
+  // Whoever awaits it hears of it; a process that dies before does not matter.
+  claimed?.catch(() => {})
+  prepared.set(endpoint.id, { target, timeline, role, database, client, claimed })
+}
+
+/** May run again, also beside itself. */
+async function claim(client: pg.Client, major: PgMajor, role: Role, database: Database): Promise<void> {
+  await failpoint('create_project.claim')
+  await claimTemplate(client, major, {
+    role: { name: role.name, verifier: role.verifier, login: true },
+    database: database.name,
+  })
 }
 
 /** A slot of the warm pool became the branch's when its rows were written; without one, a timeline is made from the template. */
@@ -108,6 +123,7 @@ async function startCompute(step: StepContext): Promise<void> {
     role,
     database,
     client: kept,
+    claimed,
   } = prepared.get(endpointId) ?? (await readBack(control, endpointId))
   prepared.delete(endpointId)
   let client = kept
@@ -116,12 +132,9 @@ async function startCompute(step: StepContext): Promise<void> {
     const personal = await personalise(control, timeline, toComputeSpec(target, control))
     client ??= personal.client
     await control.computes.start({ ...target, serviceKeyId: personal.timeline.serviceKeyId }, 'chain')
+    if (claimed) return await claimed
     client ??= await control.supervisor.client(timeline.id)
-    await failpoint('create_project.claim')
-    if (role && database) {
-      const desired = { name: role.name, verifier: role.verifier, login: true }
-      await claimTemplate(client, target.pgMajor, { role: desired, database: database.name })
-    }
+    if (role && database) await claim(client, target.pgMajor, role, database)
   } finally {
     client?.end().catch(() => {})
   }
@@ -138,7 +151,14 @@ async function readBack(
     listRoles(control.store, target.branchId),
     listDatabases(control.store, target.branchId),
   ])
-  return { target: { ...target, timelineId: timeline.id }, timeline, role, database, client: undefined }
+  return {
+    target: { ...target, timelineId: timeline.id },
+    timeline,
+    role,
+    database,
+    client: undefined,
+    claimed: undefined,
+  }
 }
 
 async function forgetTimeline(step: StepContext): Promise<void> {

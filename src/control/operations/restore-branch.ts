@@ -37,7 +37,7 @@ export const restoreBranchChain: ChainDefinition = {
     suspend_compute: suspendStep,
     create_branch: { run: replaceTimeline, undo: forgetIncoming },
     delete_timeline: { run: removeReplaced, undo: nothingToUndo },
-    start_compute: { run: startStep.run, undo: nothingToUndo },
+    start_compute: startStep,
   },
   async finished(_control, chain, sql) {
     await setReady(sql, inputOf(chain))

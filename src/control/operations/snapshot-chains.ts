@@ -54,7 +54,7 @@ export const restoreSnapshotChain: ChainDefinition = {
     timeline_unarchive: nothingToDo,
     create_branch: { run: createRestored, undo: forgetRestored },
     suspend_compute: { run: takePlace, undo: nothingToUndo },
-    start_compute: { run: startStep.run, undo: nothingToUndo },
+    start_compute: startStep,
   },
   async finished(_control, chain, sql) {
     await setBranchReady(sql, chain.input['branchId'] as BranchId)
@@ -72,7 +72,7 @@ export const finalizeRestoreChain: ChainDefinition = {
   kind: 'finalize_restore',
   steps: {
     suspend_compute: { run: takePlace, undo: nothingToUndo },
-    start_compute: { run: startStep.run, undo: nothingToUndo },
+    start_compute: startStep,
   },
 }
 
