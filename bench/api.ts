@@ -145,9 +145,10 @@ export async function restoreSnapshot(
     finalize_restore: over !== undefined,
     ...(over === undefined ? {} : { target_branch_id: over }),
   })) as Created
-  const host = made.endpoints[0]?.host ?? ''
+  const { id: endpointId = '', host = '' } = made.endpoints[0] ?? {}
   // Roles and their passwords are the snapshot's.
-  return { id: made.branch.id, host, uri: project.uri.replace(project.host, host), operations: made.operations }
+  const uri = project.uri.replaceAll(project.endpointId, endpointId)
+  return { id: made.branch.id, host, uri, operations: made.operations }
 }
 
 export async function deleteBranch(

@@ -61,7 +61,9 @@ for (const [major, installation] of testInstallations) {
       await service.query('CREATE ROLE reader; CREATE ROLE "Odd role"')
       const rich = await computes.tenant(id, { database: 'rich' })
       await rich.query(richSchema(major).replaceAll(/^CREATE ROLE .*$/gm, ''))
-      await rich.query(`INSERT INTO shop.customers (name, email) VALUES ('n', 'a@b'); INSERT INTO events VALUES (1, '2026-01-01', 'a')`)
+      await rich.query(
+        `INSERT INTO shop.customers (name, email) VALUES ('n', 'a@b'); INSERT INTO events VALUES (1, '2026-01-01', 'a')`,
+      )
       await rich.end()
     })
     after(async () => await computes[Symbol.asyncDispose]())
@@ -99,10 +101,14 @@ for (const [major, installation] of testInstallations) {
     })
 
     test('runs no function of the tenant on the way', async () => {
-      const { rows } = await tenant.query<{ super: boolean }>('SELECT rolsuper AS super FROM pg_roles WHERE rolname = current_user')
+      const { rows } = await tenant.query<{ super: boolean }>(
+        'SELECT rolsuper AS super FROM pg_roles WHERE rolname = current_user',
+      )
       assert.equal(rows[0]?.super, false)
       assert.equal((await tenant.query('SELECT FROM alarms')).rowCount, 0)
-      const modes = await tenant.query('SELECT tgname AS name, tgenabled AS mode FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1')
+      const modes = await tenant.query(
+        'SELECT tgname AS name, tgenabled AS mode FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1',
+      )
       assert.deepEqual(modes.rows, [
         { name: 'always', mode: 'A' },
         { name: 'origin', mode: 'O' },

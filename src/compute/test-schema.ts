@@ -14,6 +14,7 @@ CREATE ROLE reader;
 CREATE ROLE "Odd role";
 
 CREATE COLLATION shop.german (provider = libc, locale = 'C');
+CREATE COLLATION shop.any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE TYPE shop.mood AS ENUM ('sad', 'so so', 'it''s fine');
 CREATE TYPE shop.point2 AS (x double precision, y double precision, label text COLLATE "C");
 COMMENT ON TYPE shop.point2 IS 'two';
@@ -176,4 +177,13 @@ GRANT USAGE ON FOREIGN SERVER far TO reader;
 CREATE PUBLICATION several FOR TABLE shop.customers, events WITH (publish = 'insert, update');
 ${major >= 15 ? `CREATE PUBLICATION newer FOR TABLE shop.orders (id, other) WHERE (id > 5);` : ''}
 ${major >= 15 ? 'CREATE TABLE strict (a int, UNIQUE NULLS NOT DISTINCT (a)); CREATE VIEW invoking WITH (security_invoker) AS SELECT a FROM strict;' : ''}
+${
+  major >= 18
+    ? `CREATE EXTENSION btree_gist;
+       CREATE TABLE newest (a int CONSTRAINT must NOT NULL, b int NOT NULL, twice int GENERATED ALWAYS AS (a * 2) VIRTUAL,
+         during tstzrange, PRIMARY KEY (b, during WITHOUT OVERLAPS), CONSTRAINT wish CHECK (a > 0) NOT ENFORCED);
+       COMMENT ON CONSTRAINT must ON newest IS 'named';
+       ALTER TABLE newest ADD CONSTRAINT later_on NOT NULL twice NOT VALID;`
+    : ''
+}
 `

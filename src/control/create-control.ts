@@ -81,7 +81,10 @@ export const chainDefinitions = [
   restoreBranchChain,
 ]
 
-export type ControlParts = Omit<ControlContext, 'computes' | 'runner' | 'pool' | 'pastReads' | 'branchLocks' | 'historyLocks'> & {
+export type ControlParts = Omit<
+  ControlContext,
+  'computes' | 'runner' | 'pool' | 'pastReads' | 'branchLocks' | 'historyLocks'
+> & {
   journalFolder: string
   poolLimits: PoolLimits
 }

@@ -48,7 +48,9 @@ export class PastReads {
   }
 
   /** Undefined where the address names no point: it is an endpoint's own compute that is asked for. */
-  static parse(name: string): { endpointId: string; lsn: string | undefined; timestamp: string | undefined } | undefined {
+  static parse(
+    name: string,
+  ): { endpointId: string; lsn: string | undefined; timestamp: string | undefined } | undefined {
     const [, endpointId, kind, value] = address.exec(name) ?? []
     if (endpointId === undefined || value === undefined) return undefined
     const isLsn = kind?.toLowerCase() === 'lsn'
@@ -65,11 +67,7 @@ export class PastReads {
     return this.#flights.run(JSON.stringify(asked), () => this.#wake(asked))
   }
 
-  async #wake(asked: {
-    endpointId: string
-    lsn: string | undefined
-    timestamp: string | undefined
-  }): Promise<Running> {
+  async #wake(asked: { endpointId: string; lsn: string | undefined; timestamp: string | undefined }): Promise<Running> {
     const control = this.#context()
     const target = await getEndpointTarget(control.store, asked.endpointId)
     if (!target) throw new AppError('endpoint_not_found', `endpoint ${asked.endpointId} not found`)
@@ -147,7 +145,10 @@ export class PastReads {
         if (sessions > 0) read.lastUsedAt = Date.now()
         else await this.#close(key, read)
       } catch (error) {
-        control.logger.warn({ timeline: read.timelineId, cause: errorChain(error) }, 'a past read could not be looked at')
+        control.logger.warn(
+          { timeline: read.timelineId, cause: errorChain(error) },
+          'a past read could not be looked at',
+        )
         await this.#close(key, read)
       }
     }

@@ -16,7 +16,10 @@ export async function withPointCompute<T>(
   work: (timelineId: TimelineId) => Promise<T>,
 ): Promise<T> {
   if (point.kind !== 'head') {
-    throw new AppError('not_implemented', 'the schema of a past point (lsn, timestamp) is not available in this version of pgrove')
+    throw new AppError(
+      'not_implemented',
+      'the schema of a past point (lsn, timestamp) is not available in this version of pgrove',
+    )
   }
   const { timelineId } = branch
   if (branch.state === 'init' || !timelineId) {

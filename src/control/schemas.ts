@@ -36,7 +36,10 @@ export function schemaControl(control: ControlContext): Control['schemas'] {
       const branch = await liveBranch(control.store, projectId, branchId)
       const baseId = query.baseBranchId ?? branch.parentId
       if (baseId === undefined) {
-        throw new AppError('bad_request', `branch ${branch.id} has no parent: name the branch to compare it with as base_branch_id`)
+        throw new AppError(
+          'bad_request',
+          `branch ${branch.id} has no parent: name the branch to compare it with as base_branch_id`,
+        )
       }
       const base = await liveBranch(control.store, projectId, baseId).catch((cause: unknown) => {
         throw new AppError('not_found', `base branch ${baseId} not found`, { cause })
@@ -86,7 +89,10 @@ async function assertDatabase(
   name: string,
 ): Promise<void> {
   const { rows } = await withClient(control, timelineId, (client) =>
-    client.query<{ open: boolean }>('SELECT datallowconn AND datconnlimit <> -2 AS open FROM pg_database WHERE datname = $1', [name]),
+    client.query<{ open: boolean }>(
+      'SELECT datallowconn AND datconnlimit <> -2 AS open FROM pg_database WHERE datname = $1',
+      [name],
+    ),
   )
   const [found] = rows
   if (!found || isReservedDatabaseName(name)) {

@@ -42,7 +42,17 @@ export async function planSnapshot(
   branch: Branch,
   input: Pick<CreateSnapshotInput, 'lsn' | 'timestamp'>,
 ): Promise<
-  Pick<Snapshot, 'pointLsn' | 'pointAt' | 'pgMajor' | 'uidOffset' | 'serviceKeyId' | 'hasSubscriptions' | 'requestedLsn' | 'requestedAt'>
+  Pick<
+    Snapshot,
+    | 'pointLsn'
+    | 'pointAt'
+    | 'pgMajor'
+    | 'uidOffset'
+    | 'serviceKeyId'
+    | 'hasSubscriptions'
+    | 'requestedLsn'
+    | 'requestedAt'
+  >
 > {
   const now = new Date()
   const point = parsePoint(input.lsn, input.timestamp, now)

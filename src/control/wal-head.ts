@@ -98,17 +98,24 @@ export async function wholeFrom(control: ControlContext, timeline: Timeline): Pr
   })
 }
 
-/** The oldest log that a replication slot still wants; `unknown` where that cannot be said now. */
+/**
+ * The oldest log that a replication slot still wants; `unknown` where that cannot be said now. One that is further behind than any slot may
+ * be (`max_slot_wal_keep_size`) has lost its claim: Postgres itself does not see to that while nothing of the log goes.
+ */
 export async function slotsHoldFrom(control: ControlContext, timeline: Timeline): Promise<Lsn | undefined | 'unknown'> {
   const dir = control.storage.timelineDir(timeline.id)
   if (control.supervisor.state(timeline.id).kind !== 'running') {
     return (await readdir(join(dir, 'pg_replslot'))).length > 0 ? 'unknown' : undefined
   }
   return await withClient(control, timeline.id, async (client) => {
-    const { rows } = await client.query<{ lsn: string | null }>(
-      'select min(restart_lsn)::text as lsn from pg_replication_slots',
+    const { rows } = await client.query<{ wanted: string | null; current: string; most: string }>(
+      `select (select min(restart_lsn)::text from pg_replication_slots) as wanted, pg_current_wal_lsn()::text as current,
+              pg_size_bytes(current_setting('max_slot_wal_keep_size'))::text as most`,
     )
-    const lsn = rows[0]?.lsn
-    return lsn === null || lsn === undefined ? undefined : lsnFrom(lsn)
+    const [row] = rows
+    if (!row || row.wanted === null) return undefined
+    const furthest = lsnFrom(row.current) - BigInt(row.most)
+    const wanted = lsnFrom(row.wanted)
+    return wanted > furthest ? wanted : (furthest as Lsn)
   })
 }

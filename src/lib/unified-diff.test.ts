@@ -43,7 +43,10 @@ test('a change is shown with its place and three lines around it', () => {
 test('changes that are near each other are shown together, and others apart', () => {
   const text = numbers(0, 40)
   const places = (...changed: number[]): string[] =>
-    diff(text, changed.reduce((now, each) => now.replace(`\n${each}\n`, '\nx\n'), text)).match(/^@@.*$/gm) ?? []
+    diff(
+      text,
+      changed.reduce((now, each) => now.replace(`\n${each}\n`, '\nx\n'), text),
+    ).match(/^@@.*$/gm) ?? []
   assert.deepEqual(places(10, 17), ['@@ -8,14 +8,14 @@'])
   assert.deepEqual(places(10, 18), ['@@ -8,7 +8,7 @@', '@@ -16,7 +16,7 @@'])
 })

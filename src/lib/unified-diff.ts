@@ -16,8 +16,12 @@ const mostCells = 1_000_000
 export function unifiedDiff(from: NamedText, to: NamedText): string {
   if (from.text === to.text) return ''
   const [before, after] = [linesOf(from.text), linesOf(to.text)]
-  const changes = mergeTouching(changesIn(before, after, { from: 0, fromEnd: before.length, to: 0, toEnd: after.length }))
-  return `--- ${from.name}\n+++ ${to.name}\n${hunksOf(changes, before.length).map((hunk) => printHunk(hunk, before, after)).join('')}`
+  const changes = mergeTouching(
+    changesIn(before, after, { from: 0, fromEnd: before.length, to: 0, toEnd: after.length }),
+  )
+  return `--- ${from.name}\n+++ ${to.name}\n${hunksOf(changes, before.length)
+    .map((hunk) => printHunk(hunk, before, after))
+    .join('')}`
 }
 
 function linesOf(text: string): string[] {
@@ -29,7 +33,8 @@ function linesOf(text: string): string[] {
 function changesIn(before: readonly string[], after: readonly string[], whole: Range): Range[] {
   let { from, fromEnd, to, toEnd } = whole
   while (from < fromEnd && to < toEnd && before[from] === after[to]) [from, to] = [from + 1, to + 1]
-  while (from < fromEnd && to < toEnd && before[fromEnd - 1] === after[toEnd - 1]) [fromEnd, toEnd] = [fromEnd - 1, toEnd - 1]
+  while (from < fromEnd && to < toEnd && before[fromEnd - 1] === after[toEnd - 1])
+    [fromEnd, toEnd] = [fromEnd - 1, toEnd - 1]
   const range = { from, fromEnd, to, toEnd }
   if (from === fromEnd || to === toEnd) return from === fromEnd && to === toEnd ? [] : [range]
   const anchors = anchorsIn(before, after, range)
@@ -39,7 +44,8 @@ function changesIn(before: readonly string[], after: readonly string[], whole: R
   const changes: Range[] = []
   for (const anchor of [...anchors, { from: fromEnd, to: toEnd }]) {
     // One by one: a spread of many thousands is too many arguments.
-    for (const change of changesIn(before, after, { from, fromEnd: anchor.from, to, toEnd: anchor.to })) changes.push(change)
+    for (const change of changesIn(before, after, { from, fromEnd: anchor.from, to, toEnd: anchor.to }))
+      changes.push(change)
     ;[from, to] = [anchor.from + 1, anchor.to + 1]
   }
   return changes
@@ -73,7 +79,8 @@ function anchorsIn(before: readonly string[], after: readonly string[], range: R
     piles[low] = { from, to, previous: piles[low - 1] }
   }
   const anchors: Anchor[] = []
-  for (let at: (Anchor & { previous?: Anchor | undefined }) | undefined = piles.at(-1); at; at = at.previous) anchors.push(at)
+  for (let at: (Anchor & { previous?: Anchor | undefined }) | undefined = piles.at(-1); at; at = at.previous)
+    anchors.push(at)
   return anchors.toReversed()
 }
 
@@ -110,7 +117,8 @@ function mergeTouching(changes: readonly Range[]): Range[] {
   const merged: Range[] = []
   for (const change of changes) {
     const last = merged.at(-1)
-    if (last && last.fromEnd === change.from && last.toEnd === change.to) [last.fromEnd, last.toEnd] = [change.fromEnd, change.toEnd]
+    if (last && last.fromEnd === change.from && last.toEnd === change.to)
+      [last.fromEnd, last.toEnd] = [change.fromEnd, change.toEnd]
     else merged.push({ ...change })
   }
   return merged
@@ -131,7 +139,11 @@ function hunksOf(changes: readonly Range[], lines: number): Hunk[] {
   return hunks
 }
 
-function printHunk({ changes, before: ahead, after: behind }: Hunk, before: readonly string[], after: readonly string[]): string {
+function printHunk(
+  { changes, before: ahead, after: behind }: Hunk,
+  before: readonly string[],
+  after: readonly string[],
+): string {
   const [first, last] = [changes[0], changes.at(-1)]
   if (!first || !last) return ''
   const start = { from: first.from - ahead, to: first.to - ahead }

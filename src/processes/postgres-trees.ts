@@ -66,7 +66,11 @@ export class PostgresTrees {
     const path = process.env['PATH'] ?? ''
     const search = (async () => {
       const { binDir } = await this.tree(major)
-      const binDirs = [binDir, ...(await systemBinDirs({ path })), ...path.split(delimiter).filter((each) => each !== '')]
+      const binDirs = [
+        binDir,
+        ...(await systemBinDirs({ path })),
+        ...path.split(delimiter).filter((each) => each !== ''),
+      ]
       return await findPgDump(major, binDirs, owner)
     })()
     this.#pgDumps.set(major, search)

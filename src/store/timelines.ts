@@ -33,7 +33,15 @@ export async function insertTimeline(
   const [row] = await sql.query(
     `insert into timelines (id, cell, pg_major, state, uid_offset, service_key_id, has_subscriptions)
      values ($1, $2, $3, $4, coalesce($5, nextval('uid_offsets')), $6, $7) returning *`,
-    [timeline.id, cell, timeline.pgMajor, timeline.state, timeline.uidOffset ?? null, timeline.serviceKeyId, timeline.hasSubscriptions ?? false],
+    [
+      timeline.id,
+      cell,
+      timeline.pgMajor,
+      timeline.state,
+      timeline.uidOffset ?? null,
+      timeline.serviceKeyId,
+      timeline.hasSubscriptions ?? false,
+    ],
   )
   return toTimeline(row ?? {})
 }

@@ -376,6 +376,71 @@ test('roles and passwords come back with the data', async () => {
   assert.deepEqual(known, [{ name: 'reader' }])
 })
 
+test('what SQL has made comes back like what the API has made', async () => {
+  const project = await makeApp()
+  await query(project.uri, `create role by_sql login password 'a-long-enough-password'`)
+  await query(project.uri, 'create database sql_db')
+  await query(changed(project.uri, { database: 'sql_db' }), 'create table there as select 1 as n')
+  const snapshotId = await snapshotOf(project)
+  await query(project.uri, 'drop database sql_db')
+  await query(project.uri, 'drop role by_sql')
+  const { branch } = await restore(project, snapshotId, { finalize_restore: true })
+  const { databases } = (await api.listProjectBranchDatabases(project.id, branch.id)).data
+  assert.deepEqual(databases.map(({ name }) => name).toSorted(), [project.database, 'sql_db'].toSorted())
+  const { roles } = (await api.listProjectBranchRoles(project.id, branch.id)).data
+  assert.ok(roles.some(({ name }) => name === 'by_sql'))
+  assert.deepEqual(await query(changed(project.uri, { database: 'sql_db' }), 'select n from there'), [{ n: 1 }])
+  assert.equal(
+    await loginError(changed(project.uri, { role: 'by_sql', password: 'a-long-enough-password' })),
+    undefined,
+  )
+})
+
+test('what was restored from a snapshot needs it no longer', async () => {
+  const project = await makeApp()
+  await add(project.uri, 1)
+  const snapshotId = await snapshotOf(project)
+  const { branch } = await restore(project, snapshotId, { name: 'preview' })
+  const preview = await uriOf(project, branch.id)
+  await settled(server, api.deleteSnapshot(project.id, snapshotId))
+  assert.deepEqual(await rows(preview), [1])
+  await settled(server, api.finalizeRestoreBranch(project.id, branch.id))
+  assert.deepEqual(await rows(project.uri), [1])
+  await settled(server, api.restartProjectEndpoint(project.id, project.endpointId))
+  assert.deepEqual(await rows(project.uri), [1])
+})
+
+test('a preview that is not finalized yet gets no other data, and none takes the place of a branch that is gone', async () => {
+  const project = await makeApp()
+  const snapshotId = await snapshotOf(project)
+  const dev = await makeChild(server, project, { name: 'dev' })
+  const { branch } = await restore(project, snapshotId, { name: 'preview', target_branch_id: dev.branch.id })
+  await assertRefused(
+    api.restoreProjectBranch(project.id, branch.id, { source_branch_id: project.branchId }),
+    422,
+    /restore from snapshot on target branch is still ongoing/,
+  )
+  await remove(project, dev.branch.id)
+  await assertRefused(api.finalizeRestoreBranch(project.id, branch.id), 422, /gone/)
+  assert.deepEqual([...(await branches(project)).keys()].toSorted(), ['main', 'preview'])
+})
+
+test('two previews of one snapshot take the place of one branch after the other', async () => {
+  const project = await makeApp()
+  await add(project.uri, 1)
+  const snapshotId = await snapshotOf(project)
+  const first = await restore(project, snapshotId, { name: 'first' })
+  const second = await restore(project, snapshotId, { name: 'second' })
+  await settled(server, api.finalizeRestoreBranch(project.id, first.branch.id))
+  await settled(server, api.finalizeRestoreBranch(project.id, second.branch.id))
+  const now = await branches(project)
+  assert.equal(now.get('main')?.id, first.branch.id, 'what the second is to replace is by now the old one')
+  assert.equal(now.get('main (old)')?.id, second.branch.id)
+  assert.equal(now.size, 3)
+  assert.equal([...now.values()].filter((branch) => branch.default).length, 1)
+  assert.deepEqual(await rows(project.uri), [1])
+})
+
 test('where the branch of a snapshot is gone, a finalized restore has to name its target', async () => {
   const project = await makeApp()
   await add(project.uri, 1)

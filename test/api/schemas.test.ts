@@ -137,10 +137,18 @@ test('a branch that sleeps is woken, and one without an endpoint sleeps again', 
 
 test('what cannot be answered is said', async () => {
   await assertRefused(comparison({}), 400, /has no parent: name the branch .* as base_branch_id/)
-  await assertRefused(comparison({ base_branch_id: 'br-no-such-00000000' }), 404, /base branch br-no-such-00000000 not found/)
+  await assertRefused(
+    comparison({ base_branch_id: 'br-no-such-00000000' }),
+    404,
+    /base branch br-no-such-00000000 not found/,
+  )
   await assertRefused(schema({ branchId: 'br-no-such-00000000' }), 404, /branch not found/)
   for (const db_name of ['nothing', 'postgres', 'template1', '', 'x'.repeat(100), `host=/tmp user=x`]) {
-    await assertRefused(schema({ db_name }), db_name === '' ? 400 : 404, db_name === '' ? /db_name/ : /database not found/)
+    await assertRefused(
+      schema({ db_name }),
+      db_name === '' ? 400 : 404,
+      db_name === '' ? /db_name/ : /database not found/,
+    )
   }
   await assertRefused(schema({ format: 'yaml' }), 400, /it is sql or json/)
   await assertRefused(schema({ lsn: '0/1', timestamp: '2026-01-01T00:00:00Z' }), 400, /not both/)

@@ -365,25 +365,6 @@ test('one whose time is over goes by itself', async () => {
   )
 })
 
-test('the paths that leave out the project find it', async () => {
-  const project = await makeProject(server)
-  await query(project.uri, 'create table t as select 1 as n')
-  const made = await request(server, 'POST', `/branches/${project.branchId}/snapshot`, { name: 'short' })
-  assert.equal(made.status, 200, JSON.stringify(made.body))
-  const { snapshot, operations } = made.body as Made
-  await waitForOperations(server, operations)
-  assert.equal(snapshot.source_branch_id, project.branchId)
-  const restored = await request(server, 'POST', `/snapshots/${snapshot.id}/restore`, { name: 'preview' })
-  assert.equal(restored.status, 200, JSON.stringify(restored.body))
-  await waitForOperations(server, restored.body['operations'] as Operation[])
-  const { branches } = (await api.listProjectBranches({ projectId: project.id, search: 'preview' })).data
-  assert.equal(branches[0]?.restored_from, snapshot.id)
-
-  assertAnswer(await request(server, 'POST', '/branches/br-no-such-00000000/snapshot'), 404, /branch not found/)
-  assertAnswer(await request(server, 'POST', '/snapshots/snap-no-such-00000000/restore'), 404, /snapshot not found/)
-  assertAnswer(await request(server, 'GET', `/branches/${project.branchId}/snapshot`), 404, /no part of the API/)
-})
-
 test('a schedule is kept as it was set, and an empty one is none', async () => {
   const project = await makeProject(server)
   const schedules = async () => (await api.getSnapshotSchedule(project.id, project.branchId)).data

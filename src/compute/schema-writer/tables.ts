@@ -65,7 +65,11 @@ export const foreignOptionsOf = (options: string): string =>
 const storageName = (column: string): string =>
   `CASE ${column} WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END`
 
-/** A name that CREATE TABLE would not have chosen; to_jsonb, since not-null constraints are rows from Postgres 18 on only. */
+/** NOT NULL that old rows may violate. Such constraints are rows from Postgres 18 on, and there are none before. */
+const isUnproven = `EXISTS (SELECT FROM pg_constraint nn
+  WHERE nn.conrelid = c.oid AND nn.contype = 'n' AND nn.conkey[1] = a.attnum AND NOT nn.convalidated)`
+
+/** A name that CREATE TABLE would not have chosen. */
 const notNullName = `
   (SELECT quote_ident(nn.conname) FROM pg_constraint nn
    WHERE nn.conrelid = c.oid AND nn.contype = 'n' AND nn.conkey[1] = a.attnum AND nn.conname <> c.relname || '_' || a.attname || '_not_null')`
@@ -73,7 +77,7 @@ const notNullName = `
 const columnsQuery = `
   (SELECT json_agg(json_build_object('name', quote_ident(a.attname), 'type', format_type(a.atttypid, a.atttypmod),
       'collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END,
-      'notNull', a.attnotnull, 'notNullName', ${notNullName}, 'generated', a.attgenerated::text,
+      'notNull', a.attnotnull AND NOT ${isUnproven}, 'notNullName', ${notNullName}, 'generated', a.attgenerated::text,
       'local', a.attislocal OR c.relispartition, 'expression', pg_get_expr(d.adbin, d.adrelid), 'defaultOid', d.oid,
       'inheritedExpression', CASE WHEN a.attinhcount > 0 THEN (
         SELECT min(pg_get_expr(pd.adbin, pd.adrelid))
@@ -108,7 +112,7 @@ const tablesQuery = `
     ${aclOf('c.relacl')} AS acl, ${aclOf(`acldefault('r', c.relowner)`)} AS initial, ${columnsQuery} AS columns,
     (SELECT json_agg(json_build_object('oid', k.oid::int8, 'name', quote_ident(k.conname), 'definition', pg_get_constraintdef(k.oid),
         'local', k.conislocal, 'valid', k.convalidated) ORDER BY k.conname COLLATE "C")
-      FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c') AS checks
+      FROM pg_constraint k WHERE k.conrelid = c.oid AND (k.contype = 'c' OR k.contype = 'n' AND NOT k.convalidated)) AS checks
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid LEFT JOIN pg_am am ON am.oid = c.relam
     LEFT JOIN pg_foreign_table f ON f.ftrelid = c.oid LEFT JOIN pg_foreign_server s ON s.oid = f.ftserver

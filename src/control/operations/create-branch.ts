@@ -87,14 +87,10 @@ async function ensurePlaced(step: StepContext): Promise<Branch> {
   if (!source?.timelineId) throw new AppError('internal', `branch ${branch.id} has lost what it is made from`)
   using _lock = await control.historyLocks.acquire(source.timelineId, 'branch')
   const resolved = await resolvePoint(control, source, storedPoint(chain.input['point']))
-  await placeTimeline(
-    control,
-    { ...resolved, ...originOf(resolved.timeline) },
-    async (sql, id) => {
-      await setBranchTimeline(sql, branch.id, id)
-      if (branch.parentId !== undefined) await setBranchParentPoint(sql, branch.id, resolved.lsn, resolved.at)
-    },
-  )
+  await placeTimeline(control, { ...resolved, ...originOf(resolved.timeline) }, async (sql, id) => {
+    await setBranchTimeline(sql, branch.id, id)
+    if (branch.parentId !== undefined) await setBranchParentPoint(sql, branch.id, resolved.lsn, resolved.at)
+  })
   return await stepBranch(step)
 }
 

@@ -115,10 +115,8 @@ async function ensurePlaced(step: StepContext, branch: Branch): Promise<Branch> 
   using _lock = await control.historyLocks.acquire(source.timelineId, 'restore')
   // The source of a restore from itself is `resetting`, which says nothing against its past.
   const resolved = await resolvePoint(control, source, storedPoint(input.point))
-  await placeTimeline(
-    control,
-    { ...resolved, ...originOf(resolved.timeline) },
-    (sql, id) => setBranchIncoming(sql, branch.id, id),
+  await placeTimeline(control, { ...resolved, ...originOf(resolved.timeline) }, (sql, id) =>
+    setBranchIncoming(sql, branch.id, id),
   )
   return await stepBranch(step)
 }
