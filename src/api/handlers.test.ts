@@ -40,9 +40,15 @@ const bodies: Readonly<Record<string, object>> = {
   setSnapshotSchedule: { schedule: [{ frequency: 'daily', hour: 3 }] },
 }
 
+const queries: Readonly<Record<string, string>> = {
+  getConnectionURI: '?database_name=neondb&role_name=neondb_owner&pooled=true',
+  getProjectBranchSchema: '?db_name=neondb',
+  getProjectBranchSchemaComparison: '?db_name=neondb',
+}
+
 function request(operation: ContractOperation) {
   const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => params[name] ?? 'anything')
-  const query = operation.id === 'getConnectionURI' ? '?database_name=neondb&role_name=neondb_owner&pooled=true' : ''
+  const query = queries[operation.id] ?? ''
   return { method: operation.method, url: `/api/v2${path}${query}` }
 }
 

@@ -69,8 +69,11 @@ for (const [major, installation] of testInstallations) {
     after(async () => await computes[Symbol.asyncDispose]())
 
     const keep = (): Promise<void> => keepSchemaOnly((database) => supervisor.client(id, database))
-    const schemas = async (): Promise<string[]> =>
-      await Promise.all(['app', 'rich'].map((database) => readSchemaText(supervisor.service(id, database), undefined)))
+    const schemaOf = async (database: string): Promise<string> => {
+      const client = await computes.service(supervisor, id, database)
+      return await readSchemaText(client, supervisor.service(id, database), undefined)
+    }
+    const schemas = (): Promise<string[]> => Promise.all(['app', 'rich'].map(schemaOf))
 
     test('has the schema as it was, and none of the rows', async () => {
       const before = await schemas()

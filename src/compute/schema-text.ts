@@ -9,23 +9,23 @@ import { AppError } from '../model/errors.ts'
 import { dumpSchema, schemaLocked } from './pg-dump.ts'
 import { sqlState } from './roles.ts'
 import { writeSchema } from './schema-writer/write.ts'
-import { connectAsService, type ServiceAddress } from './service-client.ts'
+import type { ServiceAddress } from './service-client.ts'
 
 export type SchemaSource = ServiceAddress & { owner: Owner | undefined }
 
-/** Throws `unprocessable` for a schema that is too large, and `locked` where a transaction holds it. */
-export async function readSchemaText(source: SchemaSource, pgDump: string | undefined): Promise<string> {
-  const client = await connectAsService(source)
+/** `client`: in the database that `source` names. Throws `unprocessable` for a schema that is too large, `locked` where a transaction holds it. */
+export async function readSchemaText(
+  client: pg.Client,
+  source: SchemaSource,
+  pgDump: string | undefined,
+): Promise<string> {
   try {
     await assertReadable(client)
-    if (pgDump === undefined) return await writeSchema(client, source.major)
+    return pgDump === undefined ? await writeSchema(client, source.major) : await dumpSchema(pgDump, source)
   } catch (error) {
     // lock_not_available
     throw sqlState(error) === '55P03' ? schemaLocked(error) : error
-  } finally {
-    await client.end().catch(() => {})
   }
-  return await dumpSchema(pgDump, source)
 }
 
 const mostRelations = 50_000

@@ -71,8 +71,10 @@ export class WalReader {
 
   /** The end of the last record that ends at or before `until`; undefined where no record does. */
   async lastEndUntil(until: Lsn): Promise<Lsn | undefined> {
-    let end: Lsn | undefined
-    await this.walk(await this.#boundaryBefore(Number(until)), (record) => {
+    const boundary = await this.#boundaryBefore(Number(until))
+    // Where a record begins another has ended, though the one that begins there may be too long to end before `until`.
+    let end: Lsn | undefined = boundary <= until ? boundary : undefined
+    await this.walk(boundary, (record) => {
       if (record.end > until) return false
       end = record.end
       return true

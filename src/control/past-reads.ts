@@ -7,17 +7,19 @@ import { readActivity } from '../compute/activity.ts'
 import { assertReplayedTo, makeStandby } from '../compute/placement.ts'
 import { failpoint } from '../lib/failpoint.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
+import type { Branch } from '../model/branch.ts'
+import type { ComputeSpec } from '../model/compute.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { BranchId, EndpointId, TimelineId } from '../model/ids.ts'
 import { formatLsn, type Lsn } from '../model/lsn.ts'
 import { getBranch } from '../store/branches.ts'
 import { getEndpointTarget } from '../store/endpoints.ts'
-import { withClient } from './branch-compute.ts'
+import { branchSpec, withClient } from './branch-compute.ts'
 import { toComputeSpec } from './compute-spec.ts'
 import type { Running } from './computes.ts'
 import type { ControlContext } from './context.ts'
 import { originOf, placeTimeline, withoutReceiving } from './placing.ts'
-import { parsePoint, resolvePoint } from './points.ts'
+import { parsePoint, resolvePoint, type Point, type ResolvedPoint } from './points.ts'
 import { removeTimeline } from './timeline-removal.ts'
 
 /** `ep-…@lsn:0/1A2B3C8` or `ep-…@timestamp:2026-…`: what the proxy asks to be woken. */
@@ -84,15 +86,14 @@ export class PastReads {
       await this.#close(key, known)
     }
     await this.#makeRoom(target.endpointId)
-    const { timeline } = resolved
-    const timelineId = await placeTimeline(
-      control,
-      { ...resolved, ...originOf(timeline) },
-      async (_sql, id) => void this.#making.add(id),
-    )
+    const timelineId = await this.#place(control, resolved)
     try {
-      const spec = toComputeSpec({ ...target, timelineId, serviceKeyId: timeline.serviceKeyId }, control)
-      const running = await this.#start(control, spec, resolved.lsn)
+      const { serviceKeyId } = resolved.timeline
+      const spec = toComputeSpec({ ...target, timelineId, serviceKeyId }, control)
+      await this.#recover(control, spec, resolved.lsn)
+      await control.supervisor.ensureStopped(timelineId, 'fast')
+      await makeStandby(control.storage.timelineDir(timelineId), spec.owner)
+      const running = await control.supervisor.ensureRunning(spec, { fresh: true })
       const { endpointId, branchId } = target
       this.#open.set(key, { endpointId, branchId, timelineId, running, lastUsedAt: Date.now() })
       return running
@@ -104,6 +105,41 @@ export class PastReads {
     }
   }
 
+  /** A compute of the branch at a point, for one piece of work of ours; nothing of it is left. */
+  async during<T>(branch: Branch, point: Point, work: (timelineId: TimelineId) => Promise<T>): Promise<T> {
+    const control = this.#context()
+    if (!branch.timelineId) throw new AppError('unavailable', `branch ${branch.id} has no data yet`)
+    let timelineId: TimelineId | undefined
+    try {
+      {
+        using _lock = await control.historyLocks.acquire(branch.timelineId, 'past read')
+        const resolved = await resolvePoint(control, branch, point)
+        timelineId = await this.#place(control, resolved)
+        const spec = await branchSpec(control, branch)
+        await this.#recover(control, { ...spec, timelineId }, resolved.lsn)
+      }
+      return await work(timelineId)
+    } finally {
+      if (timelineId) {
+        this.#making.delete(timelineId)
+        await removeTimeline(control, timelineId)
+      }
+    }
+  }
+
+  async #place(control: ControlContext, resolved: ResolvedPoint): Promise<TimelineId> {
+    return await placeTimeline(control, { ...resolved, ...originOf(resolved.timeline) }, async (_sql, id) => {
+      this.#making.add(id)
+    })
+  }
+
+  /** Never made durable: it does not outlive us. */
+  async #recover(control: ControlContext, spec: ComputeSpec, lsn: Lsn): Promise<void> {
+    await control.supervisor.ensureRunning(withoutReceiving(spec), { fresh: true })
+    await assertReplayedTo(control.storage.timelineDir(spec.timelineId), lsn)
+    await failpoint('past_read.recovered')
+  }
+
   /** The one that was used longest ago goes, unless somebody is connected to it. */
   async #makeRoom(endpointId: EndpointId): Promise<void> {
     const open = [...this.#open].filter(([, read]) => read.endpointId === endpointId)
@@ -113,18 +149,6 @@ export class PastReads {
       if (sessions === 0) return await this.#close(key, read)
     }
     throw new AppError('rate_limited', `at most ${mostPerEndpoint} past points of an endpoint can be read at once`)
-  }
-
-  async #start(control: ControlContext, spec: ReturnType<typeof toComputeSpec>, lsn: Lsn): Promise<Running> {
-    const { supervisor, storage } = control
-    const id = spec.timelineId
-    // Never made durable: it does not outlive us.
-    await supervisor.ensureRunning(withoutReceiving(spec), { fresh: true })
-    await assertReplayedTo(storage.timelineDir(id), lsn)
-    await failpoint('past_read.recovered')
-    await supervisor.ensureStopped(id, 'fast')
-    await makeStandby(storage.timelineDir(id), spec.owner)
-    return await supervisor.ensureRunning(spec, { fresh: true })
   }
 
   noteActivity(name: string, at: number): void {

@@ -15,12 +15,7 @@ export async function withPointCompute<T>(
   holder: string,
   work: (timelineId: TimelineId) => Promise<T>,
 ): Promise<T> {
-  if (point.kind !== 'head') {
-    throw new AppError(
-      'not_implemented',
-      'the schema of a past point (lsn, timestamp) is not available in this version of pgrove',
-    )
-  }
+  if (point.kind !== 'head') return await control.pastReads.during(branch, point, work)
   const { timelineId } = branch
   if (branch.state === 'init' || !timelineId) {
     throw new AppError('locked', `branch ${branch.id} is still being created`, { retryAfterSeconds: 1 })

@@ -1,5 +1,7 @@
 // The schema of a branch's database, and how it differs from another branch's.
 
+import type pg from 'pg'
+import { sqlState } from '../compute/roles.ts'
 import { readSchemaTables } from '../compute/schema-tables.ts'
 import { readSchemaText } from '../compute/schema-text.ts'
 import { unifiedDiff } from '../lib/unified-diff.ts'
@@ -7,9 +9,9 @@ import type { Branch } from '../model/branch.ts'
 import { isReservedDatabaseName } from '../model/database.ts'
 import { AppError } from '../model/errors.ts'
 import type { TimelineId } from '../model/ids.ts'
+import { longestNameBytes } from '../model/role.ts'
 import type { SchemaTable } from '../model/schema-table.ts'
 import { liveBranch, visibleProject } from './access.ts'
-import { withClient } from './branch-compute.ts'
 import type { Control, PointInput } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { withPointCompute } from './point-compute.ts'
@@ -61,42 +63,44 @@ type Source = { branch: Branch; database: string; point: Point }
 
 const pointOf = ({ lsn, timestamp }: PointInput): Point => parsePoint(lsn, timestamp, new Date())
 
-async function schemaText(control: ControlContext, { branch, database, point }: Source): Promise<string> {
-  return await withPointCompute(control, branch, point, 'schema', async (timelineId) => {
-    await assertDatabase(control, branch, timelineId, database)
-    const source = control.supervisor.service(timelineId, database)
-    return await readSchemaText(source, await control.pgDump(source.major, source.owner))
+async function schemaText(control: ControlContext, source: Source): Promise<string> {
+  return await inDatabase(control, source, async (client, timelineId) => {
+    const address = control.supervisor.service(timelineId, source.database)
+    return await readSchemaText(client, address, await control.pgDump(address.major, address.owner))
   })
 }
 
-async function schemaTables(control: ControlContext, { branch, database, point }: Source): Promise<SchemaTable[]> {
+async function schemaTables(control: ControlContext, source: Source): Promise<SchemaTable[]> {
+  return await inDatabase(control, source, readSchemaTables)
+}
+
+/** Postgres is asked for the database, not its row: one that was made by SQL a moment ago is there. */
+async function inDatabase<T>(
+  control: ControlContext,
+  { branch, database, point }: Source,
+  work: (client: pg.Client, timelineId: TimelineId) => Promise<T>,
+): Promise<T> {
+  const notFound = (cause?: unknown): AppError =>
+    new AppError('not_found', `database not found on branch ${branch.id}`, { cause })
+  if (!isDatabaseName(database)) throw notFound()
   return await withPointCompute(control, branch, point, 'schema', async (timelineId) => {
-    await assertDatabase(control, branch, timelineId, database)
-    const client = await control.supervisor.client(timelineId, database)
+    const client = await control.supervisor.client(timelineId, database).catch((cause: unknown) => {
+      if (sqlState(cause) === '3D000') throw notFound(cause)
+      // object_not_in_prerequisite_state
+      if (sqlState(cause) === '55000') {
+        throw new AppError('unprocessable', `database ${JSON.stringify(database)} lets nobody in`, { cause })
+      }
+      throw cause
+    })
     try {
-      return await readSchemaTables(client)
+      return await work(client, timelineId)
     } finally {
       await client.end().catch(() => {})
     }
   })
 }
 
-/** Asked of Postgres, which knows of a database that was made by SQL a moment ago. */
-async function assertDatabase(
-  control: ControlContext,
-  branch: Branch,
-  timelineId: TimelineId,
-  name: string,
-): Promise<void> {
-  const { rows } = await withClient(control, timelineId, (client) =>
-    client.query<{ open: boolean }>(
-      'SELECT datallowconn AND datconnlimit <> -2 AS open FROM pg_database WHERE datname = $1',
-      [name],
-    ),
-  )
-  const [found] = rows
-  if (!found || isReservedDatabaseName(name)) {
-    throw new AppError('not_found', `database not found on branch ${branch.id}`)
-  }
-  if (!found.open) throw new AppError('unprocessable', `database ${JSON.stringify(name)} lets nobody in`)
+/** Postgres would cut a longer one short, and what follows a zero byte would be read as something else. */
+function isDatabaseName(name: string): boolean {
+  return !name.includes('\0') && Buffer.byteLength(name) <= longestNameBytes && !isReservedDatabaseName(name)
 }

@@ -56,7 +56,11 @@ export async function flushedLsn(client: pg.Client): Promise<Lsn> {
   }
   const first = await look()
   if (first.inserted === afterPageHeader(first.flushed)) return first.flushed
-  await client.query('begin; set local synchronous_commit = on; select pg_current_xact_id(); commit')
+  // Postgres waits for the disk only where a transaction has an id and wrote a record before its commit (RecordTransactionCommit).
+  await client.query(
+    `begin; set local synchronous_commit = on; set local log_min_messages = panic;
+     select pg_current_xact_id(), pg_create_restore_point('pgrove'); commit`,
+  )
   return (await look()).flushed
 }
 

@@ -302,9 +302,9 @@ export class Storage {
 
   async #emptyTrash(): Promise<void> {
     const { root, pool } = this.#chosen
-    const drafts = (await readdir(join(root, 'drafts'))).filter((name) => !this.#activeDrafts.has(name))
+    const drafts = (await readdir(join(root, 'drafts'))).filter((name) => !this.#isActiveDraft(name))
     for (const name of drafts) {
-      if (!this.#closing && !this.#activeDrafts.has(name)) await this.#removeQuietly(join(root, 'drafts', name))
+      if (!this.#closing && !this.#isActiveDraft(name)) await this.#removeQuietly(join(root, 'drafts', name))
     }
     for (const name of await readdir(join(root, 'trash'))) {
       if (!this.#closing) await this.#removeQuietly(join(root, 'trash', name))
@@ -313,6 +313,11 @@ export class Storage {
     await pool?.giveBack().catch((error: unknown) => {
       this.#logger.warn({ cause: errorChain(error) }, 'free space of the pool could not be given back to the host')
     })
+  }
+
+  /** A draft, or what lies beside it under its name and an ending for as long as it is being made. */
+  #isActiveDraft(name: string): boolean {
+    return [...this.#activeDrafts].some((active) => name === active || name.startsWith(`${active}.`))
   }
 
   async #removeQuietly(folder: string): Promise<void> {

@@ -47,6 +47,19 @@ test('a certificate that the client does not trust is refused by the client', as
 
 for (const way of ['plain', 'tls'] as const) {
   describe(way, () => {
+    test('who says goodbye hears nothing more', async () => {
+      for (let repeat = 0; repeat < 10; repeat++) {
+        const client = new pg.Client(ways[way])
+        const heard: string[] = []
+        // Without a listener, an error here would end the client's process.
+        client.on('error', ({ message }) => heard.push(message))
+        await client.connect()
+        await client.query('select 1')
+        await client.end()
+        assert.deepEqual(heard, [])
+      }
+    })
+
     test('prepared statements, parameters and types', async () => {
       const bytes = randomBytes(2_000_000)
       await using session = await connect(ways[way])

@@ -19,8 +19,9 @@ import { branchSpec } from '../branch-compute.ts'
 import { applyPasswords } from '../role-passwords.ts'
 import { rereadCatalog } from '../catalog.ts'
 import type { ControlContext } from '../context.ts'
-import { discardTimeline, isPlaced, originOf, placeTimeline, recoverTimeline } from '../placing.ts'
+import { originOf, placeTimeline, recoverTimeline } from '../placing.ts'
 import { resolvePoint, storedPoint } from '../points.ts'
+import { ensureBranchTimeline, forgetBranchTimeline } from './branch-timeline.ts'
 import { nothingToUndo, type ChainDefinition, type StepContext } from './chain.ts'
 import { startStep } from './endpoint-chains.ts'
 import { stepBranch } from './step-branch.ts'
@@ -43,7 +44,7 @@ export const createBranchChain: ChainDefinition = {
 
 async function createBranch(step: StepContext): Promise<void> {
   const { control, chain } = step
-  const branch = await ensurePlaced(step)
+  const branch = await ensureBranchTimeline(step, (each) => place(step, each))
   const timeline = branch.timelineId && (await getTimeline(control.store, branch.timelineId))
   if (!timeline) throw new AppError('internal', `branch ${branch.id} has lost its timeline`)
   using _lock = await control.branchLocks.acquire(branch.id, 'create_branch')
@@ -76,12 +77,7 @@ function beforeAnybody(
   }
 }
 
-async function ensurePlaced(step: StepContext): Promise<Branch> {
-  const { control, chain } = step
-  const branch = await stepBranch(step)
-  const known = branch.timelineId && (await getTimeline(control.store, branch.timelineId))
-  if (known && (known.state === 'owned' || (await isPlaced(control, known.id)))) return branch
-  if (known) await forgetTimeline(control, branch)
+async function place({ control, chain }: StepContext, branch: Branch): Promise<void> {
   const sourceId = (chain.input['sourceId'] as string | undefined) ?? branch.parentId
   const source = sourceId === undefined ? undefined : await getBranch(control.store, branch.projectId, sourceId)
   if (!source?.timelineId) throw new AppError('internal', `branch ${branch.id} has lost what it is made from`)
@@ -91,17 +87,8 @@ async function ensurePlaced(step: StepContext): Promise<Branch> {
     await setBranchTimeline(sql, branch.id, id)
     if (branch.parentId !== undefined) await setBranchParentPoint(sql, branch.id, resolved.lsn, resolved.at)
   })
-  return await stepBranch(step)
 }
 
 async function forgetBranch(step: StepContext): Promise<void> {
-  await forgetTimeline(step.control, await stepBranch(step))
-}
-
-async function forgetTimeline(control: ControlContext, branch: Branch): Promise<void> {
-  const { timelineId } = branch
-  if (!timelineId) return
-  await discardTimeline(control, timelineId, async (sql) => {
-    await sql.query('update branches set timeline_id = null where id = $1', [branch.id])
-  })
+  await forgetBranchTimeline(step.control, await stepBranch(step))
 }

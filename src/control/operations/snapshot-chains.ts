@@ -23,8 +23,9 @@ import { toComputeSpec } from '../compute-spec.ts'
 import { swapBranches } from '../branch-swap.ts'
 import { rereadCatalog } from '../catalog.ts'
 import type { ControlContext } from '../context.ts'
-import { discardTimeline, isPlaced, placeTimeline, recoverTimeline } from '../placing.ts'
+import { placeTimeline, recoverTimeline } from '../placing.ts'
 import { resolvePoint } from '../points.ts'
+import { ensureBranchTimeline, forgetBranchTimeline } from './branch-timeline.ts'
 import { nothingToUndo, type ChainDefinition, type StepContext } from './chain.ts'
 import { startStep } from './endpoint-chains.ts'
 import { stepBranch } from './step-branch.ts'
@@ -59,12 +60,11 @@ export const restoreSnapshotChain: ChainDefinition = {
   async finished(_control, chain, sql) {
     await setBranchReady(sql, chain.input['branchId'] as BranchId)
   },
-  async undone(control, chain, sql) {
+  async undone(_control, chain, sql) {
     const branch = await getBranch(sql, chain.projectId, chain.input['branchId'] as BranchId)
     // What has taken its place is there to stay: only its compute did not start, and the next connection starts it.
     if (branch?.restoreStatus === 'finalized') await setBranchReady(sql, branch.id)
     else if (branch) await setBranchDeleted(sql, branch.id, { purging: true })
-    void control
   },
 }
 
@@ -119,7 +119,7 @@ export async function removeSnapshot(control: ControlContext, snapshot: Snapshot
 
 async function createRestored(step: StepContext): Promise<void> {
   const { control } = step
-  const branch = await ensurePlaced(step)
+  const branch = await ensureBranchTimeline(step, (each) => place(step, each))
   const timeline = branch.timelineId && (await getTimeline(control.store, branch.timelineId))
   if (!timeline) throw new AppError('internal', `branch ${branch.id} has lost its timeline`)
   if (timeline.state !== 'making') return
@@ -139,29 +139,18 @@ async function restoredSpec({ control, chain }: StepContext, branch: Branch, tim
   return toComputeSpec({ ...serving, timelineId: id, uidOffset, serviceKeyId }, control)
 }
 
-async function ensurePlaced(step: StepContext): Promise<Branch> {
+async function place(step: StepContext, branch: Branch): Promise<void> {
   const { control } = step
-  const branch = await stepBranch(step)
-  const known = branch.timelineId && (await getTimeline(control.store, branch.timelineId))
-  if (known && (known.state === 'owned' || (await isPlaced(control, known.id)))) return branch
-  if (known) await forgetTimeline(control, branch)
   const snapshot = await chainSnapshot(step)
   const image = snapshot.imageId && (await getImage(control.store, snapshot.imageId))
   if (!image || snapshot.pointLsn === undefined) throw new AppError('unavailable', 'the snapshot is not complete')
+  const { pgMajor, uidOffset, serviceKeyId, hasSubscriptions } = snapshot
+  const walFolders = [control.storage.walDir(snapshot.walId)]
   await placeTimeline(
     control,
-    {
-      image,
-      lsn: snapshot.pointLsn,
-      walFolders: [control.storage.walDir(snapshot.walId)],
-      pgMajor: snapshot.pgMajor,
-      uidOffset: snapshot.uidOffset,
-      serviceKeyId: snapshot.serviceKeyId,
-      hasSubscriptions: snapshot.hasSubscriptions,
-    },
+    { image, lsn: snapshot.pointLsn, walFolders, pgMajor, uidOffset, serviceKeyId, hasSubscriptions },
     (sql, id) => setBranchTimeline(sql, branch.id, id),
   )
-  return await stepBranch(step)
 }
 
 async function takePlace({ control, chain }: StepContext): Promise<void> {
@@ -176,13 +165,5 @@ async function takePlace({ control, chain }: StepContext): Promise<void> {
 
 async function forgetRestored(step: StepContext): Promise<void> {
   const branch = await stepBranch(step)
-  if (branch.restoreStatus !== 'finalized') await forgetTimeline(step.control, branch)
-}
-
-async function forgetTimeline(control: ControlContext, branch: Branch): Promise<void> {
-  const { timelineId } = branch
-  if (!timelineId) return
-  await discardTimeline(control, timelineId, async (sql) => {
-    await sql.query('update branches set timeline_id = null where id = $1', [branch.id])
-  })
+  if (branch.restoreStatus !== 'finalized') await forgetBranchTimeline(step.control, branch)
 }
