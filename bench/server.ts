@@ -5,6 +5,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { processesBelow } from '../src/compute/process.ts'
 import { adminSocket, homeAt } from '../src/home.ts'
 import { connectRpc, type RpcClient } from '../src/lib/rpc.ts'
 import type { StorageDescription } from '../src/storage/timelines.ts'
@@ -29,8 +30,8 @@ const domain = 'bench.localhost'
 
 const live = new Map<string, () => Promise<void>>()
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(name, () => {
     void Promise.allSettled([...live.values()].map((destroy) => destroy())).then(() => process.exit(1))
   })
 }
@@ -130,9 +131,11 @@ async function nodePids(start: number): Promise<{ start: number; control: number
 }
 
 /** The test server leads a group, which control and edge are in; computes are not. */
-function killGroup(pid: number): void {
+const killGroup = (pid: number): void => signal(-pid, 'SIGKILL')
+
+function signal(pid: number, name: NodeJS.Signals): void {
   try {
-    process.kill(-pid, 'SIGKILL')
+    process.kill(pid, name)
   } catch {
     // Gone already.
   }

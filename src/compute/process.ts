@@ -61,12 +61,17 @@ async function processesWhere(folder: string, matches: (found: string, wanted: s
   return pids.filter((_, index) => matches(folders[index] ?? '', wanted)).map(Number)
 }
 
-/** Kills what works in a folder or below it, and returns when it has let go of its files. */
+/**
+ * Ends what works in a folder or below it, and returns when it has let go of its files. Told to quit first: a postmaster that is killed
+ * leaves its segment of shared memory behind, and without its directory nobody ever finds that again.
+ */
 export async function killProcessesBelow(folder: string): Promise<void> {
+  const patience = performance.now() + quitTimeoutMs
   await poll(
     async () => {
       const pids = await processesBelow(folder)
-      for (const pid of pids) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+      const signal = performance.now() < patience ? 'SIGQUIT' : 'SIGKILL'
+      for (const pid of pids) if (isAlive(pid)) process.kill(pid, signal)
       return pids.length === 0 || undefined
     },
     {
@@ -78,6 +83,7 @@ export async function killProcessesBelow(folder: string): Promise<void> {
 }
 
 const killTimeoutMs = 10_000
+const quitTimeoutMs = 2000
 
 /** Asks again and again until the answer is defined; throws when time is up. Short steps, since most of what we wait for takes milliseconds. */
 export async function poll<T>(

@@ -13,7 +13,7 @@ import pg from 'pg'
 import { claim } from './claim.ts'
 import { chooseInstallations, findInstallations, type Installation } from './installation.ts'
 import { socketPort } from './postgres-service.ts'
-import { processesIn } from './process.ts'
+import { killProcessesBelow } from './process.ts'
 import { ensureRuntimeTree, type RuntimeTree } from './runtime-tree.ts'
 import { Supervisor, type SupervisorOptions } from './supervisor.ts'
 import { fillTemplate } from './template.ts'
@@ -153,7 +153,7 @@ export class TestComputes implements AsyncDisposable {
       for (const id of supervisor.running()) await supervisor.ensureStopped(id, 'immediate').catch(() => {})
     }
     for (const id of this.#timelines) {
-      for (const pid of await processesIn(this.dir(id))) process.kill(pid, 'SIGKILL')
+      await killProcessesBelow(this.dir(id))
     }
     await rm(this.root, { recursive: true, force: true, maxRetries: 5 })
   }

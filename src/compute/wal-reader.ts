@@ -47,11 +47,28 @@ export type WalRecord = {
 
 type Page = { bytes: Buffer; offset: number; start: number }
 
-/** Walks records from a place where one may begin. Ends at the first that is not wholly before `limit`, or is none. */
+/** A segment that has to be loaded before the walk can go on. */
+class Missing {
+  readonly index: number
+
+  constructor(index: number) {
+    this.index = index
+  }
+}
+
+type Step = { end: number; previous: number; endedAtMicros: bigint | undefined; overwritten: boolean }
+
+/**
+ * Walks records from a place where one may begin. Ends at the first that is not wholly before `limit`, or is none. Loading a segment is
+ * the only thing that is waited for: a log has thousands of records a megabyte.
+ */
 export class WalReader {
   readonly #source: WalSource
   readonly #limit: number
-  #held: { index: number; bytes: Buffer } | undefined
+  /** Undefined: known not to be there. */
+  readonly #held = new Map<number, Buffer | undefined>()
+  /** The first commit or abort that begins in a segment, as far as it was asked for. */
+  readonly #firstEnds = new Map<number, bigint | undefined>()
 
   constructor(source: WalSource, limit: Lsn) {
     this.#source = source
@@ -71,10 +88,8 @@ export class WalReader {
 
   /** The end of the last record that ends at or before `until`; undefined where no record does. */
   async lastEndUntil(until: Lsn): Promise<Lsn | undefined> {
-    const boundary = await this.#boundaryBefore(Number(until))
-    // Where a record begins another has ended, though the one that begins there may be too long to end before `until`.
-    let end: Lsn | undefined = boundary <= until ? boundary : undefined
-    await this.walk(boundary, (record) => {
+    let end: Lsn | undefined
+    await this.walk(await this.#boundaryBefore(Number(until)), (record) => {
       if (record.end > until) return false
       end = record.end
       return true
@@ -91,28 +106,16 @@ export class WalReader {
     let [low, high] = [Math.floor(Number(from) / size), Math.floor((this.#limit - 1) / size)]
     while (high - low > 1) {
       const middle = Math.floor((low + high) / 2)
-      const first = await this.#firstEndedOf(middle, high)
-      if (first !== undefined && first.endedAtMicros !== undefined && first.endedAtMicros < micros) low = middle
+      // Without a commit in it, a segment says what the next one says that has any.
+      let probe = middle
+      let first: bigint | undefined
+      while (probe < high && (first = await this.#firstEndOf(probe)) === undefined) probe++
+      if (first !== undefined && first < micros) low = probe
       else high = middle
     }
     const start = low * size > Number(from) ? ((await this.#firstBoundaryOf(low * size)) ?? Number(from)) : Number(from)
-    return await this.#firstEndedAfter(lsnOf(start), micros)
-  }
-
-  /** The first commit or abort that begins in a segment, or in one of those after it. */
-  async #firstEndedOf(index: number, last: number): Promise<WalRecord | undefined> {
-    const size = this.#source.segmentBytes
-    for (let segment = index; segment < last; segment++) {
-      const boundary = await this.#firstBoundaryOf(segment * size)
-      if (boundary === undefined) continue
-      return await this.#firstEndedAfter(lsnOf(boundary), 0n)
-    }
-    return undefined
-  }
-
-  async #firstEndedAfter(from: Lsn, micros: bigint): Promise<WalRecord | undefined> {
     let found: WalRecord | undefined
-    await this.walk(from, (record) => {
+    await this.walk(lsnOf(start), (record) => {
       if (record.endedAtMicros === undefined || record.endedAtMicros < micros) return true
       found = record
       return false
@@ -125,23 +128,44 @@ export class WalReader {
     let at = Number(from)
     let previous: number | undefined
     for (;;) {
-      const page = await this.#page(at)
+      const page = this.#page(at)
+      if (page instanceof Missing) {
+        await this.#load(page.index, Math.floor(at / this.#source.segmentBytes))
+        continue
+      }
       if (!page) return
       if (at === page.start) at += headerBytes(page)
-      const length = page.bytes.readUInt32LE(page.offset + (at - page.start))
-      if (length < recordHeader || length > longestRecord) return
-      const record = await this.#record(at, length)
-      if (record === undefined || record.end > this.#limit) return
-      if (record.overwritten === true) {
-        at = record.end
+      const step = this.#record(at, page)
+      if (step instanceof Missing) {
+        await this.#load(step.index, Math.floor(at / this.#source.segmentBytes))
+        continue
+      }
+      if (step === undefined || step.end > this.#limit) return
+      if (step.overwritten) {
+        at = step.end
         previous = undefined
         continue
       }
-      if (previous !== undefined && record.previous !== previous) return
+      if (previous !== undefined && step.previous !== previous) return
       previous = at
-      if (!visit({ lsn: lsnOf(at), end: lsnOf(record.end), endedAtMicros: record.endedAtMicros })) return
-      at = record.end
+      if (!visit({ lsn: lsnOf(at), end: lsnOf(step.end), endedAtMicros: step.endedAtMicros })) return
+      at = step.end
     }
+  }
+
+  async #firstEndOf(index: number): Promise<bigint | undefined> {
+    if (this.#firstEnds.has(index)) return this.#firstEnds.get(index)
+    const size = this.#source.segmentBytes
+    const boundary = await this.#firstBoundaryOf(index * size)
+    let found: bigint | undefined
+    if (boundary !== undefined) {
+      await this.walk(lsnOf(boundary), (record) => {
+        found = record.lsn < (index + 1) * size ? record.endedAtMicros : undefined
+        return found === undefined && record.lsn < (index + 1) * size
+      })
+    }
+    this.#firstEnds.set(index, found)
+    return found
   }
 
   /** The last record boundary that a page header tells of, before or at a place. */
@@ -150,7 +174,7 @@ export class WalReader {
     for (let start = at - (at % size); start >= 0; start -= size) {
       const first = await this.#firstBoundaryOf(start)
       if (first !== undefined && first <= at) return lsnOf(first)
-      if (!(await this.#segment(start / size - 1))) {
+      if (!(await this.#load(start / size - 1, start / size))) {
         // Nothing before it is there: from the first record that is.
         if (first !== undefined) return lsnOf(first)
         break
@@ -161,10 +185,12 @@ export class WalReader {
 
   /** Where the first record of a segment begins, which a long record may push far into it, or out of it. */
   async #firstBoundaryOf(segmentStart: number): Promise<number | undefined> {
+    const index = segmentStart / this.#source.segmentBytes
+    await this.#load(index, index)
     const end = segmentStart + this.#source.segmentBytes
     for (let start = segmentStart; start < end; start += walPageBytes) {
-      const page = await this.#page(start)
-      if (!page) return undefined
+      const page = this.#page(start)
+      if (!page || page instanceof Missing) return undefined
       const header = headerBytes(page)
       if ((page.bytes.readUInt16LE(page.offset + 2) & firstIsContrecord) === 0) return start
       const rest = align(page.bytes.readUInt32LE(page.offset + 16))
@@ -174,15 +200,12 @@ export class WalReader {
     return undefined
   }
 
-  async #record(
-    at: number,
-    length: number,
-  ): Promise<{ end: number; previous: number; endedAtMicros: bigint | undefined; overwritten?: boolean } | undefined> {
-    const page = await this.#page(at)
-    if (!page) return undefined
+  #record(at: number, page: Page): Step | Missing | undefined {
     const inPage = walPageBytes - (at - page.start)
     const from = page.offset + (at - page.start)
-    if (length <= inPage) return this.#parse(page.bytes.subarray(from, from + length), at + align(length))
+    const length = page.bytes.readUInt32LE(from)
+    if (length < recordHeader || length > longestRecord) return undefined
+    if (length <= inPage) return parse(page.bytes.subarray(from, from + length), at + align(length))
     // Of a long record that is no transaction's the header is all that is read.
     const pieces = [page.bytes.subarray(from, from + inPage)]
     let gathered = inPage
@@ -190,8 +213,8 @@ export class WalReader {
     if (inPage >= recordHeader && page.bytes[from + 17] === transactionRmid) wanted = length
     let rest = length - inPage
     for (let start = page.start + walPageBytes; ; start += walPageBytes) {
-      const next = await this.#page(start)
-      if (!next) return undefined
+      const next = this.#page(start)
+      if (!next || next instanceof Missing) return next
       const info = next.bytes.readUInt16LE(next.offset + 2)
       if ((info & firstIsOverwriteContrecord) !== 0) {
         // A crash cut the record off, and the log goes on here without it.
@@ -207,37 +230,43 @@ export class WalReader {
         if (wanted === recordHeader && Buffer.concat(pieces)[17] === transactionRmid) wanted = length
       }
       rest -= part
-      if (rest === 0) return this.#parse(Buffer.concat(pieces), align(start + header + part))
+      if (rest === 0) return parse(Buffer.concat(pieces), align(start + header + part))
     }
   }
 
-  #parse(bytes: Buffer, end: number): { end: number; previous: number; endedAtMicros: bigint | undefined } {
-    const previous = Number(bytes.readBigUInt64LE(8))
-    const op = (bytes[16] ?? 0) & transactionOpMask
-    const ends = bytes[17] === transactionRmid && (commitOps.has(op) || abortOps.has(op))
-    return { end, previous, endedAtMicros: ends ? endTime(bytes) : undefined }
-  }
-
-  async #page(at: number): Promise<Page | undefined> {
+  #page(at: number): Page | Missing | undefined {
     const size = this.#source.segmentBytes
     const start = at - (at % walPageBytes)
     if (start >= this.#limit) return undefined
     const index = Math.floor(start / size)
-    const bytes = await this.#segment(index)
+    const bytes = this.#held.get(index)
+    if (!bytes) return this.#held.has(index) ? undefined : new Missing(index)
     const offset = start - index * size
     // A page that was not written yet still tells of another place, where the file is an old one used again, or of none.
-    if (!bytes || Number(bytes.readBigUInt64LE(offset + 8)) !== start) return undefined
+    if (Number(bytes.readBigUInt64LE(offset + 8)) !== start) return undefined
     return { bytes, offset, start }
   }
 
-  async #segment(index: number): Promise<Buffer | undefined> {
+  /** Those before `from` are let go: a walk does not come back to them. */
+  async #load(index: number, from: number): Promise<Buffer | undefined> {
     if (index < 0) return undefined
-    if (this.#held?.index !== index) {
+    if (!this.#held.has(index)) {
+      for (const held of this.#held.keys()) if (held < from || held > index + 1) this.#held.delete(held)
       const bytes = await this.#source.segment(index)
-      if (!bytes || bytes.length !== this.#source.segmentBytes) return undefined
-      this.#held = { index, bytes }
+      this.#held.set(index, bytes?.length === this.#source.segmentBytes ? bytes : undefined)
     }
-    return this.#held.bytes
+    return this.#held.get(index)
+  }
+}
+
+function parse(bytes: Buffer, end: number): Step {
+  const op = (bytes[16] ?? 0) & transactionOpMask
+  const ends = bytes[17] === transactionRmid && (commitOps.has(op) || abortOps.has(op))
+  return {
+    end,
+    previous: Number(bytes.readBigUInt64LE(8)),
+    endedAtMicros: ends ? endTime(bytes) : undefined,
+    overwritten: false,
   }
 }
 

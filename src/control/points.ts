@@ -8,7 +8,7 @@ import { formatLsn, parseLsn, type Lsn } from '../model/lsn.ts'
 import type { Project } from '../model/project.ts'
 import type { Timeline } from '../model/timeline.ts'
 import { getProject } from '../store/projects.ts'
-import { getTimeline } from '../store/timelines.ts'
+import { getTimeline, setTimelineBirth } from '../store/timelines.ts'
 import type { ControlContext } from './context.ts'
 import { imagesOf, takeImage } from './images.ts'
 import { headOf, readerOf, walFoldersOf } from './wal-head.ts'
@@ -86,13 +86,13 @@ export function parseMicros(text: string): bigint | undefined {
 /**
  * Throws `bad_request` for a point outside the history window, with the window in the message. The caller holds the branch's history
  * (`control.historyLocks`) until what it makes of the point has its image and its log. `takeImages` false: the answer matters more than how
- * long it will take to replay.
+ * long it will take to replay. `resolved`: an LSN that this function gave before, in the window then.
  */
 export async function resolvePoint(
   control: ControlContext,
   branch: Branch,
   point: Point,
-  options: { takeImages: boolean } = { takeImages: true },
+  options: { takeImages?: boolean; resolved?: boolean } = {},
 ): Promise<ResolvedPoint> {
   const timeline = branch.timelineId && (await getTimeline(control.store, branch.timelineId))
   if (!timeline || timeline.state !== 'owned') {
@@ -102,9 +102,15 @@ export async function resolvePoint(
   }
   const project = await getProject(control.store, branch.projectId)
   if (!project) throw new AppError('internal', `branch ${branch.id} has lost its project`)
-  if (point.kind === 'head') return await resolveHead(control, branch, timeline, options)
-  const head = await headOf(control, branch, timeline)
+  if (point.kind === 'head') return await resolveHead(control, branch, timeline, options.takeImages ?? true)
   const images = await imagesOf(control, timeline)
+  const walFolders = walFoldersOf(control.storage, timeline.id)
+  if (point.kind === 'lsn' && options.resolved === true) {
+    const image = newestBefore(images, point.lsn)
+    if (!image) throw new AppError('unprocessable', 'the point has left the history of the branch meanwhile')
+    return { timeline, image, lsn: point.lsn, walFolders, at: undefined }
+  }
+  const head = await headOf(control, branch, timeline)
   const window = await windowOf(control, { project, branch, timeline, images, head })
   const lsn =
     point.kind === 'lsn'
@@ -112,7 +118,6 @@ export async function resolvePoint(
       : await resolveTime(control, timeline, images, window, point.micros)
   const image = newestBefore(images, lsn)
   if (!image) throw outside(window, 'the point')
-  const walFolders = walFoldersOf(control.storage, timeline.id)
   const at = point.kind === 'time' ? new Date(Number(point.micros / 1000n)) : undefined
   return { timeline, image, lsn, walFolders, at }
 }
@@ -121,13 +126,13 @@ async function resolveHead(
   control: ControlContext,
   branch: Branch,
   timeline: Timeline,
-  options: { takeImages: boolean },
+  takeImages: boolean,
 ): Promise<ResolvedPoint> {
   const walFolders = walFoldersOf(control.storage, timeline.id)
   const at = new Date()
   let lsn = await headOf(control, branch, timeline)
   let image = newestBefore(await imagesOf(control, timeline), lsn)
-  if (!image || (options.takeImages && lsn - image.redoLsn > replayAtMostBytes)) {
+  if (!image || (takeImages && lsn - image.redoLsn > replayAtMostBytes)) {
     if (control.supervisor.state(timeline.id).kind === 'running') {
       await withClient(control, timeline.id, (client) => client.query('CHECKPOINT'))
     }
@@ -158,6 +163,10 @@ export async function windowOf(
   if (timeline.birthLsn !== undefined && fromMicros === birthMicros)
     return { from: timeline.birthLsn, fromMicros, head }
   const from = await placeAt(control, timeline, images, head, fromMicros)
+  // A project's first timeline knows when it was born, and where only once somebody has asked.
+  if (fromMicros === birthMicros && timeline.birthAt) {
+    await setTimelineBirth(control.store, timeline.id, from, timeline.birthAt)
+  }
   return { from, fromMicros, head }
 }
 

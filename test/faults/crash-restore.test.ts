@@ -18,7 +18,8 @@ type Content = Record<string, number[]>
 type Scene = {
   projectId: string
   main: Made
-  child: Made
+  /** Has [1, 2, 10]; only where an act needs it. */
+  child: Made | undefined
   /** Holds [1, 2] of the main branch, which has [1, 2, 3] now; `lsn` is the same place. */
   snapshotId: string
   lsn: string
@@ -28,23 +29,27 @@ type Scene = {
 
 type Act = {
   title: string
+  /** Before anything else happens to the scene. */
+  withChild?: true
   /** Before the crash, beside what every scene has. */
   prepare?: (server: TestServer, scene: Scene) => Promise<void>
   run: (server: TestServer, scene: Scene) => Promise<Answer>
   /** All of the branches, when it is done. */
   becomes: Content
   /** What the addresses of main and child lead to then. */
-  leads: { main: number[]; child: number[] }
+  leads: { main: number[]; child?: number[] }
   /** How many snapshots there are, when it is done. */
   snapshots?: number
+  /** How long it may take until the failpoint is reached. */
+  withinMs?: number
 }
 
-const untouched: Content = { main: [1, 2, 3], child: [1, 2, 10] }
-const leadsAsBefore = { main: [1, 2, 3], child: [1, 2, 10] }
+const untouched: Content = { main: [1, 2, 3] }
+const leadsAsBefore = { main: [1, 2, 3] }
 const projectPath = ({ projectId }: Scene): string => `/projects/${projectId}`
 const restorePath = (scene: Scene): string => `${projectPath(scene)}/snapshots/${scene.snapshotId}/restore`
-const branchRestorePath = (scene: Scene, { branchId }: Made): string =>
-  `${projectPath(scene)}/branches/${branchId}/restore`
+const branchRestorePath = (scene: Scene, branch: Made | undefined): string =>
+  `${projectPath(scene)}/branches/${branch?.branchId}/restore`
 
 const acts = {
   snapshot: {
@@ -82,13 +87,14 @@ const acts = {
   finalized: {
     title: 'a snapshot is restored in place of its branch',
     run: (server, scene) => call(server, 'POST', restorePath(scene), { finalize_restore: true }),
-    becomes: { child: [1, 2, 10], main: [1, 2], 'main (old)': [1, 2, 3] },
-    leads: { main: [1, 2], child: [1, 2, 10] },
+    becomes: { main: [1, 2], 'main (old)': [1, 2, 3] },
+    leads: { main: [1, 2] },
   },
   ontoChild: {
     title: 'a snapshot is restored in place of another branch',
+    withChild: true,
     run: (server, scene) =>
-      call(server, 'POST', restorePath(scene), { finalize_restore: true, target_branch_id: scene.child.branchId }),
+      call(server, 'POST', restorePath(scene), { finalize_restore: true, target_branch_id: scene.child?.branchId }),
     becomes: { main: [1, 2, 3], child: [1, 2], 'child (old)': [1, 2, 10] },
     leads: { main: [1, 2, 3], child: [1, 2] },
   },
@@ -101,8 +107,8 @@ const acts = {
     },
     run: (server, scene) =>
       call(server, 'POST', `${projectPath(scene)}/branches/${scene.previewId}/finalize_restore`, { name: 'before' }),
-    becomes: { child: [1, 2, 10], main: [1, 2], before: [1, 2, 3] },
-    leads: { main: [1, 2], child: [1, 2, 10] },
+    becomes: { main: [1, 2], before: [1, 2, 3] },
+    leads: { main: [1, 2] },
   },
   itsPast: {
     title: 'a branch is restored to its past',
@@ -112,11 +118,12 @@ const acts = {
         source_lsn: scene.lsn,
         preserve_under_name: 'before',
       }),
-    becomes: { child: [1, 2, 10], main: [1, 2], before: [1, 2, 3] },
-    leads: { main: [1, 2], child: [1, 2, 10] },
+    becomes: { main: [1, 2], before: [1, 2, 3] },
+    leads: { main: [1, 2] },
   },
   fromParent: {
     title: 'a branch is restored from its parent',
+    withChild: true,
     run: (server, scene) =>
       call(server, 'POST', branchRestorePath(scene, scene.child), { source_branch_id: scene.main.branchId }),
     becomes: { main: [1, 2, 3], child: [1, 2, 3] },
@@ -124,6 +131,7 @@ const acts = {
   },
   fromParentKept: {
     title: 'a branch is restored from its parent and preserved',
+    withChild: true,
     run: (server, scene) =>
       call(server, 'POST', branchRestorePath(scene, scene.child), {
         source_branch_id: scene.main.branchId,
@@ -133,6 +141,32 @@ const acts = {
     becomes: { main: [1, 2, 3], child: [1, 2], before: [1, 2, 10] },
     leads: { main: [1, 2, 3], child: [1, 2] },
   },
+  image: {
+    title: 'an image is taken, for a branch that would have much to replay,',
+    prepare: (_server, scene) => writeLog(scene),
+    run: (server, scene) =>
+      call(server, 'POST', `${projectPath(scene)}/branches`, {
+        branch: { name: 'fresh', parent_id: scene.main.branchId },
+      }),
+    becomes: { ...untouched, fresh: [1, 2, 3] },
+    leads: leadsAsBefore,
+  },
+  trim: {
+    title: 'history is trimmed',
+    async prepare(server, scene) {
+      for (const name of ['one', 'two']) {
+        await writeLog(scene)
+        const { branchId } = await createBranch(server, scene.main, name)
+        await call(server, 'DELETE', `${projectPath(scene)}/branches/${branchId}?hard_delete=true`)
+        await settled(server)
+      }
+    },
+    run: (server, scene) => call(server, 'PATCH', projectPath(scene), { project: { history_retention_seconds: 0 } }),
+    becomes: untouched,
+    leads: leadsAsBefore,
+    // It comes round every half minute.
+    withinMs: 60_000,
+  },
 } satisfies Record<string, Act>
 
 /** `again`: where it dies once more, while it recovers from the first time. `asleep`: no compute runs when it begins. */
@@ -140,8 +174,11 @@ type Case = { act: keyof typeof acts; failpoint: string; again?: string; asleep?
 
 const at = (act: keyof typeof acts, ...failpoints: string[]): Case[] =>
   failpoints.map((failpoint) => ({ act, failpoint }))
-const around = (chain: string, ...actions: string[]): string[] =>
-  actions.flatMap((action) => ['before', 'after', 'recorded'].map((when) => `${chain}.${action}.${when}`))
+/** `recorded` of one is `before` of the next. */
+const around = (chain: string, ...actions: string[]): string[] => [
+  `${chain}.${actions[0]}.before`,
+  ...actions.flatMap((action) => ['after', 'recorded'].map((when) => `${chain}.${action}.${when}`)),
+]
 const placing = ['recorded', 'placed', 'recovered', 'durable'].map((where) => `placing.${where}`)
 const cloning = ['storage.clone.draft', 'storage.clone.renamed']
 const swapping = ['swap.suspended', 'swap.committed']
@@ -205,9 +242,12 @@ const cases: Case[] = [
     'timeline.stopped',
     'timeline.forgotten',
   ),
-  { act: 'fromParent', failpoint: 'restore_branch.suspended', again: 'placing.recovered' },
+  { act: 'fromParent', failpoint: 'restore_branch.suspended', again: 'restore_branch.exchanged' },
   { act: 'fromParent', failpoint: 'restore_branch.exchanged', again: 'timeline.forgotten' },
   ...at('fromParentKept', 'placing.recovered', 'restore_branch.suspended', 'restore_branch.exchanged'),
+  ...at('image', 'image.copied', 'image.ready'),
+  { act: 'image', failpoint: 'image.copied', again: 'image.ready' },
+  ...at('trim', 'trim.unlinked'),
 ]
 
 describe(`a crash of a snapshot or a restore (${storage})`, () => {
@@ -230,40 +270,41 @@ describe(`a crash of a snapshot or a restore (${storage})`, () => {
     const act: Act = acts[name]
     const words = [`${act.title}:`, `at ${failpoint}`, asleep ? 'asleep' : '', again ? `and then at ${again}` : '']
     test(words.filter(Boolean).join(' '), async () => {
-      const scene = await setScene(bench.server)
+      const scene = await setScene(bench.server, act.withChild === true)
       await act.prepare?.(bench.server, scene)
       if (asleep) await sleep(bench.server, scene)
-      await bench.crashAt(failpoint, (server) => act.run(server, scene), { again })
+      await bench.crashAt(failpoint, (server) => act.run(server, scene), { again, withinMs: act.withinMs })
       const { server } = bench
       await settled(server)
       await assertEnded(server, scene)
       await assertNothingLeft(server)
       // The strings that were given out before.
       assert.deepEqual(await rowsOf(atPort(scene.main.uri, server.pgPort)), act.leads.main)
-      assert.deepEqual(await rowsOf(atPort(scene.child.uri, server.pgPort)), act.leads.child)
+      if (scene.child) assert.deepEqual(await rowsOf(atPort(scene.child.uri, server.pgPort)), act.leads.child)
       assert.deepEqual(await contentOf(server, scene), act.becomes)
       await assertSnapshots(server, scene, act.snapshots ?? 1)
-      await assertNothingLeft(server)
       await call(server, 'DELETE', projectPath(scene))
       await settled(server)
     })
   }
+
+  test('and what was deleted between the crashes is gone', async () => {
+    await assertNothingLeft(bench.server)
+  })
 })
 
-async function setScene(server: TestServer): Promise<Scene> {
+async function setScene(server: TestServer, withChild: boolean): Promise<Scene> {
   const main = await createProject(server, 'scene')
   const { projectId, branchId } = main
   await call(server, 'PATCH', `/projects/${projectId}/branches/${branchId}`, { branch: { name: 'main' } })
   const uri = await uriOf(server, projectId)
-  const [place] = await query<{ lsn: string }>(
-    uri,
-    'create table kept (n integer primary key); insert into kept values (1), (2)',
-  ).then(() => query<{ lsn: string }>(uri, 'select pg_current_wal_lsn()::text as lsn'))
+  await query(uri, 'create table kept (n integer primary key); insert into kept values (1), (2)')
+  const [place] = await query<{ lsn: string }>(uri, 'select pg_current_wal_lsn()::text as lsn')
   const { body } = await call(server, 'POST', `/projects/${projectId}/branches/${branchId}/snapshot`)
-  const child = await createBranch(server, main, 'child')
-  await query(child.uri, 'insert into kept values (10)')
-  await query(uri, 'insert into kept values (3)')
   await settled(server)
+  const child = withChild ? await createBranch(server, main, 'child') : undefined
+  if (child) await query(child.uri, 'insert into kept values (10)')
+  await query(uri, 'insert into kept values (3)')
   return {
     projectId,
     main,
@@ -275,10 +316,18 @@ async function setScene(server: TestServer): Promise<Scene> {
 }
 
 async function sleep(server: TestServer, { projectId, main, child }: Scene): Promise<void> {
-  for (const { endpointId } of [main, child]) {
-    await call(server, 'POST', `/projects/${projectId}/endpoints/${endpointId}/suspend`)
+  for (const branch of [main, child]) {
+    if (branch) await call(server, 'POST', `/projects/${projectId}/endpoints/${branch.endpointId}/suspend`)
     await settled(server)
   }
+}
+
+/** More than a branch of the head replays: it waits for an image. */
+async function writeLog({ main }: Scene): Promise<void> {
+  await query(
+    main.uri,
+    `select count(pg_logical_emit_message(false, 'test', repeat('x', 1000000))) from generate_series(1, 20)`,
+  )
 }
 
 async function rowsOf(uri: string): Promise<number[]> {
@@ -322,7 +371,5 @@ async function assertSnapshots(server: TestServer, scene: Scene, count: number):
     const branchId = (made.body['branch'] as { id: string }).id
     const expected = name === 'now' ? [1, 2, 3] : [1, 2]
     assert.deepEqual(await rowsOf(await uriOf(server, scene.projectId, branchId)), expected, `snapshot ${name}`)
-    await call(server, 'DELETE', `${projectPath(scene)}/branches/${branchId}?hard_delete=true`)
-    await settled(server)
   }
 }

@@ -47,17 +47,17 @@ export class CrashBench implements AsyncDisposable {
 
   /**
    * Arms the failpoint, acts, and waits until every process of pgrove has died there; then starts it again on the same home, without
-   * failpoints, after it has died once more at `again` on the way. Gives what the act was answered, if it was.
+   * failpoints, after it has died once more at `again` on the way. Gives what the act was answered, if it was. `withinMs`: until it dies.
    */
   async crashAt<T>(
     failpoint: string,
     act: (server: TestServer) => Promise<T>,
-    options: { again?: string | undefined } = {},
+    options: { again?: string | undefined; withinMs?: number | undefined } = {},
   ): Promise<T | undefined> {
     const died = this.#server.exited
     await arm(this.#server, `${failpoint}=crash`)
     const acted = act(this.#server).catch(() => undefined)
-    await withinMs(`pgrove dies at ${failpoint}`, 20_000, died)
+    await withinMs(`pgrove dies at ${failpoint}`, options.withinMs ?? 20_000, died)
     const answer = await withinMs('the act ends', 30_000, acted)
     if (options.again !== undefined) await this.#dieOnTheWay(options.again)
     await this.restart()

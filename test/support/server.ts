@@ -54,11 +54,14 @@ export async function makeHome(prefix = 'pgrove-test-'): Promise<string> {
   return home
 }
 
+const politeRounds = 60
+
 /** Kills what runs in a home, unmounts its pool, removes it; its log is kept where PGROVE_TEST_LOGS names a folder. */
 export async function destroyHome(home: string): Promise<void> {
   for (let round = 0; round < 100; round++) {
     const pids = await processesBelow(home)
-    for (const pid of pids) tryKill(pid)
+    // A postmaster that is killed leaves a segment of shared memory behind, of which a machine has 4,096; told to quit, it takes it along.
+    for (const pid of pids) tryKill(pid, round < politeRounds ? 'SIGQUIT' : 'SIGKILL')
     // A process that has just died holds its mount for a moment longer.
     const unmounted = await unmountPool(home).then(
       () => true,
@@ -181,9 +184,9 @@ process.on('exit', () => {
   for (const child of running) if (child.pid !== undefined) tryKill(child.pid)
 })
 
-function tryKill(pid: number): void {
+function tryKill(pid: number, signal: 'SIGQUIT' | 'SIGKILL' = 'SIGKILL'): void {
   try {
-    process.kill(pid, 'SIGKILL')
+    process.kill(pid, signal)
   } catch {
     // Gone already.
   }

@@ -82,7 +82,7 @@ async function place({ control, chain }: StepContext, branch: Branch): Promise<v
   const source = sourceId === undefined ? undefined : await getBranch(control.store, branch.projectId, sourceId)
   if (!source?.timelineId) throw new AppError('internal', `branch ${branch.id} has lost what it is made from`)
   using _lock = await control.historyLocks.acquire(source.timelineId, 'branch')
-  const resolved = await resolvePoint(control, source, storedPoint(chain.input['point']))
+  const resolved = await resolvePoint(control, source, storedPoint(chain.input['point']), { resolved: true })
   await placeTimeline(control, { ...resolved, ...originOf(resolved.timeline) }, async (sql, id) => {
     await setBranchTimeline(sql, branch.id, id)
     if (branch.parentId !== undefined) await setBranchParentPoint(sql, branch.id, resolved.lsn, resolved.at)

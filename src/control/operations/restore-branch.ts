@@ -114,7 +114,7 @@ async function ensurePlaced(step: StepContext, branch: Branch): Promise<Branch> 
   if (!source?.timelineId) throw new AppError('internal', `branch ${branch.id} has lost what it is restored from`)
   using _lock = await control.historyLocks.acquire(source.timelineId, 'restore')
   // The source of a restore from itself is `resetting`, which says nothing against its past.
-  const resolved = await resolvePoint(control, source, storedPoint(input.point))
+  const resolved = await resolvePoint(control, source, storedPoint(input.point), { resolved: true })
   await placeTimeline(control, { ...resolved, ...originOf(resolved.timeline) }, (sql, id) =>
     setBranchIncoming(sql, branch.id, id),
   )

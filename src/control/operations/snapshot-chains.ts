@@ -93,7 +93,7 @@ async function keepPoint(step: StepContext): Promise<void> {
     throw new AppError('internal', `snapshot ${snapshot.id} has lost its branch`)
   }
   using _lock = await control.historyLocks.acquire(branch.timelineId, 'snapshot')
-  const source = await resolvePoint(control, branch, { kind: 'lsn', lsn: snapshot.pointLsn })
+  const source = await resolvePoint(control, branch, { kind: 'lsn', lsn: snapshot.pointLsn }, { resolved: true })
   await setSnapshotPoint(store, snapshot.id, { imageId: source.image.id, lsn: source.lsn })
   await failpoint('snapshot.pointed')
   const owner = control.ownerOf(snapshot.uidOffset)
