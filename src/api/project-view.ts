@@ -6,7 +6,7 @@ import type {
   ProjectSettingsData as ProjectSettingsWire,
 } from '@neondatabase/api-client'
 import type { ProjectDetails, ProjectPage } from '../control/control.ts'
-import { recoveryWindowSeconds, type EndpointDefaults, type Project } from '../model/project.ts'
+import type { EndpointDefaults, Project } from '../model/project.ts'
 import type { Wire } from './contract/wire.ts'
 import { billingPeriod, seconds, secondsIfSet, zeroTime } from './timestamps.ts'
 
@@ -51,6 +51,7 @@ export function projectDetailsView(details: ProjectDetails, proxyHost: string, n
 export function projectListItemView(
   item: ProjectPage['projects'][number],
   proxyHost: string,
+  recoveryWindowSeconds: number,
 ): Wire<ProjectListItemWire> {
   const { project, orgName, lastActiveAt } = item
   return {

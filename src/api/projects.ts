@@ -43,7 +43,9 @@ export const projects = {
       recoverable: query.recoverable ?? false,
     })
     return ok({
-      projects: page.projects.map((item) => projectListItemView(item, control.addresses.proxyHost)),
+      projects: page.projects.map((item) =>
+        projectListItemView(item, control.addresses.proxyHost, control.recoveryWindowSeconds),
+      ),
       ...(page.cursor === undefined ? {} : { pagination: { cursor: page.cursor } }),
       applications: {},
       integrations: {},

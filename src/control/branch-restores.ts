@@ -108,7 +108,7 @@ async function assertRestorable(
   if (branch.protected) {
     throw new AppError('unprocessable', 'a protected branch cannot be restored; set "protected" to false first')
   }
-  if (mayBeFinalized(branch) || branch.state === 'resetting') {
+  if (mayBeFinalized(branch)) {
     throw new AppError('unprocessable', 'restore from snapshot on target branch is still ongoing; finalize it first')
   }
   if (source.id === branch.id) {

@@ -26,6 +26,14 @@ test('a point is the head, an LSN or a time', () => {
   })
 })
 
+test('a clock of milliseconds means all of its millisecond', () => {
+  const second = BigInt(now.getTime()) * 1000n - 1_000_000n
+  const at = (text: string) => parsePoint(undefined, text, now)
+  assert.deepEqual(at('2026-06-01T11:59:59.123Z'), { kind: 'time', micros: second + 123_999n })
+  assert.deepEqual(at('2026-06-01T11:59:59.123000Z'), { kind: 'time', micros: second + 123_000n })
+  assert.deepEqual(at('2026-06-01T11:59:59Z'), { kind: 'time', micros: second })
+})
+
 test('a clock that is a little ahead means now, and a time further ahead is refused', () => {
   assert.deepEqual(parsePoint(undefined, '2026-06-01T12:00:05Z', now), { kind: 'head' })
   assert.throws(() => parsePoint(undefined, '2026-06-01T12:01:00Z', now), refused(/future/))

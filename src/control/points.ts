@@ -49,6 +49,7 @@ const clockSkewMicros = 10_000_000n
 /** More log than that to replay, and a branch of the head waits for a new image in place of it. */
 const replayAtMostBytes = 16n * 1024n * 1024n
 
+const inMilliseconds = /\.\d{3}\D/
 const stamp = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?\s*([Zz]|[+-]\d\d:?\d\d)$/
 
 /** Throws `bad_request` where both are given, or one is not what it should be. */
@@ -63,7 +64,9 @@ export function parsePoint(lsnText: string | undefined, timeText: string | undef
     return { kind: 'lsn', lsn }
   }
   if (timeText === undefined) return { kind: 'head' }
-  const micros = parseMicros(timeText)
+  const stated = parseMicros(timeText)
+  // A clock of milliseconds cuts off the rest: what was committed before somebody looked at one is to be in.
+  const micros = stated === undefined || !inMilliseconds.test(timeText) ? stated : stated + 999n
   if (micros === undefined) {
     throw new AppError(
       'bad_request',

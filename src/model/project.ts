@@ -31,7 +31,5 @@ export type Project = {
   purgingAt: Date | undefined
 }
 
-/** Seven days, as in Neon (`RECOVERY_WINDOW`). */
-export const recoveryWindowSeconds = 7 * 86_400
 export const defaultHistoryRetentionSeconds = 86_400
 export const longestHistoryRetentionSeconds = 2_592_000

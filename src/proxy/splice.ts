@@ -31,6 +31,8 @@ function lastWord(greeting: BackendGreeting, lastToClient: Buffer | undefined): 
 }
 
 const readyForQuery = Buffer.from([0x5a, 0, 0, 0, 5])
+/** A client that ends its session wants to hear nothing more. */
+const terminate = Buffer.from([0x58, 0, 0, 0, 4])
 
 /** Resolves when both sides are closed. */
 export function splice(client: Socket, server: Socket, options: SpliceOptions): Promise<void> {
@@ -38,10 +40,12 @@ export function splice(client: Socket, server: Socket, options: SpliceOptions): 
   const closed = Promise.withResolvers<void>()
   const greeting = new BackendGreeting(options.exchangeKey)
   let lastToClient: Buffer | undefined
+  let saidGoodbye = false
 
   const toServer = (chunk: Buffer): void => {
     meter.bytesFromClient += chunk.length
     meter.touch()
+    saidGoodbye = terminate.equals(chunk.subarray(-terminate.length))
     if (!server.write(chunk)) client.pause()
   }
   const toClient = (chunk: Buffer): void => {
@@ -80,7 +84,7 @@ export function splice(client: Socket, server: Socket, options: SpliceOptions): 
       closed.resolve()
       return
     }
-    const last = lastWord(greeting, lastToClient)
+    const last = saidGoodbye ? undefined : lastWord(greeting, lastToClient)
     const answer = last && errorResponseFor(last)
     if (answer && client.writable) client.write(answer)
     client.setTimeout(lingerMs, () => client.destroy())

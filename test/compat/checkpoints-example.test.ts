@@ -21,6 +21,9 @@ after(async () => {
 })
 
 test('the app goes back and forth behind one connection string, and nothing is left', async () => {
+  const projects = async (): Promise<string[]> =>
+    (await apiClient(server).listProjects({})).data.projects.map(({ id }) => id)
+  const before = await projects()
   const env = { PGROVE_API_URL: server.apiUrl, NEON_API_KEY: server.apiKey }
   const { stdout } = await run(process.execPath, [script], { env, timeoutMs })
   const told = stdout.split('\n').filter((line) => !line.includes('the visitor'))
@@ -42,7 +45,7 @@ test('the app goes back and forth behind one connection string, and nothing is l
   assert.equal(seen.at(-1), '2 todos with id, what, done, tags')
   const [, reads, connections] = /read the app (\d+) times, in (\d+) connections with one/.exec(stdout) ?? []
   assert.ok(Number(reads) > 0 && Number(connections) >= 3, 'each of the two restores ended a connection')
-  assert.deepEqual((await apiClient(server).listProjects({})).data.projects, [])
+  assert.deepEqual(await projects(), before)
 })
 
 test('what is wrong is said, and is in the exit code', () => {

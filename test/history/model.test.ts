@@ -14,7 +14,8 @@ import { connect } from '../support/postgres.ts'
 import { Random } from './random.ts'
 import { World, type ModelBranch, type ModelSnapshot } from './world.ts'
 
-const steps = Number(process.env['PGROVE_TEST_STEPS'] ?? 200)
+/** On each storage. */
+const steps = Number(process.env['PGROVE_TEST_STEPS'] ?? 100)
 const seed = Number(process.env['PGROVE_TEST_SEED'] ?? randomInt(1_000_000))
 const storages = obstacleTo('xfs') === undefined ? ['copy', 'pool'] : ['copy']
 
@@ -63,6 +64,7 @@ for (const storage of storages) {
       for (const branch of world.branches.values()) {
         say(`check ${branch.name} in the end`)
         await world.check(branch)
+        await world.checkSound(branch)
         await world.keepFewAwake()
       }
       for (const snapshot of world.snapshots.values()) {

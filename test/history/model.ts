@@ -142,6 +142,22 @@ export async function holds(uri: string, state: State): Promise<boolean> {
   return (await difference(uri, state)) === undefined
 }
 
+/** Rows and indexes of every table agree, page by page. */
+export async function assertSound(uri: string, state: State): Promise<void> {
+  for (const database of state.keys()) {
+    await using session = await connect(changed(uri, { database }))
+    await session.query('create extension if not exists amcheck')
+    await session.query(
+      `select bt_index_check(i.indexrelid, true) from pg_index i join pg_class c on c.oid = i.indexrelid
+         join pg_am a on a.oid = c.relam where a.amname = 'btree' and c.relpersistence = 'p' and i.indisvalid`,
+    )
+    const broken = await session.query(
+      `select c.relname, v.* from pg_class c, verify_heapam(c.oid) v where c.relkind in ('r', 't') and c.relpersistence = 'p'`,
+    )
+    assert.deepEqual(broken, [])
+  }
+}
+
 async function difference(uri: string, state: State): Promise<{ found: unknown; expected: unknown } | undefined> {
   const found: Record<string, unknown> = {}
   const expected: Record<string, unknown> = {}

@@ -7,7 +7,16 @@ import { eventually } from '../support/eventually.ts'
 import { call, createProject, postmasterOf, settled, timelineOf, uriOf } from '../support/faults.ts'
 import { changed, connect } from '../support/postgres.ts'
 import type { Answer } from '../support/server.ts'
-import { assertHolds, firstDatabase, holds, initialState, newDatabase, randomStatement, type State } from './model.ts'
+import {
+  assertHolds,
+  assertSound,
+  firstDatabase,
+  holds,
+  initialState,
+  newDatabase,
+  randomStatement,
+  type State,
+} from './model.ts'
 import type { Random } from './random.ts'
 
 /** Between two commits: what is made of it has exactly the first. */
@@ -388,6 +397,10 @@ export class World implements AsyncDisposable {
 
   async check(branch: ModelBranch): Promise<void> {
     await assertHolds(await this.uri(branch), branch.state, `branch ${branch.name} (${branch.id})`)
+  }
+
+  async checkSound(branch: ModelBranch): Promise<void> {
+    await assertSound(await this.uri(branch), branch.state)
   }
 
   /** What the API says there is, against the model; endpoints are where the API says they are, and a branch without one gets one. */
