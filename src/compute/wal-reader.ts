@@ -88,8 +88,10 @@ export class WalReader {
 
   /** The end of the last record that ends at or before `until`; undefined where no record does. */
   async lastEndUntil(until: Lsn): Promise<Lsn | undefined> {
-    let end: Lsn | undefined
-    await this.walk(await this.#boundaryBefore(Number(until)), (record) => {
+    const boundary = await this.#boundaryBefore(Number(until))
+    // Where a record begins another has ended, though the one that begins there may be too long to end before `until`.
+    let end: Lsn | undefined = boundary <= until ? boundary : undefined
+    await this.walk(boundary, (record) => {
       if (record.end > until) return false
       end = record.end
       return true
@@ -102,6 +104,19 @@ export class WalReader {
    * skipped by bisection, so a clock that was set back in between may hide an earlier one.
    */
   async firstEndedFrom(from: Lsn, micros: bigint): Promise<WalRecord | undefined> {
+    return (await this.#endsAround(from, micros)).first
+  }
+
+  /**
+   * Behind the last commit or abort before a moment, or `from`; undefined where none comes at or after the moment. Not before the first
+   * that comes then: what DROP DATABASE does to files and catalog it does ahead of its commit, for good.
+   */
+  async placeBefore(from: Lsn, micros: bigint): Promise<Lsn | undefined> {
+    const { first, lastEnd } = await this.#endsAround(from, micros)
+    return first && (lastEnd ?? from)
+  }
+
+  async #endsAround(from: Lsn, micros: bigint): Promise<{ first: WalRecord | undefined; lastEnd: Lsn | undefined }> {
     const size = this.#source.segmentBytes
     let [low, high] = [Math.floor(Number(from) / size), Math.floor((this.#limit - 1) / size)]
     while (high - low > 1) {
@@ -114,13 +129,18 @@ export class WalReader {
       else high = middle
     }
     const start = low * size > Number(from) ? ((await this.#firstBoundaryOf(low * size)) ?? Number(from)) : Number(from)
-    let found: WalRecord | undefined
+    let first: WalRecord | undefined
+    let lastEnd: Lsn | undefined
     await this.walk(lsnOf(start), (record) => {
-      if (record.endedAtMicros === undefined || record.endedAtMicros < micros) return true
-      found = record
+      if (record.endedAtMicros === undefined) return true
+      if (record.endedAtMicros < micros) {
+        lastEnd = record.end
+        return true
+      }
+      first = record
       return false
     })
-    return found
+    return { first, lastEnd }
   }
 
   /** Visits records until `visit` says false or the log ends. */

@@ -9,6 +9,7 @@ import { getProject } from '../store/projects.ts'
 import { getTimeline } from '../store/timelines.ts'
 import { defaultPgMajor, smallestCu, type ComputeSpec } from '../model/compute.ts'
 import { toComputeSpec } from './compute-spec.ts'
+import { inheritedSettings } from './inherited-settings.ts'
 import type { ControlContext } from './context.ts'
 
 export function isBranchRunning(control: ControlContext, branch: Branch): boolean {
@@ -31,9 +32,10 @@ export async function servingTarget(
 
 /** A compute for a branch that no endpoint serves: the smallest that does the work. */
 async function plainSpec(control: ControlContext, branch: Branch, timelineId: TimelineId): Promise<ComputeSpec> {
-  const [project, timeline] = await Promise.all([
+  const [project, timeline, inherited] = await Promise.all([
     getProject(control.store, branch.projectId),
     getTimeline(control.store, timelineId),
+    inheritedSettings(control.store, branch.parentId ?? branch.restoredAs),
   ])
   return toComputeSpec(
     {
@@ -49,7 +51,7 @@ async function plainSpec(control: ControlContext, branch: Branch, timelineId: Ti
       pgMajor: timeline?.pgMajor ?? project?.pgMajor ?? defaultPgMajor,
       minCu: smallestCu,
       maxCu: smallestCu,
-      pgSettings: project?.endpointDefaults.pgSettings ?? {},
+      pgSettings: { ...project?.endpointDefaults.pgSettings, ...inherited },
       preloadLibraries: [],
       uidOffset: timeline?.uidOffset ?? 0,
       serviceKeyId: timeline?.serviceKeyId ?? '',

@@ -29,6 +29,7 @@ import type { BranchOperations, Control, CreateBranchInput, CreatedBranch, ListB
 import type { ControlContext } from './context.ts'
 import { endpointStatuses, readOnlyUnavailable } from './endpoints.ts'
 import { newEndpointSettings } from './endpoint-settings.ts'
+import { inheritedSettings } from './inherited-settings.ts'
 import { assertDisplayName } from './names.ts'
 import { parseExpiry } from './expiry.ts'
 import { branchRestoreControl } from './branch-restores.ts'
@@ -122,8 +123,10 @@ async function create(
     }
     const databases = await copyDatabases(sql, parent.id, id)
     const endpoints = []
+    const inherited = await inheritedSettings(sql, parent.id)
     for (const wanted of input.endpoints) {
       const preloadable = wanted.preloadLibraries ? await control.preloadable(project.pgMajor) : []
+      const settings = newEndpointSettings(project, wanted, preloadable)
       const endpoint = await insertEndpoint(sql, {
         id: newEndpointId(),
         projectId: project.id,
@@ -133,7 +136,8 @@ async function create(
         disabled: false,
         creationSource: input.creationSource,
         regionId: project.regionId,
-        ...newEndpointSettings(project, wanted, preloadable),
+        ...settings,
+        pgSettings: { ...inherited, ...settings.pgSettings },
       })
       endpoints.push(endpoint)
     }

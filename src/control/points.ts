@@ -122,7 +122,7 @@ export async function resolvePoint(
   const image = newestBefore(images, lsn)
   if (!image) throw outside(window, 'the point')
   const at = point.kind === 'time' ? new Date(Number(point.micros / 1000n)) : undefined
-  return { timeline, image, lsn, walFolders, at }
+  return { timeline: await asSeenNow(control, timeline), image, lsn, walFolders, at }
 }
 
 async function resolveHead(
@@ -143,7 +143,12 @@ async function resolveHead(
     lsn = await headOf(control, branch, timeline)
     if (lsn < image.wholeLsn) throw new AppError('internal', 'an image is newer than its log')
   }
-  return { timeline, image, lsn, walFolders, at }
+  return { timeline: await asSeenNow(control, timeline), image, lsn, walFolders, at }
+}
+
+/** Looking for the head, subscriptions may have been seen, which what is made of the timeline has to know. */
+async function asSeenNow(control: ControlContext, timeline: Timeline): Promise<Timeline> {
+  return (await getTimeline(control.store, timeline.id)) ?? timeline
 }
 
 /** Images are oldest first. */
@@ -188,8 +193,7 @@ async function placeAt(
   const from = start.template === undefined && start.wholeLsn > born ? start.wholeLsn : born
   const reader = readerOf(control, timeline, start.tli, head)
   const first = await reader.firstRecordFrom(from)
-  const found = first && (await reader.firstEndedFrom(first.lsn, micros))
-  return found?.lsn ?? head
+  return (first && (await reader.placeBefore(first.lsn, micros))) ?? head
 }
 
 async function resolveTime(

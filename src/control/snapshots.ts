@@ -26,6 +26,7 @@ import type { Control, CreateSnapshotInput, RestoreSnapshotInput, UpdateSnapshot
 import type { ControlContext } from './context.ts'
 import { newEndpointSettings } from './endpoint-settings.ts'
 import { endpointStatuses } from './endpoints.ts'
+import { inheritedSettings } from './inherited-settings.ts'
 import { parseExpiry } from './expiry.ts'
 import { assertMetadata } from './metadata.ts'
 import { assertDisplayName } from './names.ts'
@@ -269,6 +270,7 @@ async function restore(
         },
       }
     }
+    const settings = newEndpointSettings(project, {}, [])
     const endpoint = await insertEndpoint(sql, {
       id: newEndpointId(),
       projectId: project.id,
@@ -278,7 +280,8 @@ async function restore(
       disabled: false,
       creationSource: input.creationSource,
       regionId: project.regionId,
-      ...newEndpointSettings(project, {}, []),
+      ...settings,
+      pgSettings: { ...(await inheritedSettings(sql, targetId)), ...settings.pgSettings },
     })
     return {
       result: { branch: restored, endpoints: [endpoint] },

@@ -36,7 +36,8 @@ function runFiles(files: readonly string[], concurrency: number): { status: numb
 const asked = process.argv.slice(2)
 const patterns = ['src/**/*.test.ts', 'test/**/*.test.ts']
 const files = asked.length > 0 ? asked : patterns.flatMap((pattern) => globSync(pattern, { cwd: packageRoot }))
-const first = runFiles(files.toSorted(), Math.max(2, availableParallelism()))
+// One more than there are processors: much of a test's time is a wait for Postgres to start or for the disk.
+const first = runFiles(files.toSorted(), availableParallelism() + 1)
 let { status } = first
 if (status !== 0 && first.failed.length > 0) {
   process.stdout.write(`\nfailed, and run once more by themselves:\n  ${first.failed.join('\n  ')}\n\n`)

@@ -85,7 +85,10 @@ async function place({ control, chain }: StepContext, branch: Branch): Promise<v
   const resolved = await resolvePoint(control, source, storedPoint(chain.input['point']), { resolved: true })
   await placeTimeline(control, { ...resolved, ...originOf(resolved.timeline) }, async (sql, id) => {
     await setBranchTimeline(sql, branch.id, id)
-    if (branch.parentId !== undefined) await setBranchParentPoint(sql, branch.id, resolved.lsn, resolved.at)
+    if (branch.parentId !== undefined) {
+      // A point in time was resolved to an LSN in the call, and the time it was is in the row.
+      await setBranchParentPoint(sql, branch.id, resolved.lsn, resolved.at ?? branch.parentTimestamp)
+    }
   })
 }
 
