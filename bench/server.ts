@@ -5,7 +5,6 @@
 
 import { readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { processesBelow } from '../src/compute/process.ts'
 import { adminSocket, homeAt } from '../src/home.ts'
 import { connectRpc, type RpcClient } from '../src/lib/rpc.ts'
 import type { StorageDescription } from '../src/storage/timelines.ts'
