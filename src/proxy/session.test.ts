@@ -128,13 +128,30 @@ test('node-postgres: plain, TLS, and TLS from the first byte', async () => {
 })
 
 test('parameters of the startup packet reach Postgres, ours do not', async () => {
-  const options = `-c work_mem=5MB endpoint=${testEndpoint} neon_lsn:0/2 -c app.x=a\\ b`
+  const options = `-c work_mem=5MB endpoint=${testEndpoint} neon_endpoint_type:read_write -c app.x=a\\ b`
   await withClient({ options, application_name: 'tells its name' }, async (client) => {
     const { rows } = await client.query(
       "select current_setting('work_mem') w, current_setting('app.x') s, current_setting('application_name') a",
     )
     assert.deepEqual(rows[0], { w: '5MB', s: 'a b', a: 'tells its name' })
   })
+})
+
+test('a point in time is asked of control with the endpoint', async () => {
+  const refused = async (options: string): Promise<unknown> =>
+    withClient({ options: `endpoint=${testEndpoint} ${options}` }, () =>
+      Promise.resolve(assert.fail('connected')),
+    ).catch((error: { code?: string }) => error.code)
+  for (const [option, point] of [
+    ['neon_lsn:0/2', 'lsn:0/2'],
+    ['neon_timestamp:2026-01-31T12:30:00.5+01:00', 'timestamp:2026-01-31T12:30:00.5+01:00'],
+  ]) {
+    assert.equal(await refused(option ?? ''), '28000', 'this control knows no past')
+    assert.equal(it.controlPlane.wakes.at(-1), `${testEndpoint}@${point}`)
+  }
+  for (const option of ['neon_lsn:nonsense', 'neon_lsn:0/1 neon_lsn:0/2', 'neon_timestamp:now']) {
+    assert.equal(await refused(option), '22023')
+  }
 })
 
 test('errors say what is wrong, with a SQLSTATE', async () => {
