@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { EndpointType } from '@neondatabase/api-client'
+import { EndpointType, OperationAction } from '@neondatabase/api-client'
 import { eventually } from '../support/eventually.ts'
 import { withControlDatabase } from '../support/faults.ts'
 import { assertNothingLeft } from '../support/leftovers.ts'
@@ -44,7 +44,7 @@ test('a limit can be set, moved and cleared, and not on what others stand on', a
   const project = await makeProject(server)
   const { branch } = await settled(server, api.createProjectBranch(project.id, { branch: { name: 'dev' } }))
   const update = (expires_at: string | null) =>
-    api.updateProjectBranch(project.id, branch.id, { branch: { expires_at: expires_at as string } })
+    api.updateProjectBranch(project.id, branch.id, { branch: { expires_at } })
   const tomorrow = inSeconds(86_400)
   const changed = (await update(tomorrow)).data.branch
   assert.equal(changed.expires_at, tomorrow)
@@ -120,7 +120,7 @@ test('a branch with the schema only is a root that has no row of its parent, now
   )
   assert.equal(made.branch.parent_id, undefined)
   assert.equal(made.branch.init_source, 'schema-only')
-  assert.ok(made.operations.some(({ action }) => action === 'apply_schema_from_branch'))
+  assert.ok(made.operations.some(({ action }) => action === OperationAction.ApplySchemaFromBranch))
   const uri = made.connection_uris?.[0]?.connection_uri ?? ''
   assert.deepEqual(await query(uri, 'select count(*)::integer as n from t'), [{ n: 0 }])
   assert.deepEqual(await query(uri, 'insert into t (n) values (1) returning s'), [{ s: 1 }])
