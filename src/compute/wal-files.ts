@@ -53,6 +53,13 @@ export async function listSegments(folder: string): Promise<string[]> {
   }
 }
 
+/** Those that hold nothing from a place of the log on. Of which of Postgres' timelines they are does not count. */
+export async function segmentsBefore(folder: string, lsn: Lsn): Promise<string[]> {
+  const place = (name: string): string => name.slice(8)
+  const first = place(walSegmentName(1, lsn))
+  return (await listSegments(folder)).filter((name) => place(name) < first)
+}
+
 /** Where each of the named segments lies. Throws `storage_failed` where one is nowhere. */
 export async function findSegments(folders: readonly string[], names: readonly string[]): Promise<string[]> {
   const place = new Map<string, string>()

@@ -17,7 +17,7 @@ import type { BranchOperations, Control, RestoreBranchInput } from './control.ts
 import type { ControlContext } from './context.ts'
 import { assertDisplayName } from './names.ts'
 import { schedule } from './operations/schedule.ts'
-import { parsePoint, resolvePoint, storablePoint, type Point } from './points.ts'
+import { assertSameTimeline, parsePoint, resolvePoint, storablePoint, type ChainPoint, type Point } from './points.ts'
 import { resealRolePassword } from './role-secrets.ts'
 
 async function restore(
@@ -36,11 +36,12 @@ async function restore(
   await assertRestorable(control.store, seen, source, asked, preserveUnderName)
   await control.storage.assertRoom()
   await syncCatalog(control, seen)
-  const point: Point =
+  const point: ChainPoint =
     asked.kind === 'head' ? asked : { kind: 'lsn', lsn: (await resolvePoint(control, source, asked)).lsn }
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
     const branch = await liveBranch(sql, projectId, branchId)
-    await restoreSource(sql, projectId, input.sourceBranchId)
+    const sourceNow = await restoreSource(sql, projectId, input.sourceBranchId)
+    if (point.kind === 'lsn') assertSameTimeline(source, sourceNow)
     await assertRestorable(sql, branch, source, asked, preserveUnderName)
     let backupId: BranchId | undefined
     if (preserveUnderName !== undefined) {

@@ -34,7 +34,7 @@ import { assertDisplayName } from './names.ts'
 import { parseExpiry } from './expiry.ts'
 import { branchRestoreControl } from './branch-restores.ts'
 import { projectLocked, schedule } from './operations/schedule.ts'
-import { parsePoint, resolvePoint, storablePoint, type Point } from './points.ts'
+import { assertSameTimeline, parsePoint, resolvePoint, storablePoint, type ChainPoint } from './points.ts'
 import { snapshotScheduleControl } from './snapshot-schedules.ts'
 import { newRoleSecret, resealRolePassword, revealRolePassword } from './role-secrets.ts'
 
@@ -59,13 +59,13 @@ async function resolveParentPoint(
   caller: Caller,
   projectId: string,
   input: CreateBranchInput,
-): Promise<{ point: Point; at: Date | undefined }> {
+): Promise<{ point: ChainPoint; at: Date | undefined; seen: Branch | undefined }> {
   const asked = parsePoint(input.parentLsn, input.parentTimestamp, new Date())
-  if (asked.kind === 'head') return { point: asked, at: undefined }
+  if (asked.kind === 'head') return { point: asked, at: undefined, seen: undefined }
   await visibleProject(control.store, caller, projectId)
   const parent = await parentOf(control.store, projectId, input)
   const { lsn, at } = await resolvePoint(control, parent, asked)
-  return { point: { kind: 'lsn', lsn }, at }
+  return { point: { kind: 'lsn', lsn }, at, seen: parent }
 }
 
 async function parentOf(sql: Sql, projectId: string, input: CreateBranchInput): Promise<Branch> {
@@ -86,9 +86,10 @@ async function create(
   assertAvailable(input)
   const expiresAt = input.expiresAt === undefined ? undefined : parseExpiry(input.expiresAt, longestTtlSeconds)
   const schemaOnly = input.initSource === 'schema-only'
-  const { point, at } = await resolveParentPoint(control, caller, projectId, input)
+  const { point, at, seen } = await resolveParentPoint(control, caller, projectId, input)
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
     const parent = await parentOf(sql, projectId, input)
+    if (seen) assertSameTimeline(seen, parent)
     if (parent.expiresAt) {
       throw new AppError('unprocessable', 'a branch that expires cannot have children; clear its expires_at first')
     }

@@ -3,9 +3,8 @@
 // An image is a copy that never changes. It needs nothing from Postgres: the source may be at work, be stopped or be started meanwhile,
 // and what makes the copy whole is the log from the checkpoint that was complete before the copying began.
 
-import { listSegments, moveSegments } from '../compute/wal-files.ts'
+import { moveSegments, segmentsBefore } from '../compute/wal-files.ts'
 import { copyExclusions, replayStartOf } from '../compute/placement.ts'
-import { walSegmentName } from '../compute/data-dir.ts'
 import { failpoint } from '../lib/failpoint.ts'
 import type { Image } from '../model/image.ts'
 import { newImageId, type ImageId } from '../model/ids.ts'
@@ -77,13 +76,9 @@ async function archiveWal(control: ControlContext, timeline: Timeline, before: L
   const held = await slotsHoldFrom(control, timeline)
   if (held === 'unknown') return
   const limit = held !== undefined && held < before ? held : before
-  const first = walSegmentName(timelineTli, limit)
   const folder = pgWal(storage, timeline.id)
-  const old = (await listSegments(folder)).filter((name) => name.slice(8) < first.slice(8))
+  const old = await segmentsBefore(folder, limit)
   if (old.length === 0) return
   const owner = control.ownerOf(timeline.uidOffset)
   await moveSegments(folder, await storage.ensureWalDir(timeline.id, owner), old, owner)
 }
-
-/** Only the position in the log counts in a segment's name, and recovery never changes Postgres' timeline here. */
-const timelineTli = 1

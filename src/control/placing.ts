@@ -9,7 +9,7 @@ import { newTimelineId, type TimelineId } from '../model/ids.ts'
 import type { Timeline } from '../model/timeline.ts'
 import { linkImage } from '../store/images.ts'
 import type { Sql } from '../store/database.ts'
-import { getTimeline, insertTimeline, moveTimeline, setTimelineBirth } from '../store/timelines.ts'
+import { getTimeline, insertTimeline, moveTimeline, setTimelineBirth, setTimelineDeleting } from '../store/timelines.ts'
 import { removeTimeline } from './timeline-removal.ts'
 import type { ControlContext } from './context.ts'
 import type { ReplaySource } from './points.ts'
@@ -116,7 +116,7 @@ export async function discardTimeline(
 ): Promise<void> {
   placedHere.delete(id)
   await control.store.transaction(async (sql) => {
-    await sql.query(`update timelines set state = 'deleting' where id = $1`, [id])
+    await setTimelineDeleting(sql, id)
     await disown(sql)
   })
   await removeTimeline(control, id)

@@ -1,6 +1,5 @@
 // A point in a branch's past, resolved to a place in its log before anything is made from it.
 
-import { walSegmentName } from '../compute/data-dir.ts'
 import type { Branch } from '../model/branch.ts'
 import { AppError } from '../model/errors.ts'
 import type { Image } from '../model/image.ts'
@@ -17,26 +16,23 @@ import { withClient } from './branch-compute.ts'
 /** As it was asked for. `micros`: since 1970; what committed before it is in, nothing else. */
 export type Point = { kind: 'head' } | { kind: 'lsn'; lsn: Lsn } | { kind: 'time'; micros: bigint }
 
-type StoredPoint = { kind: 'lsn'; lsn: string } | { kind: 'time'; micros: string }
+/** As a chain has it: a time is resolved before there is a chain. */
+export type ChainPoint = Exclude<Point, { kind: 'time' }>
 
 /** As a chain's input keeps it; the head is no input at all. */
-export function storablePoint(point: Point): StoredPoint | undefined {
-  switch (point.kind) {
-    case 'head':
-      return undefined
-    case 'lsn':
-      return { kind: 'lsn', lsn: formatLsn(point.lsn) }
-    case 'time':
-      return { kind: 'time', micros: String(point.micros) }
-  }
+export function storablePoint(point: ChainPoint): string | undefined {
+  return point.kind === 'head' ? undefined : formatLsn(point.lsn)
 }
 
-export function storedPoint(value: unknown): Point {
-  const stored = value as StoredPoint | undefined
-  if (!stored) return { kind: 'head' }
-  return stored.kind === 'lsn'
-    ? { kind: 'lsn', lsn: parseLsn(stored.lsn) ?? (0n as Lsn) }
-    : { kind: 'time', micros: BigInt(stored.micros) }
+export function storedPoint(value: unknown): ChainPoint {
+  const lsn = typeof value === 'string' ? parseLsn(value) : undefined
+  return lsn === undefined ? { kind: 'head' } : { kind: 'lsn', lsn }
+}
+
+/** An LSN is a place in one timeline: where the branch has got another one since it was resolved, it says nothing. */
+export function assertSameTimeline(seen: Branch, now: Branch): void {
+  if (seen.timelineId === now.timelineId) return
+  throw new AppError('locked', 'the branch has just been restored; try again', { retryAfterSeconds: 1 })
 }
 
 /** What a new timeline is made of: replayed from the image, over the log in these folders, up to the place. */
@@ -159,7 +155,7 @@ function newestBefore(images: readonly Image[], lsn: Lsn): Image | undefined {
 /** What can be had again. `from` is the first place in it, `fromMicros` the first moment. */
 export type HistoryWindow = { from: Lsn; fromMicros: bigint; head: Lsn }
 
-export async function windowOf(
+async function windowOf(
   control: ControlContext,
   known: { project: Project; branch: Branch; timeline: Timeline; images: readonly Image[]; head: Lsn },
 ): Promise<HistoryWindow> {
@@ -232,13 +228,4 @@ function outside(window: HistoryWindow, what: string): AppError {
     'bad_request',
     `${what} lies outside the history of the branch, which reaches from ${from} (${formatLsn(window.from)}) to now (${formatLsn(window.head)})`,
   )
-}
-
-/** Oldest segment that any of the images needs; everything before it is no use. */
-export function oldestSegmentNeeded(images: readonly Image[]): string | undefined {
-  const oldest = images.reduce<Image | undefined>(
-    (least, image) => (!least || image.redoLsn < least.redoLsn ? image : least),
-    undefined,
-  )
-  return oldest && walSegmentName(oldest.tli, oldest.redoLsn)
 }

@@ -32,7 +32,7 @@ import { assertMetadata } from './metadata.ts'
 import { assertDisplayName } from './names.ts'
 import { schedule } from './operations/schedule.ts'
 import { originOf } from './placing.ts'
-import { parsePoint, resolvePoint } from './points.ts'
+import { assertSameTimeline, parsePoint, resolvePoint } from './points.ts'
 import { resealSecret } from './role-secrets.ts'
 
 const snapshotNotFound = (): AppError => new AppError('not_found', 'snapshot not found')
@@ -70,9 +70,12 @@ export async function planSnapshot(
 export async function insertPlannedSnapshot(
   control: ControlContext,
   sql: Sql,
-  branch: Branch,
+  seen: Branch,
   planned: Awaited<ReturnType<typeof planSnapshot>> & Pick<Snapshot, 'name' | 'manual' | 'metadata' | 'expiresAt'>,
 ): Promise<Snapshot> {
+  const branch = await liveBranch(sql, seen.projectId, seen.id)
+  assertSameTimeline(seen, branch)
+  assertRoot(branch)
   const roles = await listRoles(sql, branch.id)
   const databases = await listDatabases(sql, branch.id)
   return await insertSnapshot(sql, control.cell, {
@@ -120,10 +123,6 @@ async function create(
   await syncCatalog(control, seen)
   const planned = await planSnapshot(control, seen, input)
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
-    const branch = await liveBranch(sql, projectId, branchId)
-    assertRoot(branch)
-    if (branch.timelineId !== seen.timelineId)
-      throw new AppError('locked', 'the branch has just been restored; try again')
     if ((await countManualSnapshots(sql, project.id)) >= control.limits.snapshotsPerProject) {
       throw new AppError(
         'unprocessable',
@@ -131,8 +130,8 @@ async function create(
         { apiCode: 'SNAPSHOTS_LIMIT_EXCEEDED' },
       )
     }
-    const name = input.name ?? `${branch.name} at ${planned.pointAt.toISOString()}`.slice(0, 256)
-    const snapshot = await insertPlannedSnapshot(control, sql, branch, {
+    const name = input.name ?? `${seen.name} at ${planned.pointAt.toISOString()}`.slice(0, 256)
+    const snapshot = await insertPlannedSnapshot(control, sql, seen, {
       ...planned,
       name,
       manual: true,

@@ -251,7 +251,7 @@ const cases: Case[] = [
   ...at('fromParentKept', 'placing.recovered', 'restore_branch.suspended', 'restore_branch.exchanged'),
   ...at('image', 'image.copied', 'image.ready'),
   { act: 'image', failpoint: 'image.copied', again: 'image.ready' },
-  ...at('trim', 'trim.unlinked'),
+  ...at('trim', 'trim.removed', 'trim.unlinked'),
 ]
 
 const run = all ? cases : cases.filter(({ again }, index) => again === undefined || index % 2 === 0)

@@ -17,12 +17,12 @@ import { listDatabases } from '../../store/databases.ts'
 import { getProject, setProjectPurging } from '../../store/projects.ts'
 import { listRoles } from '../../store/roles.ts'
 import { getTimeline, insertTimeline, moveTimeline } from '../../store/timelines.ts'
-import { removeTimeline } from '../timeline-removal.ts'
 import { personalise, templateServiceKey, type Slot } from '../warm-pool.ts'
 import { newProjectTarget, toComputeSpec } from '../compute-spec.ts'
 import { getEndpointTarget, type EndpointTarget } from '../../store/endpoints.ts'
 import type { ControlContext } from '../context.ts'
 import { nothingToUndo, type ChainDefinition, type StepContext } from './chain.ts'
+import { forgetBranchTimeline } from './branch-timeline.ts'
 import { stepBranch } from './step-branch.ts'
 import type pg from 'pg'
 
@@ -162,13 +162,5 @@ async function readBack(
 }
 
 async function forgetTimeline(step: StepContext): Promise<void> {
-  const branch = await stepBranch(step)
-  const { timelineId } = branch
-  if (!timelineId) return
-  const { control } = step
-  await control.store.transaction(async (sql) => {
-    await sql.query(`update timelines set state = 'deleting' where id = $1`, [timelineId])
-    await sql.query('update branches set timeline_id = null where id = $1', [branch.id])
-  })
-  await removeTimeline(control, timelineId)
+  await forgetBranchTimeline(step.control, await stepBranch(step))
 }

@@ -32,6 +32,8 @@ export async function takeImages(control: ControlContext): Promise<void> {
 
 /** After a suspension. A wake need not wait: the image is of the stopped state or, replayed a little further, of a later one. */
 export async function takeImageAtSuspend(control: ControlContext, id: TimelineId): Promise<void> {
+  // Also what is being deleted, or only worked on, is stopped.
+  if ((await getTimeline(control.store, id).catch(() => undefined))?.state !== 'owned') return
   await takeIfWorth(control, id, atSuspend)
   measuredAt.delete(id)
   await measureNowAndThen(control, id)

@@ -2,7 +2,7 @@
 //
 // The last image before the window stays, since every point in the window may have to be replayed from it.
 
-import { listSegments, removeSegments } from '../../compute/wal-files.ts'
+import { removeSegments, segmentsBefore } from '../../compute/wal-files.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { errorChain } from '../../model/errors.ts'
 import type { Image } from '../../model/image.ts'
@@ -17,9 +17,7 @@ import {
 import { getTimeline } from '../../store/timelines.ts'
 import type { ControlContext } from '../context.ts'
 import { imagesInMaking } from '../images.ts'
-import { oldestSegmentNeeded } from '../points.ts'
 import { slotsHoldFrom, walFoldersOf } from '../wal-head.ts'
-import { walSegmentName } from '../../compute/data-dir.ts'
 
 /** So many newest images stay whatever their age in the window; of older ones, one an interval. */
 const keptNewest = 8
@@ -60,18 +58,18 @@ async function trimTimeline(control: ControlContext, id: TimelineId, retentionSe
     droppable(images, new Date(Date.now() - retentionSeconds * 1000)).map((image) => image.id),
   )
   if (drop.size === 0) return
+  const held = await slotsHoldFrom(control, timeline)
+  if (held === 'unknown') return
+  const wanted = images.filter((image) => !drop.has(image.id)).map((image) => image.redoLsn)
+  if (held !== undefined) wanted.push(held)
+  const from = wanted.reduce((least, lsn) => (lsn < least ? lsn : least))
+  // The log goes first: an image that is still there has the next round come back to it, and no point in the window needs either.
+  for (const folder of walFoldersOf(storage, id)) {
+    await removeSegments(folder, await segmentsBefore(folder, from), control.ownerOf(timeline.uidOffset))
+  }
+  await failpoint('trim.removed')
   await unlinkImages(store, id, [...drop])
   await failpoint('trim.unlinked')
-  const kept = images.filter((image) => !drop.has(image.id))
-  const needed = oldestSegmentNeeded(kept)
-  const held = await slotsHoldFrom(control, timeline)
-  if (needed === undefined || held === 'unknown') return
-  const slot = held && walSegmentName(1, held)
-  const limit = slot !== undefined && slot < needed ? slot : needed
-  for (const folder of walFoldersOf(storage, id)) {
-    const old = (await listSegments(folder)).filter((name) => name < limit)
-    await removeSegments(folder, old, control.ownerOf(timeline.uidOffset))
-  }
 }
 
 /** Of no timeline and no snapshot any more. */
