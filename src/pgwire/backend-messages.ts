@@ -35,3 +35,15 @@ export function writeParameterStatus(name: string, value: string): Buffer {
 export function writeReadyForQuery(status: 'I' | 'T' | 'E'): Buffer {
   return writeMessage('Z', Buffer.from(status, 'latin1'))
 }
+
+export function writeAuthenticationSasl(mechanisms: readonly string[]): Buffer {
+  return writeMessage('R', int32(authenticationCodes.sasl), ...mechanisms.map(cString), Buffer.of(0))
+}
+
+export function writeAuthenticationSaslContinue(data: string): Buffer {
+  return writeMessage('R', int32(authenticationCodes.saslContinue), Buffer.from(data))
+}
+
+export function writeAuthenticationSaslFinal(data: string): Buffer {
+  return writeMessage('R', int32(authenticationCodes.saslFinal), Buffer.from(data))
+}

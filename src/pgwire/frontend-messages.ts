@@ -33,3 +33,21 @@ export function readPasswordMessage(message: Message): string {
     throw new ProtocolError('password is not UTF-8')
   }
 }
+
+/** Throws ProtocolError. */
+export function readSaslInitialResponse(message: Message): { mechanism: string; data: string } {
+  if (message.type !== 'p') throw new ProtocolError('expected a SASL response')
+  const { body } = message
+  const end = body.indexOf(0)
+  if (end < 0 || body.length < end + 5) throw new ProtocolError('SASL response is malformed')
+  // -1: no data.
+  const length = Math.max(0, body.readInt32BE(end + 1))
+  if (body.length !== end + 5 + length) throw new ProtocolError('SASL response is malformed')
+  return { mechanism: body.toString('latin1', 0, end), data: body.toString('latin1', end + 5) }
+}
+
+/** Throws ProtocolError. */
+export function readSaslResponse(message: Message): string {
+  if (message.type !== 'p') throw new ProtocolError('expected a SASL response')
+  return message.body.toString('latin1')
+}

@@ -3,10 +3,9 @@
 // postgres: src/interfaces/libpq/fe-auth-scram.c. The user name inside the exchange stays empty: Postgres takes the one from the
 // startup packet.
 
-import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto'
-import { promisify } from 'node:util'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { ProtocolError } from './protocol-error.ts'
-import { saslPrep } from './saslprep.ts'
+import { deriveKeys, hmacSha256, sha256, type ScramKeys } from './scram-keys.ts'
 
 export const scramSha256 = 'SCRAM-SHA-256'
 
@@ -14,15 +13,16 @@ const gs2Header = 'n,,'
 /** Postgres' default is 4096; a server that asks for millions would only burn our time. */
 const mostIterations = 1_000_000
 
-const derive = promisify(pbkdf2)
+/** A password, or the keys that an earlier exchange for the same verifier yielded. */
+export type ScramSecret = string | ScramKeys
 
 export class ScramClient {
-  readonly #password: string
+  readonly #secret: ScramSecret
   readonly #nonce: string
   #expectedServerSignature: Buffer | undefined
 
-  constructor(password: string, nonce: string = randomBytes(18).toString('base64')) {
-    this.#password = saslPrep(password)
+  constructor(secret: ScramSecret, nonce: string = randomBytes(18).toString('base64')) {
+    this.#secret = secret
     this.#nonce = nonce
   }
 
@@ -39,13 +39,15 @@ export class ScramClient {
     if (!nonce.startsWith(this.#nonce) || nonce === this.#nonce) throw new ProtocolError('SCRAM: the nonce is not ours')
     if (iterations < 1 || iterations > mostIterations) throw new ProtocolError('SCRAM: unreasonable iteration count')
 
-    const salted = await derive(this.#password, Buffer.from(saltText, 'base64'), iterations, 32, 'sha256')
+    const { clientKey, serverKey } =
+      typeof this.#secret === 'string'
+        ? await deriveKeys(this.#secret, Buffer.from(saltText, 'base64'), iterations)
+        : this.#secret
     const withoutProof = `c=${Buffer.from(gs2Header).toString('base64')},r=${nonce}`
     const authMessage = `n=,r=${this.#nonce},${serverFirst},${withoutProof}`
-    const clientKey = hmac(salted, 'Client Key')
-    const signature = hmac(createHash('sha256').update(clientKey).digest(), authMessage)
+    const signature = hmacSha256(sha256(clientKey), authMessage)
     const proof = Buffer.from(clientKey.map((byte, at) => byte ^ (signature[at] ?? 0)))
-    this.#expectedServerSignature = hmac(hmac(salted, 'Server Key'), authMessage)
+    this.#expectedServerSignature = hmacSha256(serverKey, authMessage)
     return `${withoutProof},p=${proof.toString('base64')}`
   }
 
@@ -57,8 +59,4 @@ export class ScramClient {
       throw new ProtocolError('SCRAM: the server did not prove itself')
     }
   }
-}
-
-function hmac(key: Buffer, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest()
 }

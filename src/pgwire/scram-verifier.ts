@@ -1,10 +1,9 @@
 // The form in which Postgres stores a SCRAM password (`pg_authid.rolpassword`, RFC 5803 in PostgreSQL's spelling):
 // `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`. Whoever holds one can check a password and cannot use it to log in.
 
-import { createHash, createHmac, pbkdf2, randomBytes } from 'node:crypto'
-import { promisify } from 'node:util'
+import { randomBytes } from 'node:crypto'
 import { AppError } from '../model/errors.ts'
-import { saslPrep } from './saslprep.ts'
+import { deriveKeys, sha256 } from './scram-keys.ts'
 
 export type ScramVerifier = { iterations: number; salt: Buffer; storedKey: Buffer; serverKey: Buffer }
 
@@ -13,9 +12,7 @@ export const defaultIterations = 4096
 /** For passwords of 256 random bits: nothing to guess, so stretching them would only slow every connect. */
 export const randomSecretIterations = 1
 
-const keyBytes = 32
 const saltBytes = 16
-const pbkdf2Async = promisify(pbkdf2)
 
 export async function makeVerifier(
   password: string,
@@ -23,11 +20,8 @@ export async function makeVerifier(
 ): Promise<string> {
   const iterations = options.iterations ?? defaultIterations
   const salt = options.salt ?? randomBytes(saltBytes)
-  const salted = await pbkdf2Async(saslPrep(password), salt, iterations, keyBytes, 'sha256')
-  const clientKey = createHmac('sha256', salted).update('Client Key').digest()
-  const storedKey = createHash('sha256').update(clientKey).digest()
-  const serverKey = createHmac('sha256', salted).update('Server Key').digest()
-  return formatVerifier({ iterations, salt, storedKey, serverKey })
+  const { clientKey, serverKey } = await deriveKeys(password, salt, iterations)
+  return formatVerifier({ iterations, salt, storedKey: sha256(clientKey), serverKey })
 }
 
 export function formatVerifier({ iterations, salt, storedKey, serverKey }: ScramVerifier): string {

@@ -137,6 +137,23 @@ export const refusals = {
   lostWhileIdle: (): Refusal =>
     new Refusal(adminShutdown, 'terminating connection: the compute was stopped; connect again'),
 
+  addressNotAllowed: (address: string): Refusal =>
+    new Refusal(
+      invalidAuthorization,
+      `This IP address ${address} is not allowed to connect to this endpoint. Please add it to the allowed list in the Neon console. Make sure to check for IPv4 or IPv6 addresses.`,
+    ),
+
+  blockedNetwork: (): Refusal =>
+    new Refusal(
+      invalidAuthorization,
+      'This connection is trying to access this endpoint from a blocked network.',
+    ),
+
+  tooManyAttempts: (): Refusal =>
+    new Refusal(tooManyConnections, 'Too many connections to this endpoint. Please try again later.'),
+
+  authenticationTimedOut: (): Refusal => new Refusal(invalidAuthorization, 'Authentication timed out'),
+
   authenticationFailed: (user: string): Refusal =>
     new Refusal('28P01', `password authentication failed for user '${user}'`),
 } as const

@@ -1,4 +1,4 @@
-// Logs in to a compute in a client's place, with the password that the client gave us.
+// Logs in to a compute in a client's place, with the keys that the client's own login yielded.
 //
 // Leaves unread in the socket what the client is to see: AuthenticationOk and all after it, or the server's error.
 
@@ -8,7 +8,7 @@ import { authenticationCodes } from '../pgwire/backend-messages.ts'
 import { writeSaslInitialResponse, writeSaslResponse } from '../pgwire/frontend-messages.ts'
 import { readMessage } from '../pgwire/message.ts'
 import { ProtocolError } from '../pgwire/protocol-error.ts'
-import { ScramClient, scramSha256 } from '../pgwire/scram-client.ts'
+import { ScramClient, scramSha256, type ScramSecret } from '../pgwire/scram-client.ts'
 import type { Parsed } from '../pgwire/startup-packet.ts'
 import { readFrom } from './socket-reader.ts'
 
@@ -18,10 +18,10 @@ const longestMessage = 65_536
 type Answer = { kind: 'authentication'; code: number; data: string } | { kind: 'for_the_client' }
 
 /** Throws `compute_start_failed` where the server is lost or says something that Postgres would not. */
-export async function logIn(server: Socket, password: string): Promise<void> {
+export async function logIn(server: Socket, secret: ScramSecret): Promise<void> {
   const timer = setTimeout(() => server.destroy(), loginTimeoutMs)
   try {
-    const scram = new ScramClient(password)
+    const scram = new ScramClient(secret)
     for (;;) {
       const answer = await readFrom(server, readAnswer)
       if (answer.kind === 'for_the_client') return

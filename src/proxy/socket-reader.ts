@@ -2,7 +2,7 @@
 //
 // The socket stays in paused mode, so a stranger who sends much before being asked fills a kernel buffer and not our memory.
 
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { ProtocolError } from '../pgwire/protocol-error.ts'
 import type { Parsed } from '../pgwire/startup-packet.ts'
 
@@ -18,7 +18,7 @@ export class ConnectionLost extends Error {
  * Resolves with what `parse` makes of the bytes, asking it again whenever there are more; it says how many it took and must put
  * a bound to how many it waits for. Rejects with what `parse` throws, and with ConnectionLost.
  */
-export function readFrom<T>(socket: Socket, parse: (buffer: Buffer) => Parsed<T>): Promise<T> {
+export function readFrom<T>(socket: Duplex, parse: (buffer: Buffer) => Parsed<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     let held: Buffer = Buffer.alloc(0)
     const finish = (): void => {
@@ -61,13 +61,20 @@ export function readFrom<T>(socket: Socket, parse: (buffer: Buffer) => Parsed<T>
 }
 
 /** Sends the last bytes and closes; what the other end still sends is thrown away, for an answer to it would overtake ours. */
-export function closeWith(socket: Socket, bytes: Buffer | undefined, lingerMs = 5_000): void {
+export function closeWith(socket: Duplex, bytes: Buffer | undefined, lingerMs = 5_000): void {
   if (socket.destroyed) return
   if (!bytes) return void socket.destroy()
   const timer = setTimeout(() => socket.destroy(), lingerMs)
   socket.on('error', () => {})
   socket.on('close', () => clearTimeout(timer))
-  socket.on('end', () => socket.destroySoon())
+  socket.on('end', () => destroySoon(socket))
   socket.resume()
   socket.end(bytes)
+}
+
+/** Once what was written has gone out. */
+export function destroySoon(socket: Duplex): void {
+  if (socket.writable) socket.end()
+  if (socket.writableFinished) socket.destroy()
+  else socket.once('finish', () => socket.destroy())
 }

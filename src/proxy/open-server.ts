@@ -1,0 +1,105 @@
+// Opens a session with a compute in a client's name: wakes it, dials, logs in.
+
+import type { Socket } from 'node:net'
+import { AppError } from '../model/errors.ts'
+import type { BackendKey } from '../pgwire/backend-greeting.ts'
+import { readErrorFields } from '../pgwire/error-fields.ts'
+import { readMessage, writeMessage, type Message } from '../pgwire/message.ts'
+import type { ScramKeys } from '../pgwire/scram-keys.ts'
+import { writeStartupMessage, type StartupParameter } from '../pgwire/startup-packet.ts'
+import { connectCompute, type ConnectedCompute } from './connect-compute.ts'
+import { logIn } from './server-login.ts'
+import { readFrom } from './socket-reader.ts'
+import type { Waker } from './wake.ts'
+
+export type ServerTarget = {
+  /** An endpoint, or a compute of its past (`computeNameOf`). */
+  computeName: string
+  /** As Postgres is to see them: `user`, `database`, and whatever else. */
+  parameters: readonly StartupParameter[]
+  keys: ScramKeys
+}
+
+export type OpenServer = ConnectedCompute & {
+  parameters: Map<string, string>
+  key: BackendKey
+}
+
+/** Postgres let nobody in: no such database, too many clients … `message` is its ErrorResponse as it came. */
+export class ServerRefused extends Error {
+  readonly response: Buffer
+  readonly sqlState: string
+
+  constructor(response: Buffer) {
+    const fields = readErrorFields(response.subarray(5))
+    super(fields.get('M') ?? 'the server refused the connection')
+    this.name = 'ServerRefused'
+    this.response = response
+    this.sqlState = fields.get('C') ?? ''
+  }
+}
+
+const longestGreetingMessage = 1024 * 1024
+const greetingTimeoutMs = 30_000
+
+/** Logged in, with AuthenticationOk and all after it still unread in the socket, or the server's refusal. Throws AppError. */
+export async function connectServer(
+  waker: Waker,
+  target: ServerTarget,
+  isWanted: () => boolean,
+  onDial: () => void,
+): Promise<ConnectedCompute> {
+  const startup = writeStartupMessage({ major: 3, minor: 0 }, target.parameters)
+  const connected = await connectCompute(waker, target.computeName, startup, isWanted, onDial)
+  await logIn(connected.socket, target.keys)
+  return connected
+}
+
+/** Ready for its first query, with nothing left unread. Throws AppError, ServerRefused. */
+export async function openServer(
+  waker: Waker,
+  target: ServerTarget,
+  isWanted: () => boolean,
+  onDial: () => void,
+): Promise<OpenServer> {
+  const connected = await connectServer(waker, target, isWanted, onDial)
+  const { socket } = connected
+  const timer = setTimeout(() => socket.destroy(), greetingTimeoutMs)
+  try {
+    return { ...connected, ...(await readGreeting(socket)) }
+  } catch (error) {
+    socket.destroy()
+    if (error instanceof ServerRefused) throw error
+    throw new AppError('compute_start_failed', 'the compute did not complete the login', { cause: error })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function readGreeting(socket: Socket): Promise<{ parameters: Map<string, string>; key: BackendKey }> {
+  const parameters = new Map<string, string>()
+  let key: BackendKey = { pid: 0, secret: Buffer.alloc(4) }
+  for (;;) {
+    const { type, body } = await readFrom(socket, readGreetingMessage)
+    switch (type) {
+      case 'S': {
+        const [name = '', value = ''] = body.toString('utf8').split('\0')
+        parameters.set(name, value)
+        break
+      }
+      case 'K':
+        key = { pid: body.readInt32BE(0), secret: Buffer.from(body.subarray(4)) }
+        break
+      case 'E':
+        throw new ServerRefused(writeMessage(type, body))
+      case 'Z':
+        return { parameters, key }
+    }
+  }
+}
+
+function readGreetingMessage(buffer: Buffer): { value: Message; length: number } | undefined {
+  const read = readMessage(buffer, longestGreetingMessage)
+  return read && { value: { type: read.value.type, body: Buffer.from(read.value.body) }, length: read.length }
+}
+
