@@ -1,10 +1,9 @@
 // Puts the control plane together: the context, what the surfaces call, what runs in the background.
 
 import { KeyedLock } from '../lib/keyed-lock.ts'
-import { errorChain } from '../model/errors.ts'
+import { AppError, errorChain } from '../model/errors.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { TimelineId } from '../model/ids.ts'
-import { getEndpointTarget } from '../store/endpoints.ts'
 import { deleteOldIdempotencyKeys } from '../store/idempotency-keys.ts'
 import { Authenticator, apiKeyControl, organizationControl, userControl } from './accounts.ts'
 import { aliasControl } from './aliases.ts'
@@ -54,6 +53,7 @@ import { suspendIdle } from './reconcilers/suspend-idle.ts'
 import { takeImageAtSuspend, takeImages } from './reconcilers/take-images.ts'
 import { tidy } from './reconcilers/tidy.ts'
 import { trimHistory } from './reconcilers/trim-history.ts'
+import { lookupRole, type RoleAccess } from './role-access.ts'
 import { roleControl } from './roles.ts'
 import { schemaControl } from './schemas.ts'
 import { snapshotControl } from './snapshots.ts'
@@ -97,6 +97,8 @@ export type EndpointReport = {
   awakeReasons: Awaited<ReturnType<typeof currentAwakeReasons>>
 }
 
+export type TokenAccess = { clientKey: string; serverKey: string; claims: string }
+
 export type ControlPlane = {
   control: Control
   /** Adopts what runs, takes up unfinished operations, and starts the background rounds. */
@@ -105,7 +107,8 @@ export type ControlPlane = {
   close(): Promise<void>
   /** What the proxy asks for. */
   proxy: {
-    resolve(endpointId: string): Promise<{ endpointId: string; projectId: string; disabled: boolean } | undefined>
+    lookupRole(endpointId: string, role: string): Promise<RoleAccess | undefined>
+    authorizeToken(endpointId: string, role: string, token: string): Promise<TokenAccess>
     wake(endpointId: string): Promise<Running>
     reportActivity(activity: readonly { endpointId: string; lastActivityAt: number }[]): Promise<void>
     onEndpointChanged(listener: (endpointId: string) => Promise<void>): void
@@ -169,9 +172,9 @@ export function createControl(parts: ControlParts): ControlPlane {
       await journal.flush()
     },
     proxy: {
-      async resolve(endpointId) {
-        const target = await getEndpointTarget(context.store, endpointId)
-        return target && { endpointId, projectId: target.projectId, disabled: target.disabled }
+      lookupRole: (endpointId, role) => lookupRole(context, endpointId, role),
+      authorizeToken: async () => {
+        throw new AppError('unauthorized', 'this project has no key set that may sign tokens')
       },
       async wake(name) {
         const past = PastReads.parse(name)

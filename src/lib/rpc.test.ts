@@ -125,6 +125,46 @@ test('a client that does not answer a push is cut off and holds nobody up', asyn
   await client.whenConnected(5_000)
 })
 
+test('a question has the answers of those who could answer in time, and nobody is cut off over it', async (t) => {
+  const path = await socketPath(t)
+  const server = await serveRpc(path, { ping: async () => 'pong' }, { mode: 0o600 })
+  t.after(() => server.close())
+  assert.deepEqual(await server.ask('how many', {}, 1000), [])
+  const answers = [
+    (params: unknown) => (params as { n: number }).n * 2,
+    () => Promise.resolve(5),
+    () => Promise.reject(new Error('broken')),
+    () => undefined,
+    () => new Promise(() => {}),
+  ]
+  const clients: RpcClient[] = []
+  for (const onNotify of answers) {
+    const client = await connected(t, path, { onNotify: (_event, params) => onNotify(params) })
+    await client.call('ping', {})
+    clients.push(client)
+  }
+  assert.deepEqual((await server.ask('how many', { n: 21 }, 200)).toSorted(), [42, 5])
+  for (const client of clients) assert.equal(await client.call('ping', {}), 'pong')
+})
+
+test('a client that goes away over a question holds nobody up', async (t) => {
+  const path = await socketPath(t)
+  const server = await serveRpc(path, { ping: async () => 'pong' }, { mode: 0o600 })
+  t.after(() => server.close())
+  const asked = Promise.withResolvers<void>()
+  const client = await connected(t, path, {
+    onNotify: () => {
+      asked.resolve()
+      return new Promise(() => {})
+    },
+  })
+  await client.call('ping', {})
+  const answers = server.ask('how many', {}, 60_000)
+  await asked.promise
+  client.close()
+  assert.deepEqual(await answers, [])
+})
+
 test('a successor takes the place of a server that is still there', async (t) => {
   const path = await socketPath(t)
   const first = await serveRpc(path, { who: async () => 'first' }, { mode: 0o660 })

@@ -1,7 +1,7 @@
 // Calls between our own processes: lines of JSON over a Unix socket, both ways.
 //
 //   → {"id":1,"method":"wake","params":{…}}      ← {"id":1,"result":{…}}  or  {"id":1,"error":{"code","message",…}}
-//   ← {"push":7,"event":"changed","params":{…}}  → {"ack":7}
+//   ← {"push":7,"event":"changed","params":{…}}  → {"ack":7}  or, where it was a question,  {"ack":7,"result":{…}}
 //
 // A call never waits for a peer that is away: it fails at once with `unavailable`, since whoever called has a client of its own
 // waiting and knows better what to do. Errors cross as AppErrors; anything else crosses as a bare `internal`, its text stays in
@@ -17,6 +17,8 @@ export type RpcMethods = Readonly<Record<string, (params: unknown) => Promise<un
 export type RpcServer = {
   /** Tells every connected client, and returns when each has dealt with it, or has not within the time. */
   notify(event: string, params: unknown, timeoutMs?: number): Promise<void>
+  /** What every connected client answered in time. One that fails or is late adds nothing to it, and stays connected. */
+  ask(event: string, params: unknown, timeoutMs: number): Promise<unknown[]>
   close(): Promise<void>
 }
 
@@ -47,7 +49,7 @@ export async function serveRpc(path: string, methods: RpcMethods, options: Serve
     socket.on('close', () => peers.delete(peer))
     eachLine(socket, (line) => {
       const { id, method, params, ack } = line
-      if (typeof ack === 'number') return peer.acknowledged(ack)
+      if (typeof ack === 'number') return peer.acknowledged(ack, line['result'])
       if (typeof id !== 'number' || typeof method !== 'string') return void socket.destroy()
       void answer(methods, method, params, logger).then((reply) => send(socket, { id, ...reply }))
     })
@@ -67,7 +69,11 @@ export async function serveRpc(path: string, methods: RpcMethods, options: Serve
 
   return {
     async notify(event, params, timeoutMs = notifyTimeoutMs) {
-      await Promise.all([...peers].map((peer) => peer.push(event, params, timeoutMs)))
+      await Promise.all([...peers].map((peer) => peer.notify(event, params, timeoutMs)))
+    },
+    async ask(event, params, timeoutMs) {
+      const answers = await Promise.all([...peers].map((peer) => peer.ask(event, params, timeoutMs)))
+      return answers.filter((answer) => answer !== undefined)
     },
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
@@ -113,37 +119,49 @@ function fromWireError(error: unknown): AppError {
 /** One connected client, as the server sees it. */
 class Peer {
   readonly socket: Socket
-  readonly #waiting = new Map<number, () => void>()
+  readonly #waiting = new Map<number, (result: unknown) => void>()
   #nextPush = 1
 
   constructor(socket: Socket) {
     this.socket = socket
     socket.on('close', () => {
-      for (const done of this.#waiting.values()) done()
+      for (const done of this.#waiting.values()) done(undefined)
     })
   }
 
-  push(event: string, params: unknown, timeoutMs: number): Promise<void> {
+  async notify(event: string, params: unknown, timeoutMs: number): Promise<void> {
+    // A client that does not answer gets no second chance: closing makes it reconnect and ask afresh.
+    await this.#push(event, params, timeoutMs, () => this.socket.destroy())
+  }
+
+  ask(event: string, params: unknown, timeoutMs: number): Promise<unknown> {
+    return this.#push(event, params, timeoutMs, (settle) => settle())
+  }
+
+  acknowledged(push: number, result: unknown): void {
+    this.#waiting.get(push)?.(result)
+  }
+
+  #push(event: string, params: unknown, timeoutMs: number, late: (settle: () => void) => void): Promise<unknown> {
     const push = this.#nextPush++
     return new Promise((resolve) => {
-      // A client that does not answer gets no second chance: closing makes it reconnect and ask afresh.
-      const timer = setTimeout(() => this.socket.destroy(), timeoutMs)
-      this.#waiting.set(push, () => {
+      const done = (result?: unknown): void => {
         clearTimeout(timer)
         this.#waiting.delete(push)
-        resolve()
-      })
+        resolve(result)
+      }
+      const timer = setTimeout(() => late(done), timeoutMs)
+      this.#waiting.set(push, done)
       send(this.socket, { push, event, params })
+      // Closed a moment ago, and its end not yet told.
+      if (this.socket.destroyed) done()
     })
-  }
-
-  acknowledged(push: number): void {
-    this.#waiting.get(push)?.()
   }
 }
 
 export type RpcClientOptions = {
-  onNotify?: (event: string, params: unknown) => void | Promise<void>
+  /** Of a notification or a question; what it returns is the answer. */
+  onNotify?: (event: string, params: unknown) => unknown
   /** Each time the connection is there, the first time too: what was pushed meanwhile is lost. */
   onConnected?: () => void
   logger?: Logger
@@ -251,7 +269,8 @@ export class RpcClient {
   #received(socket: Socket, line: Line): void {
     const { id, push, event } = line
     if (typeof push === 'number' && typeof event === 'string') {
-      void this.#notified(event, line['params']).finally(() => send(socket, { ack: push }))
+      // Without a result where it could not be dealt with: JSON leaves out what is undefined.
+      void this.#notified(event, line['params']).then((result) => send(socket, { ack: push, result }))
       return
     }
     const call = typeof id === 'number' ? this.#calls.get(id) : undefined
@@ -260,11 +279,12 @@ export class RpcClient {
     else call.reject(fromWireError(line['error']))
   }
 
-  async #notified(event: string, params: unknown): Promise<void> {
+  async #notified(event: string, params: unknown): Promise<unknown> {
     try {
-      await this.#options.onNotify?.(event, params)
+      return await this.#options.onNotify?.(event, params)
     } catch (error) {
       this.#logger.error({ event, error: errorChain(error) }, 'push could not be handled')
+      return undefined
     }
   }
 }

@@ -5,23 +5,38 @@
 import { connectRpc, type RpcClient, type RpcMethods, type RpcServer } from '../lib/rpc.ts'
 import type { Logger } from '../lib/logger.ts'
 import { AppError } from '../model/errors.ts'
-import type {
-  ControlPlane,
-  ControlPlaneEvents,
-  EndpointActivity,
-  EndpointChanged,
-  EndpointRoute,
-  WokenCompute,
+import {
+  latencyBucketsSeconds,
+  type ControlPlane,
+  type ControlPlaneEvents,
+  type EndpointActivity,
+  type EndpointChanged,
+  type LatencyHistogram,
+  type ParkReport,
+  type ParkRequest,
+  type ProxyLatencies,
+  type RoleAccess,
+  type TokenAccess,
+  type WokenCompute,
 } from './control-plane.ts'
 import { isComputeName, isEndpointId } from './route.ts'
 
 const endpointChangedEvent = 'endpoint_changed'
+const parkEvent = 'park'
 /** A wake may replay much write-ahead log; the client waits as long as its own patience lasts. */
 const wakeTimeoutMs = 120_000
+/** Beside the patience that was asked for: the check of a session is a few statements, and there may be thousands of them. */
+const parkTimeoutMs = 3_000
+/** Postgres' NAMEDATALEN - 1. */
+const longestRoleBytes = 63
+const longestTokenBytes = 16 * 1024
+/** More than one report holds; a line of the RPC has a bound as well. */
+const mostInOneReport = 10_000
 
 export class RpcControlPlane implements ControlPlane, ControlPlaneEvents {
   readonly #rpc: RpcClient
   #endpointChanged: (changed: EndpointChanged) => void | Promise<void> = () => {}
+  #park: (request: ParkRequest) => Promise<ParkReport> = async () => nothingParked
   #connected: () => void = () => {}
 
   constructor(socketPath: string, logger: Logger) {
@@ -29,25 +44,35 @@ export class RpcControlPlane implements ControlPlane, ControlPlaneEvents {
       logger,
       onConnected: () => this.#connected(),
       onNotify: async (event, params) => {
-        if (event === endpointChangedEvent) await this.#endpointChanged(params as EndpointChanged)
+        if (event === endpointChangedEvent) return await this.#endpointChanged(params as EndpointChanged)
+        if (event === parkEvent) return await this.#park(params as ParkRequest)
+        return undefined
       },
     })
   }
 
-  async resolve(endpointId: string): Promise<EndpointRoute | undefined> {
-    return ((await this.#rpc.call('resolve', { endpointId })) as EndpointRoute | null) ?? undefined
+  async lookupRole(endpointId: string, role: string): Promise<RoleAccess | undefined> {
+    return ((await this.#rpc.call('lookupRole', { endpointId, role })) as RoleAccess | null) ?? undefined
+  }
+
+  async authorizeToken(endpointId: string, role: string, token: string): Promise<TokenAccess> {
+    return (await this.#rpc.call('authorizeToken', { endpointId, role, token })) as TokenAccess
   }
 
   async wake(endpointId: string): Promise<WokenCompute> {
     return (await this.#rpc.call('wake', { endpointId }, { timeoutMs: wakeTimeoutMs })) as WokenCompute
   }
 
-  async reportActivity(activity: readonly EndpointActivity[]): Promise<void> {
-    await this.#rpc.call('reportActivity', { activity })
+  async reportActivity(activity: readonly EndpointActivity[], latencies: ProxyLatencies): Promise<void> {
+    await this.#rpc.call('reportActivity', { activity, latencies })
   }
 
   onEndpointChanged(listener: (changed: EndpointChanged) => void | Promise<void>): void {
     this.#endpointChanged = listener
+  }
+
+  onPark(listener: (request: ParkRequest) => Promise<ParkReport>): void {
+    this.#park = listener
   }
 
   onConnected(listener: () => void): void {
@@ -65,18 +90,33 @@ export class RpcControlPlane implements ControlPlane, ControlPlaneEvents {
   }
 }
 
+const nothingParked: ParkReport = { parked: 0, busy: 0, held: 0 }
+
 /** What control serves to the edge. */
 export function controlPlaneMethods(plane: ControlPlane): RpcMethods {
   return {
-    resolve: async (params) => (await plane.resolve(readEndpointId(params))) ?? null,
+    lookupRole: async (params) => (await plane.lookupRole(readEndpointId(params), readRole(params))) ?? null,
+    authorizeToken: (params) => plane.authorizeToken(readEndpointId(params), readRole(params), readToken(params)),
     wake: (params) => plane.wake(readComputeName(params)),
-    reportActivity: (params) => plane.reportActivity(readActivity(params)),
+    reportActivity: (params) => plane.reportActivity(readActivity(params), readLatencies(params)),
   }
 }
 
 /** Returns when every edge has forgotten what it held, so that no later connect goes to the old place, and has told of those that went there. */
 export function pushEndpointChanged(server: RpcServer, endpointId: string): Promise<void> {
   return server.notify(endpointChangedEvent, { endpointId } satisfies EndpointChanged)
+}
+
+/** The sum over all edges. One that does not answer has nothing to say: whoever stops a compute does not wait for it for ever. */
+export async function askToPark(server: RpcServer, request: ParkRequest): Promise<ParkReport> {
+  const answers = await server.ask(parkEvent, request, request.patienceMs + parkTimeoutMs)
+  const sum = { ...nothingParked }
+  for (const answer of answers) {
+    const fields = asRecord(answer)
+    // An answer of nonsense says nothing either.
+    for (const name of ['parked', 'busy', 'held'] as const) sum[name] += isCount(fields[name]) ? fields[name] : 0
+  }
+  return sum
 }
 
 function readEndpointId(params: unknown): string {
@@ -93,26 +133,62 @@ function readComputeName(params: unknown): string {
   return endpointId
 }
 
+function readRole(params: unknown): string {
+  const { role } = asRecord(params)
+  if (typeof role !== 'string' || role === '' || role.includes('\0') || Buffer.byteLength(role) > longestRoleBytes)
+    throw new AppError('bad_request', 'not the name of a role')
+  return role
+}
+
+function readToken(params: unknown): string {
+  const { token } = asRecord(params)
+  if (typeof token !== 'string' || Buffer.byteLength(token) > longestTokenBytes)
+    throw new AppError('bad_request', `not a token of at most ${longestTokenBytes} bytes`)
+  return token
+}
+
 function readActivity(params: unknown): EndpointActivity[] {
   const { activity } = asRecord(params)
-  if (!Array.isArray(activity)) throw new AppError('bad_request', 'activity is not a list')
+  if (!Array.isArray(activity) || activity.length > mostInOneReport)
+    throw new AppError('bad_request', "activity is not a list of a report's length")
   return activity.map((entry: unknown) => {
     const fields = asRecord(entry)
-    const count = (name: string): number => {
-      const value = fields[name]
-      if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) {
-        throw new AppError('bad_request', `${name} is not a count`)
-      }
-      return value
-    }
     return {
       endpointId: readComputeName(entry),
-      sessions: count('sessions'),
-      lastActivityAt: count('lastActivityAt'),
-      bytesToClient: count('bytesToClient'),
-      bytesFromClient: count('bytesFromClient'),
+      sessions: readCount(fields, 'sessions'),
+      activeSessions: readCount(fields, 'activeSessions'),
+      lastActivityAt: readCount(fields, 'lastActivityAt'),
+      bytesToClient: readCount(fields, 'bytesToClient'),
+      bytesFromClient: readCount(fields, 'bytesFromClient'),
     }
   })
+}
+
+function readLatencies(params: unknown): ProxyLatencies {
+  const { connect, wake } = asRecord(asRecord(params)['latencies'])
+  return { connect: readHistogram(connect), wake: readHistogram(wake) }
+}
+
+/** One count a bucket, and one for what is beyond the last of them. */
+function readHistogram(value: unknown): LatencyHistogram {
+  const fields = asRecord(value)
+  const { counts } = fields
+  if (!Array.isArray(counts) || counts.length !== latencyBucketsSeconds.length + 1)
+    throw new AppError('bad_request', 'not a histogram of latencies')
+  return { counts: counts.map((count) => toCount(count, 'counts')), sumSeconds: readCount(fields, 'sumSeconds') }
+}
+
+function readCount(fields: Readonly<Record<string, unknown>>, name: string): number {
+  return toCount(fields[name], name)
+}
+
+function toCount(value: unknown, name: string): number {
+  if (isCount(value)) return value
+  throw new AppError('bad_request', `${name} is not a count`)
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0
 }
 
 function asRecord(value: unknown): Readonly<Record<string, unknown>> {
