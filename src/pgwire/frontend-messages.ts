@@ -20,7 +20,8 @@ export function writeTerminate(): Buffer {
   return writeMessage('X')
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
+// With its byte order mark, which is a character like any other here.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** The text of a PasswordMessage. Throws ProtocolError where the message is another one. */
 export function readPasswordMessage(message: Message): string {
@@ -34,7 +35,7 @@ export function readPasswordMessage(message: Message): string {
   }
 }
 
-/** Throws ProtocolError. */
+/** As text, in which the proof is calculated: some clients name their user inside. Throws ProtocolError. */
 export function readSaslInitialResponse(message: Message): { mechanism: string; data: string } {
   if (message.type !== 'p') throw new ProtocolError('expected a SASL response')
   const { body } = message
@@ -43,11 +44,11 @@ export function readSaslInitialResponse(message: Message): { mechanism: string; 
   // -1: no data.
   const length = Math.max(0, body.readInt32BE(end + 1))
   if (body.length !== end + 5 + length) throw new ProtocolError('SASL response is malformed')
-  return { mechanism: body.toString('latin1', 0, end), data: body.toString('latin1', end + 5) }
+  return { mechanism: body.toString('latin1', 0, end), data: body.toString('utf8', end + 5) }
 }
 
 /** Throws ProtocolError. */
 export function readSaslResponse(message: Message): string {
   if (message.type !== 'p') throw new ProtocolError('expected a SASL response')
-  return message.body.toString('latin1')
+  return message.body.toString('utf8')
 }

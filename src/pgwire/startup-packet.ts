@@ -24,7 +24,8 @@ const sslRequestCode = 80877103
 const gssencRequestCode = 80877104
 const cancelRequestCode = 80877102
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
+// With its byte order mark: without it a name would be read as another one.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Reads one packet from the start of `buffer`. Throws ProtocolError and nothing else. */
 export function readStartupPacket(buffer: Buffer): Parsed<StartupPacket> {
