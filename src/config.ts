@@ -32,6 +32,8 @@ export type Config = {
   diskFloorBytes: number
   /** How long deleted projects and branches can be recovered. */
   recoveryWindowSeconds: number
+  /** How long sessions at rest with state of their own (temporary tables, `LISTEN`, `SET` …) keep a compute awake; 0: not at all. */
+  heldSessionSeconds: number
   /** Manual ones. */
   snapshotsPerProject: number
   failpoints: string
@@ -149,6 +151,7 @@ export function readConfig(env: Environment): Config {
     pool: readPool(env),
     diskFloorBytes: readWhole(env, 'PGROVE_DISK_FLOOR_MB', 1024) * 1024 * 1024,
     recoveryWindowSeconds: readWhole(env, 'PGROVE_RECOVERY_WINDOW_SECONDS', 7 * 86_400),
+    heldSessionSeconds: readWhole(env, 'PGROVE_HELD_SESSION_SECONDS', 3600),
     snapshotsPerProject: readWhole(env, 'PGROVE_SNAPSHOTS_PER_PROJECT', 100),
     failpoints: readFailpoints(env),
     checkResponses: env['PGROVE_CHECK_RESPONSES'] === '1',

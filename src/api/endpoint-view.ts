@@ -51,7 +51,7 @@ export function endpointView(status: EndpointStatus, addresses: Control['address
 export type AwakeReasonView =
   | { kind: 'starting' | 'suspend_disabled' }
   | { kind: 'recent_activity'; idle_seconds: number; suspends_in_seconds: number }
-  | { kind: 'active_queries' | 'open_transactions' | 'replication' | 'autovacuum'; count: number }
+  | { kind: 'active_queries' | 'open_transactions' | 'replication' | 'autovacuum' | 'session_state'; count: number }
   | { kind: 'operation'; action: string }
 
 export function awakeReasonView(reason: AwakeReason): AwakeReasonView {
@@ -62,6 +62,7 @@ export function awakeReasonView(reason: AwakeReason): AwakeReasonView {
     case 'open_transactions':
     case 'replication':
     case 'autovacuum':
+    case 'session_state':
       return { kind: reason.kind, count: reason.count }
     case 'operation':
       return { kind: reason.kind, action: reason.action }

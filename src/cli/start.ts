@@ -117,6 +117,7 @@ class Watch {
       http: toAddress(config.http, 'HTTP'),
       https: config.https && toAddress(config.https, 'HTTPS'),
       tls: ready.tls,
+      mockSecret: ready.mockSecret,
       controlSocket: controlSocket(this.#home),
       apiSocket: apiSocket(this.#home),
       logLevel: config.logLevel,

@@ -66,6 +66,8 @@ export function sentence(reason: AwakeReason): string {
       return plural(reason.count, 'replication connection', 'replication connections')
     case 'autovacuum':
       return plural(reason.count, 'autovacuum worker', 'autovacuum workers')
+    case 'session_state':
+      return plural(reason.count, 'session with state', 'sessions with state')
     case 'operation':
       return 'an operation is at work'
   }

@@ -1,4 +1,4 @@
-// Which compute an endpoint had when it last ran, as a file: enough to wake it while the control database is down.
+// Which compute an endpoint had when it last ran, as a file: enough to let clients in and to wake it while the control database is down.
 
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,6 +13,16 @@ export type Assignment = {
   disabled: boolean
   suspendTimeoutSeconds: number
   spec: ComputeSpec
+  /** Undefined in files of an older pgrove, and where the control database was away when it was written first. */
+  access?: AssignedAccess | undefined
+}
+
+/** Who may come in. A verifier checks a password and is none. */
+export type AssignedAccess = {
+  allowedIps: readonly string[] | undefined
+  publicBlocked: boolean
+  /** Of roles that may log in, by name; the first few hundred. */
+  verifiers: Readonly<Record<string, string>>
 }
 
 const suffix = '.json'

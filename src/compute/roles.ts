@@ -137,6 +137,14 @@ export async function dropRole(connect: Connect, name: string): Promise<void> {
   }
 }
 
+/**
+ * What opens a role: none for one that may not log in, whose password has passed its time, or that is a superuser, which no tenant is.
+ * The name is `$1`.
+ */
+export const verifierQuery = `
+  SELECT a.rolpassword AS verifier FROM pg_catalog.pg_authid a
+  WHERE a.rolname = $1 AND a.rolcanlogin AND NOT a.rolsuper AND (a.rolvaliduntil IS NULL OR a.rolvaliduntil > pg_catalog.now())`
+
 const listQuery = `
   SELECT r.rolname AS name, r.rolcanlogin AS login, a.rolpassword AS verifier, r.rolcreatedb AS "createDatabase",
     r.rolcreaterole AS "createRole", r.rolreplication AS replication, r.rolbypassrls AS "bypassRls",

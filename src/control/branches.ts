@@ -23,6 +23,7 @@ import { insertEndpoint, listBranchEndpoints } from '../store/endpoints.ts'
 import { hasUnfinishedChain } from '../store/operations.ts'
 import { copyRoles, setRolePassword } from '../store/roles.ts'
 import { branchNotFound, liveBranch, lockVisibleProject, visibleProject } from './access.ts'
+import { branchAccessChanged } from './assignments.ts'
 import { deleteBranch, forgetEndpoints } from './branch-deletion.ts'
 import { assertBranchesLimit, assertNameFree } from './branch-names.ts'
 import type { BranchOperations, Control, CreateBranchInput, CreatedBranch, ListBranchesQuery } from './control.ts'
@@ -234,7 +235,7 @@ async function update(
   if (input.name !== undefined) assertDisplayName(input.name, 'branch')
   const expiresAt =
     typeof input.expiresAt === 'string' ? parseExpiry(input.expiresAt, longestTtlSeconds) : input.expiresAt
-  return await control.store.transaction(async (sql) => {
+  const changed = await control.store.transaction(async (sql) => {
     await lockVisibleProject(sql, caller, projectId)
     const branch = await liveBranch(sql, projectId, branchId)
     if (input.name !== undefined && input.name !== branch.name) await assertNameFree(sql, projectId, input.name)
@@ -249,6 +250,9 @@ async function update(
     }
     return { branch: await updateBranch(sql, branch.id, { ...input, expiresAt }), operations: [] }
   })
+  // Lists of allowed addresses may be for protected branches only.
+  if (input.protected !== undefined) await branchAccessChanged(control, changed.branch.id)
+  return changed
 }
 
 async function setDefault(

@@ -9,9 +9,11 @@ import { AppError, errorChain, isAppError } from '../model/errors.ts'
 import { newOperationId, type BranchId, type EndpointId, type ProjectId, type TimelineId } from '../model/ids.ts'
 import { getEndpointTarget, type EndpointTarget } from '../store/endpoints.ts'
 import type { Assignment } from '../compute/assignments.ts'
+import { noteAssignment } from './assignments.ts'
 import { toComputeSpec } from './compute-spec.ts'
 import type { ControlContext } from './context.ts'
 import type { Journal } from './journal.ts'
+import { nobodyConnected, type AskToPark, type ParkReport } from './parking.ts'
 
 export type Serving = {
   endpointId: EndpointId
@@ -21,6 +23,8 @@ export type Serving = {
   startedAt: number
   /** Client traffic, and queries seen running at a look. */
   lastActivityAt: number
+  /** Sessions at rest whose state only lives in Postgres, when the proxy was asked last: they are waited for, up to a limit. */
+  held: { count: number; askedAt: number } | undefined
 }
 
 export type Running = { socketDir: string; generation: string }
@@ -29,6 +33,7 @@ export type Running = { socketDir: string; generation: string }
 export type Cause = 'chain' | 'connect' | 'idle'
 
 const chainPatienceMs = 60_000
+const drainPatienceMs = 2_000
 
 export class Computes {
   readonly #context: () => ControlContext
@@ -36,6 +41,7 @@ export class Computes {
   readonly #wakes = new SingleFlight<Running>()
   readonly #serving = new Map<TimelineId, Serving>()
   readonly #changed = new Set<(endpointId: string) => Promise<void>>()
+  #askToPark: AskToPark = async () => nobodyConnected
 
   constructor(context: () => ControlContext, journal: Journal) {
     this.#context = context
@@ -50,6 +56,16 @@ export class Computes {
   /** Returns when everybody who held an address has dropped it. Never rejects. */
   async changed(endpointId: string): Promise<void> {
     await Promise.allSettled([...this.#changed].map((listener) => listener(endpointId)))
+  }
+
+  /** Who asks the proxy; until then nobody is connected. */
+  parkWith(ask: AskToPark): void {
+    this.#askToPark = ask
+  }
+
+  /** Before a suspension: whoever is at rest and has nothing to lose goes on without its server connection. Not for one that is stopped anyway. */
+  async park(endpointId: string, { endHeld }: { endHeld: boolean }): Promise<ParkReport> {
+    return await this.#askToPark({ endpointId, mode: 'suspend', patienceMs: 0, endHeld })
   }
 
   serving(): ReadonlyMap<TimelineId, Serving> {
@@ -75,12 +91,19 @@ export class Computes {
   noteActivity(endpointId: string, at: number): void {
     const found = this.servingEndpoint(endpointId)
     const seen = Math.min(at, Date.now())
-    if (found && seen > found.serving.lastActivityAt) found.serving.lastActivityAt = seen
+    if (!found || seen <= found.serving.lastActivityAt) return
+    found.serving.lastActivityAt = seen
+    found.serving.held = undefined
   }
 
   /** Of a compute found running at boot. */
   adopt(target: EndpointTarget & { timelineId: TimelineId }, startedAt: number): void {
-    this.#serving.set(target.timelineId, { ...servingOf(target), startedAt, lastActivityAt: Date.now() })
+    this.#serving.set(target.timelineId, {
+      ...servingOf(target),
+      startedAt,
+      lastActivityAt: Date.now(),
+      held: undefined,
+    })
   }
 
   forget(timelineId: TimelineId): void {
@@ -169,7 +192,7 @@ export class Computes {
   }
 
   async #startAssigned(assignment: Assignment, cause: Cause): Promise<Running> {
-    const { supervisor, assignments, logger } = this.#context()
+    const { supervisor, logger } = this.#context()
     const { timelineId } = assignment.spec
     const known = this.#serving.get(timelineId)
     const ids = {
@@ -188,12 +211,11 @@ export class Computes {
           suspendTimeoutSeconds: assignment.suspendTimeoutSeconds,
           startedAt: at,
           lastActivityAt: at,
+          held: undefined,
         })
         await failpoint('wake.serving')
         // For a wake while the control database is down; nobody has to wait for it.
-        assignments.write(assignment).catch((error: unknown) => {
-          logger.warn({ endpoint: ids.endpointId, cause: errorChain(error) }, 'could not write the assignment')
-        })
+        void noteAssignment(this.#context(), assignment)
         await failpoint('wake.assigned')
         const ms = at - startedAt
         logger.info(
@@ -223,14 +245,23 @@ export class Computes {
     }
   }
 
-  /** Stops a compute, whoever it serves. The caller holds the branch's lock. */
-  async suspend(timelineId: TimelineId, cause: Cause): Promise<void> {
-    const { supervisor, logger } = this.#context()
+  /**
+   * Stops a compute, whoever it serves. The caller holds the branch's lock, and has parked its sessions where the cause is that it is idle.
+   * `drains`: what is connected is given a moment to set itself aside, since it may go on afterwards; there is no afterwards where the
+   * endpoint is going away.
+   */
+  async suspend(timelineId: TimelineId, cause: Cause, { drains = cause !== 'idle' } = {}): Promise<void> {
+    const { supervisor, sessions, logger } = this.#context()
     const serving = this.#serving.get(timelineId)
     const startedAt = Date.now()
     // First out of the books, so that a connect from here on asks for a wake and waits for our lock.
     this.#serving.delete(timelineId)
     if (serving) await this.changed(serving.endpointId)
+    if (serving && drains) {
+      const { endpointId } = serving
+      await this.#askToPark({ endpointId, mode: 'drain', patienceMs: drainPatienceMs, endHeld: false })
+    }
+    sessions.close(timelineId)
     try {
       await supervisor.ensureStopped(timelineId, 'fast')
     } catch (error) {
@@ -260,7 +291,7 @@ export class Computes {
   async dismiss(branchId: BranchId, endpointId: EndpointId): Promise<void> {
     using _lock = await this.#context().branchLocks.acquire(branchId, `dismissal of ${endpointId}`)
     const found = this.servingEndpoint(endpointId)
-    if (found) await this.suspend(found.timelineId, 'chain')
+    if (found) await this.suspend(found.timelineId, 'chain', { drains: false })
     await this.#context().assignments.remove(endpointId)
   }
 

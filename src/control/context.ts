@@ -11,11 +11,16 @@ import type { Owner, PgMajor } from '../model/compute.ts'
 import type { Addresses } from './addresses.ts'
 import type { Computes } from './computes.ts'
 import type { PastReads } from './past-reads.ts'
+import type { ServiceSessions } from './service-sessions.ts'
 import type { Runner } from './operations/runner.ts'
 import type { WarmPool } from './warm-pool.ts'
 
 /** What an operator may set per installation. */
-export type Limits = { snapshotsPerProject: number }
+export type Limits = {
+  snapshotsPerProject: number
+  /** How long sessions at rest keep their compute awake for the sake of their state. */
+  heldSessionMs: number
+}
 
 export type ControlContext = {
   store: Store
@@ -28,6 +33,8 @@ export type ControlContext = {
   runner: Runner
   pool: WarmPool
   pastReads: PastReads
+  /** For short questions to computes that run anyway. */
+  sessions: ServiceSessions
   /** One lock a branch: a wake, a suspension and a step that touches the branch's compute exclude each other. */
   branchLocks: KeyedLock
   /** One lock a timeline: making something from its past and trimming that past exclude each other. */

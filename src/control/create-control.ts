@@ -43,6 +43,7 @@ import {
   restoreSnapshotChain,
 } from './operations/snapshot-chains.ts'
 import { operationControl } from './operations.ts'
+import type { AskToPark } from './parking.ts'
 import { PastReads } from './past-reads.ts'
 import { projectControl } from './projects.ts'
 import { expireBranches } from './reconcilers/expire-branches.ts'
@@ -56,6 +57,7 @@ import { trimHistory } from './reconcilers/trim-history.ts'
 import { lookupRole, type RoleAccess } from './role-access.ts'
 import { roleControl } from './roles.ts'
 import { schemaControl } from './schemas.ts'
+import { ServiceSessions } from './service-sessions.ts'
 import { snapshotControl } from './snapshots.ts'
 import { WarmPool, type PoolLimits } from './warm-pool.ts'
 
@@ -83,7 +85,7 @@ export const chainDefinitions = [
 
 export type ControlParts = Omit<
   ControlContext,
-  'computes' | 'runner' | 'pool' | 'pastReads' | 'branchLocks' | 'historyLocks'
+  'computes' | 'runner' | 'pool' | 'pastReads' | 'sessions' | 'branchLocks' | 'historyLocks'
 > & {
   journalFolder: string
   poolLimits: PoolLimits
@@ -112,6 +114,7 @@ export type ControlPlane = {
     wake(endpointId: string): Promise<Running>
     reportActivity(activity: readonly { endpointId: string; lastActivityAt: number }[]): Promise<void>
     onEndpointChanged(listener: (endpointId: string) => Promise<void>): void
+    parkWith(ask: AskToPark): void
   }
   /** For `pgrove status`. */
   report(): Promise<{ endpoints: EndpointReport[]; pool: { started: number; unstarted: number } }>
@@ -130,6 +133,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     runner: new Runner(get, chainDefinitions),
     pool: new WarmPool(get, poolLimits),
     pastReads: new PastReads(get),
+    sessions: new ServiceSessions((timelineId) => given.supervisor.client(timelineId)),
   }
   const rounds = new Rounds(given.logger)
   context.computes.onChanged((endpointId) => context.pastReads.endpointChanged(endpointId))
@@ -168,6 +172,7 @@ export function createControl(parts: ControlParts): ControlPlane {
       await rounds.stop()
       await context.runner.stop()
       await context.pastReads.closeAll()
+      context.sessions.closeAll()
       await context.pool.close()
       await journal.flush()
     },
@@ -187,6 +192,7 @@ export function createControl(parts: ControlParts): ControlPlane {
         }
       },
       onEndpointChanged: (listener) => context.computes.onChanged(listener),
+      parkWith: (ask) => context.computes.parkWith(ask),
     },
     report: async () => ({ endpoints: await reportEndpoints(context), pool: context.pool.counts() }),
   }
@@ -224,6 +230,7 @@ function surface(context: ControlContext): Control {
 /** A compute that died by itself: the endpoint is idle, and the next connection wakes it; Postgres recovers what was committed. */
 function watchExits(context: ControlContext, isOpen: () => boolean): void {
   context.supervisor.onExit((timelineId: TimelineId, expected: boolean) => {
+    context.sessions.close(timelineId)
     if (expected) {
       if (isOpen()) void takeImageAtSuspend(context, timelineId)
       return

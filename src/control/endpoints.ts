@@ -5,12 +5,11 @@ import type { Caller } from '../model/caller.ts'
 import type { AwakeReason } from '../model/compute.ts'
 import { AppError } from '../model/errors.ts'
 import type { Endpoint } from '../model/endpoint.ts'
-import { newEndpointId, type ProjectId, type TimelineId } from '../model/ids.ts'
+import { newEndpointId, type TimelineId } from '../model/ids.ts'
 import { getBranch } from '../store/branches.ts'
 import type { Sql } from '../store/database.ts'
 import {
   getEndpoint,
-  getEndpointTarget,
   insertEndpoint,
   listBranchEndpoints,
   listEndpoints,
@@ -18,8 +17,8 @@ import {
   updateEndpoint,
 } from '../store/endpoints.ts'
 import { endpointNotFound, liveBranch, visibleProject } from './access.ts'
+import { refreshAssignment } from './assignments.ts'
 import { withClient } from './branch-compute.ts'
-import { toComputeSpec } from './compute-spec.ts'
 import type {
   Control,
   CreateEndpointInput,
@@ -71,25 +70,6 @@ async function liveEndpoint(sql: Sql, projectId: string, endpointId: string): Pr
   const endpoint = await getEndpoint(sql, projectId, endpointId)
   if (!endpoint) throw endpointNotFound()
   return endpoint
-}
-
-/** Files from which computes are woken while the control database is down; only endpoints that have run have one. */
-export async function refreshAssignments(control: ControlContext, projectId: ProjectId): Promise<void> {
-  for (const endpoint of await listEndpoints(control.store, projectId)) await refreshAssignment(control, endpoint.id)
-}
-
-async function refreshAssignment(control: ControlContext, endpointId: string): Promise<void> {
-  if (!(await control.assignments.read(endpointId))) return
-  const target = await getEndpointTarget(control.store, endpointId)
-  if (!target?.timelineId) return await control.assignments.remove(endpointId)
-  await control.assignments.write({
-    endpointId,
-    projectId: target.projectId,
-    branchId: target.branchId,
-    disabled: target.disabled,
-    suspendTimeoutSeconds: target.suspendTimeoutSeconds,
-    spec: toComputeSpec({ ...target, timelineId: target.timelineId }, control),
-  })
 }
 
 async function create(
@@ -160,7 +140,7 @@ export async function currentAwakeReasons(
   if (control.supervisor.state(timelineId).kind === 'starting') return [{ kind: 'starting' }]
   const now = Date.now()
   const backends = look ? await withClient(control, timelineId, readActivity).catch(() => undefined) : undefined
-  const reasons = awakeReasons({ ...serving, now, backends })
+  const reasons = awakeReasons({ ...serving, now, backends, heldSessions: serving.held?.count ?? 0 })
   if (control.runner.isWorking(serving.projectId)) reasons.push({ kind: 'operation', action: 'running' })
   // Quiet for long enough and nothing at work: the next round of the reconciler takes it.
   if (reasons.length === 0 && isQuiet(now, serving.lastActivityAt, serving.suspendTimeoutSeconds)) return []

@@ -21,12 +21,28 @@ export function isQuiet(now: number, lastActivityAt: number, suspendTimeoutSecon
   return now - lastActivityAt >= suspendTimeoutMs(suspendTimeoutSeconds)
 }
 
+/** How often sessions that are held are looked at again: each look is a few statements in each of them. */
+const askHeldEveryMs = 5_000
+
+/** When the proxy is to be asked whether it can do without the compute, and what it is told of sessions with state. */
+export function parkingPlan(input: {
+  now: number
+  lastActivityAt: number
+  held: { askedAt: number } | undefined
+  heldSessionMs: number
+}): { asks: boolean; endHeld: boolean } {
+  const endHeld = input.now - input.lastActivityAt >= input.heldSessionMs
+  return { asks: endHeld || !input.held || input.now - input.held.askedAt >= askHeldEveryMs, endHeld }
+}
+
 /** Empty: nothing keeps it awake. `backends` is undefined where nobody looked, because it was not quiet. */
 export function awakeReasons(input: {
   now: number
   lastActivityAt: number
   suspendTimeoutSeconds: number
   backends: Backends | undefined
+  /** Sessions at rest with state that would be lost. */
+  heldSessions?: number
 }): AwakeReason[] {
   const reasons: AwakeReason[] = []
   const { backends } = input
@@ -38,6 +54,8 @@ export function awakeReasons(input: {
   if (replication > 0) reasons.push({ kind: 'replication', count: replication })
   if (backends && backends.autovacuumWorkers > 0)
     reasons.push({ kind: 'autovacuum', count: backends.autovacuumWorkers })
+  const { heldSessions = 0 } = input
+  if (heldSessions > 0) reasons.push({ kind: 'session_state', count: heldSessions })
   const remainingMs = suspendTimeoutMs(input.suspendTimeoutSeconds) - (input.now - input.lastActivityAt)
   if (input.suspendTimeoutSeconds >= 0 && remainingMs > 0) {
     reasons.push({

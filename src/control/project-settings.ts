@@ -2,6 +2,7 @@
 
 import { AppError } from '../model/errors.ts'
 import type { ProjectSettings } from '../model/project.ts'
+import { assertAllowedIps } from './address-rules.ts'
 import { assertPreloadLibraries } from './endpoint-settings.ts'
 
 /** What a project that never set anything reports, as Neon does. */
@@ -32,6 +33,9 @@ export function mergeProjectSettings(
   if (base['enable_logical_replication'] === true && merged['enable_logical_replication'] !== true) {
     throw new AppError('unprocessable', 'logical replication cannot be turned off once it is on')
   }
+  const allowed = merged['allowed_ips']
+  if (change['allowed_ips'] !== undefined && isObject(allowed) && Array.isArray(allowed['ips']))
+    assertAllowedIps(allowed['ips'])
   const preload = merged['preload_libraries']
   if (isObject(preload) && Array.isArray(preload['enabled_libraries'])) {
     assertPreloadLibraries(preload['enabled_libraries'] as string[], preloadable)

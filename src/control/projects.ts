@@ -1,5 +1,6 @@
 // Projects: the rules, and the rows and chain of each call.
 
+import { isDeepStrictEqual } from 'node:util'
 import { defaultPgMajor, isPgMajor, type PgMajor } from '../model/compute.ts'
 import { failpoint } from '../lib/failpoint.ts'
 import type { Caller } from '../model/caller.ts'
@@ -16,10 +17,11 @@ import { hasUnfinishedChain } from '../store/operations.ts'
 import { insertProject, listProjects, setProjectDeleted, updateProject } from '../store/projects.ts'
 import { insertRole } from '../store/roles.ts'
 import { lockVisibleProjectEvenDeleted, organizationFor, visibleProject } from './access.ts'
+import { addressRules } from './address-rules.ts'
+import { refreshAssignments } from './assignments.ts'
 import { branchesLimit } from './branch-names.ts'
 import type { Control, CreateProjectInput, PreloadLibrary } from './control.ts'
 import type { ControlContext } from './context.ts'
-import { refreshAssignments } from './endpoints.ts'
 import { mergeEndpointDefaults, newEndpointDefaults, newEndpointSettings } from './endpoint-settings.ts'
 import { assertDatabaseName, assertDisplayName, assertRoleName } from './names.ts'
 import { isLogicalReplicationOn, preloadLibrariesOf } from './compute-spec.ts'
@@ -224,6 +226,7 @@ async function update(
 ): ReturnType<Control['projects']['update']> {
   if (input.name !== undefined) assertDisplayName(input.name, 'project')
   if (input.historyRetentionSeconds !== undefined) assertHistoryRetention(input.historyRetentionSeconds)
+  let rulesChanged = false
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
     const preloadable =
       input.settings?.['preload_libraries'] === undefined ? [] : await control.preloadable(project.pgMajor)
@@ -234,6 +237,8 @@ async function update(
       endpointDefaults: mergeEndpointDefaults(project.endpointDefaults, input.endpointDefaults),
       historyRetentionSeconds: input.historyRetentionSeconds ?? project.historyRetentionSeconds,
     })
+    rulesChanged = !isDeepStrictEqual(addressRules(settings, true), addressRules(project.settings, true))
+    rulesChanged ||= !isDeepStrictEqual(addressRules(settings, false), addressRules(project.settings, false))
     const turnsReplicationOn =
       settings['enable_logical_replication'] === true && project.settings['enable_logical_replication'] !== true
     // wal_level cannot change while Postgres runs: active computes are suspended and wake with the new one.
@@ -252,6 +257,9 @@ async function update(
     }
   })
   await refreshAssignments(control, result.id)
+  if (rulesChanged) {
+    for (const { id } of await listEndpoints(control.store, result.id)) await control.computes.changed(id)
+  }
   return { project: result, operations }
 }
 

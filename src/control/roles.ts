@@ -6,6 +6,7 @@ import type { Sql } from '../store/database.ts'
 import { listDatabases } from '../store/databases.ts'
 import { getRole, insertRole, listRoles, markRoleDeleting, setRolePassword } from '../store/roles.ts'
 import { liveBranch } from './access.ts'
+import { branchAccessChanged } from './assignments.ts'
 import { syncedBranch } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import type { Control } from './control.ts'
@@ -62,6 +63,7 @@ export function roleControl(control: ControlContext): Control['roles'] {
           plan: await planChange(control, sql, branch, 'create_role', { branchId: branch.id, name }),
         }
       })
+      await branchAccessChanged(control, result.role.branchId)
       return { ...result, operations }
     },
     async delete(caller, projectId, branchId, name) {
@@ -85,7 +87,9 @@ export function roleControl(control: ControlContext): Control['roles'] {
           plan: await planChange(control, sql, branch, 'delete_role', { branchId: branch.id, name }),
         }
       })
-      return result && { role: result, password: undefined, operations }
+      if (!result) return undefined
+      await branchAccessChanged(control, result.branchId)
+      return { role: result, password: undefined, operations }
     },
     async revealPassword(caller, projectId, branchId, name) {
       const role = await find(caller, projectId, branchId, name)
@@ -114,6 +118,7 @@ export function roleControl(control: ControlContext): Control['roles'] {
           plan: await planChange(control, sql, branch, 'reset_password', { branchId: branch.id, name, previous }),
         }
       })
+      await branchAccessChanged(control, result.role.branchId)
       return { ...result, operations }
     },
   }

@@ -143,7 +143,7 @@ test('a question has the answers of those who could answer in time, and nobody i
     await client.call('ping', {})
     clients.push(client)
   }
-  assert.deepEqual((await server.ask('how many', { n: 21 }, 200)).toSorted(), [42, 5])
+  assert.deepEqual(new Set(await server.ask('how many', { n: 21 }, 200)), new Set([42, 5]))
   for (const client of clients) assert.equal(await client.call('ping', {}), 'pong')
 })
 

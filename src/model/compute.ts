@@ -61,6 +61,8 @@ export type AwakeReason =
   | { kind: 'open_transactions'; count: number }
   | { kind: 'replication'; count: number }
   | { kind: 'autovacuum'; count: number }
+  /** Sessions at rest with state that would be lost: temporary tables, `LISTEN`, `SET` … */
+  | { kind: 'session_state'; count: number }
   | { kind: 'operation'; action: string }
 
 export type ComputeSize = { maxConnections: number; sharedBuffersMb: number; memoryMb: number }

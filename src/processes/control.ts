@@ -23,7 +23,7 @@ import { SingleFlight } from '../lib/single-flight.ts'
 import { defaultPgMajor, type PgMajor } from '../model/compute.ts'
 import { AppError, isAppError } from '../model/errors.ts'
 import type { Store } from '../store/database.ts'
-import { controlPlaneMethods, pushEndpointChanged } from '../proxy/rpc-control-plane.ts'
+import { askToPark, controlPlaneMethods, pushEndpointChanged } from '../proxy/rpc-control-plane.ts'
 import { openStorage, type Storage } from '../storage/timelines.ts'
 import { exampleConnection } from './example-project.ts'
 import { openControlDatabase } from './control-database.ts'
@@ -150,7 +150,7 @@ async function start(
     pgDump: (major, owner) => trees.pgDump(major, owner),
     servicePassword,
     recoveryWindowSeconds: config.recoveryWindowSeconds,
-    limits: { snapshotsPerProject: config.snapshotsPerProject },
+    limits: { snapshotsPerProject: config.snapshotsPerProject, heldSessionMs: config.heldSessionSeconds * 1000 },
     journalFolder: home.journal,
     poolLimits: config.pool,
   })
@@ -170,6 +170,7 @@ async function start(
   })
   closers.push(() => rpc.close())
   plane.proxy.onEndpointChanged((endpointId) => pushEndpointChanged(rpc, endpointId))
+  plane.proxy.parkWith((request) => askToPark(rpc, request))
   const admin = await serveRpc(
     adminSocket(home),
     {
@@ -208,6 +209,7 @@ async function start(
       domain: domain.domain,
       domainResolves: domain.resolves,
       tls: { cert: certificates.cert, key: certificates.key },
+      mockSecret: Buffer.from(cipher.derive('salts of roles that do not exist'), 'base64url').toString('base64'),
     },
     setPorts: (actual) => {
       ports = actual

@@ -37,6 +37,7 @@ export function runEdgeChild(): void {
         http: settings.http,
         https: settings.https,
         tls: settings.tls,
+        mockSecret: Buffer.from(settings.mockSecret, 'base64'),
         controlHttpSocket: settings.apiSocket,
         logger,
       })

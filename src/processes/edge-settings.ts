@@ -7,6 +7,8 @@ export type EdgeSettings = {
   http: ListenAddress
   https: ListenAddress | undefined
   tls: { cert: string; key: string }
+  /** 32 bytes in base64: what strangers are told of roles that do not exist is made of it, and is the same each time. */
+  mockSecret: string
   controlSocket: string
   apiSocket: string
   logLevel: string

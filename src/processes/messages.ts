@@ -23,6 +23,8 @@ export type ControlReady = {
   domainResolves: boolean
   /** PEM. */
   tls: { cert: string; key: string }
+  /** Base64. */
+  mockSecret: string
 }
 
 export type ToEdge = { kind: 'listen'; settings: EdgeSettings } | { kind: 'stop' }

@@ -1,4 +1,4 @@
-// All that decides whether somebody may come in as a role, in one statement: each connect of a client that is not known asks it.
+// All that decides whether somebody may come in, in one statement: each connect of a client that is not known asks it.
 
 import type { PgMajor } from '../model/compute.ts'
 import type { BranchId, EndpointId, ProjectId, TimelineId } from '../model/ids.ts'
@@ -53,5 +53,36 @@ export async function getRoleAccess(sql: Sql, endpointId: string, role: string):
             login: row['authentication_method'] === 'password',
             encryptedPassword: (row['encrypted_password'] as Buffer | null) ?? undefined,
           },
+  }
+}
+
+export type BranchAccessRow = {
+  projectSettings: ProjectSettings
+  branchProtected: boolean
+  /** Of roles that may log in, the oldest first. */
+  verifiers: Record<string, string>
+}
+
+const mostVerifiers = 500
+
+/** Undefined for an endpoint that does not exist. */
+export async function getBranchAccess(sql: Sql, endpointId: string): Promise<BranchAccessRow | undefined> {
+  const [row] = await sql.query(
+    `select p.settings, b.protected,
+            (select coalesce(json_object_agg(r.name, r.verifier), '{}') from (
+               select name, verifier from roles
+                where branch_id = b.id and not deleting and authentication_method = 'password' and verifier is not null
+                order by created_at, name limit $2) r) as verifiers
+       from endpoints e
+       join branches b on b.id = e.branch_id
+       join projects p on p.id = e.project_id
+      where e.id = $1 and e.deleted_at is null and b.deleted_at is null and p.deleted_at is null`,
+    [endpointId, mostVerifiers],
+  )
+  if (!row) return undefined
+  return {
+    projectSettings: row['settings'] as ProjectSettings,
+    branchProtected: row['protected'] as boolean,
+    verifiers: row['verifiers'] as Record<string, string>,
   }
 }

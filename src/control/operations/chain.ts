@@ -29,6 +29,8 @@ export type ChainDefinition = {
   finished?(control: ControlContext, chain: Chain, sql: Sql): Promise<void>
   /** After every step was undone, in the transaction that ends the chain. */
   undone?(control: ControlContext, chain: Chain, sql: Sql): Promise<void>
+  /** After that transaction, whichever of the two it was: who is to be told. Does not happen where we end in between. */
+  ended?(control: ControlContext, chain: Chain): Promise<void>
 }
 
 export const nothingToUndo = async (): Promise<void> => {}

@@ -30,7 +30,9 @@ export const suspendStep: Step = {
     if (control.supervisor.state(timelineId).kind === 'running') {
       await withClient(control, timelineId, (client) => noteSubscriptions(control, timelineId, client)).catch(() => {})
     }
-    await control.computes.suspend(timelineId, 'chain')
+    // Clients of an endpoint that is deleted or disabled have nowhere to go on.
+    const drains = (await servingTarget(control, branch)) !== undefined
+    await control.computes.suspend(timelineId, 'chain', { drains })
   },
   undo: nothingToUndo,
 }
@@ -76,7 +78,7 @@ export const deleteBranchChain: ChainDefinition = {
         if (!branch.deletedAt) throw new AppError('internal', `branch ${branch.id} is not deleted`)
         if (!branch.timelineId) return
         using _lock = await step.control.branchLocks.acquire(branch.id, 'delete_timeline')
-        await step.control.computes.suspend(branch.timelineId, 'chain')
+        await step.control.computes.suspend(branch.timelineId, 'chain', { drains: false })
         for (const endpoint of await listBranchEndpoints(step.control.store, branch.id)) {
           await step.control.assignments.remove(endpoint.id)
         }

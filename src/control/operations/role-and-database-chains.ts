@@ -10,6 +10,7 @@ import { deleteDatabase, markDatabaseDeleting, updateDatabase } from '../../stor
 import type { Sql } from '../../store/database.ts'
 import { deleteRole, getRole, markRoleDeleting, setRolePassword } from '../../store/roles.ts'
 import type pg from 'pg'
+import { branchAccessChanged } from '../assignments.ts'
 import { withBranchCompute, withClient } from '../branch-compute.ts'
 import type { ControlContext } from '../context.ts'
 import { nothingToUndo, type ChainDefinition, type Step, type StepContext } from './chain.ts'
@@ -22,6 +23,8 @@ type Change<Input> = {
   /** Rows, in the transaction that ends the chain. */
   finished?(sql: Sql, input: Input): Promise<void>
   undone?(sql: Sql, input: Input): Promise<void>
+  /** Roles, and with them who may come in. */
+  changesAccess?: boolean
 }
 
 /** Only if nobody has come to use it meanwhile. */
@@ -39,7 +42,7 @@ const suspendIfUnused: Step = {
   undo: nothingToUndo,
 }
 
-function changeChain<Input extends { branchId: string }>(change: Change<Input>): ChainDefinition {
+function changeChain<Input extends { branchId: Branch['id'] }>(change: Change<Input>): ChainDefinition {
   const inputOf = (step: { chain: StepContext['chain'] }): Input => step.chain.input as unknown as Input
   return {
     kind: change.kind,
@@ -64,6 +67,9 @@ function changeChain<Input extends { branchId: string }>(change: Change<Input>):
     async undone(_control, chain, sql) {
       await change.undone?.(sql, inputOf({ chain }))
     },
+    async ended(control, chain) {
+      if (change.changesAccess) await branchAccessChanged(control, inputOf({ chain }).branchId)
+    },
   }
 }
 
@@ -82,6 +88,7 @@ export const createRoleChain = changeChain<RoleInput>({
     await createRole(client, { name: input.name, verifier, login: verifier !== undefined })
   },
   undone: (sql, { branchId, name }) => deleteRole(sql, branchId, name),
+  changesAccess: true,
 })
 
 export const deleteRoleChain = changeChain<RoleInput>({
@@ -89,6 +96,7 @@ export const deleteRoleChain = changeChain<RoleInput>({
   apply: (_client, { name }, _control, connect) => dropRole(connect, name),
   finished: (sql, { branchId, name }) => deleteRole(sql, branchId, name),
   undone: (sql, { branchId, name }) => markRoleDeleting(sql, branchId, name, false),
+  changesAccess: true,
 })
 
 type ResetInput = RoleInput & { previous: { verifier: string | null; sealed: string | null } }
@@ -105,6 +113,7 @@ export const resetPasswordChain = changeChain<ResetInput>({
       encryptedPassword: previous.sealed === null ? undefined : Buffer.from(previous.sealed, 'base64'),
     })
   },
+  changesAccess: true,
 })
 
 type DatabaseInput = { branchId: Branch['id']; id: number; name: string; ownerName: string }

@@ -130,6 +130,7 @@ export class Runner {
       }
     }
     if (chain.state === 'undoing') await this.#undo(definition, chain, operations)
+    await definition.ended?.(this.#context(), chain)
   }
 
   /** Undefined on success; otherwise why it was given up. */

@@ -9,15 +9,19 @@ import { syncCatalog } from '../catalog.ts'
 import { withClient } from '../branch-compute.ts'
 import type { Serving } from '../computes.ts'
 import type { ControlContext } from '../context.ts'
-import { awakeReasons, isQuiet } from '../idle.ts'
+import { refreshAssignment } from '../assignments.ts'
+import { awakeReasons, isQuiet, parkingPlan } from '../idle.ts'
 import { noteSubscriptions } from '../wal-head.ts'
 
 const atOnce = 8
 
 export async function suspendIdle(control: ControlContext): Promise<{ examined: number; suspended: EndpointId[] }> {
   const now = Date.now()
-  const quiet = [...control.computes.serving()].filter(([, serving]) =>
-    isQuiet(now, serving.lastActivityAt, serving.suspendTimeoutSeconds),
+  const { heldSessionMs } = control.limits
+  const quiet = [...control.computes.serving()].filter(
+    ([, serving]) =>
+      isQuiet(now, serving.lastActivityAt, serving.suspendTimeoutSeconds) &&
+      parkingPlan({ ...serving, now, heldSessionMs }).asks,
   )
   const suspended: EndpointId[] = []
   for (let i = 0; i < quiet.length; i += atOnce) {
@@ -51,7 +55,7 @@ async function suspendIfIdle(control: ControlContext, timelineId: TimelineId, se
     const now = Date.now()
     const reasons = awakeReasons({ ...serving, now, backends })
     if (reasons.some((reason) => reason.kind !== 'recent_activity')) serving.lastActivityAt = now
-    if (reasons.length > 0) return undefined
+    if (reasons.length > 0 || !(await areParked(control, serving))) return undefined
     // With the control database away it sleeps all the same, and is read back when it runs the next time.
     const branch = await getBranch(control.store, serving.projectId, serving.branchId).catch(() => undefined)
     if (branch) await syncCatalog(control, branch, client)
@@ -67,5 +71,17 @@ async function suspendIfIdle(control: ControlContext, timelineId: TimelineId, se
   if (serving.lastActivityAt !== lastActivityAt) return false
   await control.computes.suspend(timelineId, 'idle')
   await setBranchLogicalSize(control.store, serving.branchId, sizes).catch(() => {})
+  await refreshAssignment(control, serving.endpointId).catch(() => {})
   return true
+}
+
+/** Whether no client needs the compute any more: those that come back from here on ask for a wake, which counts as activity. */
+async function areParked(control: ControlContext, serving: Serving): Promise<boolean> {
+  const now = Date.now()
+  const { endHeld } = parkingPlan({ ...serving, now, heldSessionMs: control.limits.heldSessionMs })
+  const { busy, held } = await control.computes.park(serving.endpointId, { endHeld })
+  // The proxy's own look into sessions is no activity: the time of those that are held runs from what their clients did last.
+  serving.held = held > 0 ? { count: held, askedAt: now } : undefined
+  if (busy > 0) serving.lastActivityAt = Date.now()
+  return busy === 0 && (held === 0 || endHeld)
 }
