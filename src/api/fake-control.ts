@@ -367,6 +367,7 @@ export function fakeControl(replacements: Replacements = {}): Control {
       ...replacements.aliases,
     },
     regions: { list: async () => ({ regions, defaultRegionId }), ...replacements.regions },
+    metrics: { read: async () => ({ contentType: 'text/plain', text: '' }) },
     idempotency: fakeIdempotency(),
   }
   return control

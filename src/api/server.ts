@@ -25,6 +25,7 @@ import {
   notImplemented,
   type OperationContext,
 } from './operation-call.ts'
+import { addMetrics } from './metrics.ts'
 import { requestIdHeaders, requestIdOf } from './request-id.ts'
 import { fullPath } from './short-paths.ts'
 
@@ -70,6 +71,7 @@ export function createApiServer(options: ApiServerOptions): FastifyInstance {
   })
   server.setErrorHandler(async (error, request, reply) => sendError(options.log, request, reply, error))
   server.setNotFoundHandler(async (request, reply) => sendError(options.log, request, reply, notPartOfApi()))
+  addMetrics(server, options.control, (request) => peerOf(request, options.behindEdge ?? false))
   server.register(async (api) => addApi(api, options), { prefix: basePath })
   return server
 }

@@ -404,6 +404,10 @@ export interface Control {
   regions: {
     list(): Promise<{ regions: readonly Region[]; defaultRegionId: string }>
   }
+  metrics: {
+    /** As Prometheus reads it. */
+    read(caller: Caller): Promise<{ contentType: string; text: string }>
+  }
   idempotency: {
     /**
      * Claims the key for this caller. `replay`: the request was answered before; `busy`: it is being answered now; `new`: go on, then

@@ -4,6 +4,7 @@ import { KeyedLock } from '../lib/keyed-lock.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { TimelineId } from '../model/ids.ts'
+import { projectsOfEndpoints } from '../store/endpoints.ts'
 import { deleteOldIdempotencyKeys } from '../store/idempotency-keys.ts'
 import { Authenticator, apiKeyControl, organizationControl, userControl } from './accounts.ts'
 import { aliasControl } from './aliases.ts'
@@ -16,6 +17,7 @@ import { databaseControl } from './databases.ts'
 import { currentAwakeReasons, endpointControl } from './endpoints.ts'
 import { idempotencyControl } from './idempotency.ts'
 import { Journal } from './journal.ts'
+import { Metrics, type EndpointTraffic, type Latencies } from './metrics.ts'
 import { createBranchChain } from './operations/create-branch.ts'
 import { createProjectChain } from './operations/create-project.ts'
 import {
@@ -89,6 +91,8 @@ export type ControlParts = Omit<
 > & {
   journalFolder: string
   poolLimits: PoolLimits
+  /** Bounds of the histograms that the proxy reports. */
+  latencyBucketsSeconds: readonly number[]
 }
 
 export type EndpointReport = {
@@ -112,7 +116,10 @@ export type ControlPlane = {
     lookupRole(endpointId: string, role: string): Promise<RoleAccess | undefined>
     authorizeToken(endpointId: string, role: string, token: string): Promise<TokenAccess>
     wake(endpointId: string): Promise<Running>
-    reportActivity(activity: readonly { endpointId: string; lastActivityAt: number }[]): Promise<void>
+    reportActivity(
+      activity: readonly (EndpointTraffic & { lastActivityAt: number })[],
+      latencies: Latencies,
+    ): Promise<void>
     onEndpointChanged(listener: (endpointId: string) => Promise<void>): void
     parkWith(ask: AskToPark): void
   }
@@ -122,7 +129,7 @@ export type ControlPlane = {
 }
 
 export function createControl(parts: ControlParts): ControlPlane {
-  const { journalFolder, poolLimits, ...given } = parts
+  const { journalFolder, poolLimits, latencyBucketsSeconds, ...given } = parts
   const get = (): ControlContext => context
   const journal = new Journal({ folder: journalFolder, store: given.store, cell: given.cell, logger: given.logger })
   const context: ControlContext = {
@@ -135,12 +142,16 @@ export function createControl(parts: ControlParts): ControlPlane {
     pastReads: new PastReads(get),
     sessions: new ServiceSessions((timelineId) => given.supervisor.client(timelineId)),
   }
+  const metrics = new Metrics(latencyBucketsSeconds, () => {
+    const { started, unstarted } = context.pool.counts()
+    return { computes: context.computes.serving().size, poolStarted: started, poolUnstarted: unstarted }
+  })
   const rounds = new Rounds(given.logger)
   context.computes.onChanged((endpointId) => context.pastReads.endpointChanged(endpointId))
   let open = false
   watchExits(context, () => open)
   return {
-    control: surface(context),
+    control: surface(context, metrics),
     context,
     async open() {
       await journal.open()
@@ -163,6 +174,7 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'storage-room', everyMs: 5000, run: () => context.storage.ensureRoom() },
         { name: 'operations', everyMs: 5000, run: () => context.runner.nudgeAll() },
         { name: 'journal', everyMs: 5000, run: () => journal.flush() },
+        { name: 'metrics', everyMs: 60_000, run: () => forgetMetrics(context, metrics) },
         { name: 'refill-pool', everyMs: 5000, run: async () => context.pool.refill() },
         { name: 'idempotency', everyMs: 3_600_000, run: () => deleteOldIdempotencyKeys(context.store) },
       ])
@@ -185,11 +197,16 @@ export function createControl(parts: ControlParts): ControlPlane {
         const past = PastReads.parse(name)
         return past ? await context.pastReads.wake(past) : await context.computes.wake(name)
       },
-      async reportActivity(activity) {
+      async reportActivity(activity, latencies) {
         for (const { endpointId, lastActivityAt } of activity) {
           context.computes.noteActivity(endpointId, lastActivityAt)
           context.pastReads.noteActivity(endpointId, lastActivityAt)
         }
+        metrics.reportLatencies(latencies)
+        const projects = await projectsOfEndpoints(context.store, metrics.unknown(activity)).catch(
+          () => new Map<string, string>(),
+        )
+        metrics.report(activity, projects, Date.now())
       },
       onEndpointChanged: (listener) => context.computes.onChanged(listener),
       parkWith: (ask) => context.computes.parkWith(ask),
@@ -198,7 +215,7 @@ export function createControl(parts: ControlParts): ControlPlane {
   }
 }
 
-function surface(context: ControlContext): Control {
+function surface(context: ControlContext, metrics: Metrics): Control {
   const authenticator = new Authenticator(() => context)
   const { addresses } = context
   return {
@@ -223,8 +240,15 @@ function surface(context: ControlContext): Control {
     organizations: organizationControl(context),
     aliases: aliasControl(context),
     regions: { list: async () => ({ regions, defaultRegionId }) },
+    metrics: { read: async () => ({ contentType: metrics.contentType, text: await metrics.text() }) },
     idempotency: idempotencyControl(context),
   }
+}
+
+async function forgetMetrics({ store }: ControlContext, metrics: Metrics): Promise<void> {
+  const endpoints = metrics.endpoints()
+  const there = await projectsOfEndpoints(store, endpoints)
+  metrics.forget(Date.now(), new Set(endpoints.filter((id) => !there.has(id))))
 }
 
 /** A compute that died by itself: the endpoint is idle, and the next connection wakes it; Postgres recovers what was committed. */

@@ -4,7 +4,8 @@
 // rows do, into which its roles were read when it fell asleep; while a chain works on the branch they say what will be. And while the
 // control database is away there is the assignment file.
 
-import { errorChain, isAppError } from '../model/errors.ts'
+import { within } from '../lib/within.ts'
+import { AppError, errorChain, isAppError } from '../model/errors.ts'
 import { computeSize } from '../model/compute.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { isReservedRoleName } from '../model/role.ts'
@@ -25,6 +26,8 @@ export type RoleAccess = AddressRules & {
 const poolShare = 0.9
 /** A client waits for it. */
 const lookMs = 2_000
+/** For the rows, where there is a file to go by as well. */
+const rowsPatienceMs = 2_000
 
 /** Undefined for an endpoint that does not exist. Throws `control_database_unavailable` where nothing is known without it. */
 export async function lookupRole(
@@ -32,13 +35,17 @@ export async function lookupRole(
   endpointId: string,
   role: string,
 ): Promise<RoleAccess | undefined> {
+  const asking = getRoleAccess(control.store, endpointId, role)
+  let row: RoleAccessRow | undefined
   try {
-    const row = await getRoleAccess(control.store, endpointId, role)
-    return row && { ...gateOf(row), verifier: await currentVerifier(control, row, role) }
+    row = await within(asking, rowsPatienceMs, () => new AppError('control_database_unavailable', 'no answer yet'))
   } catch (error) {
     if (!isAppError(error, 'control_database_unavailable')) throw error
-    return await lookupAssigned(control, endpointId, role, error)
+    const assigned = await lookupAssigned(control, endpointId, role)
+    if (assigned) return assigned
+    row = await asking
   }
+  return row && { ...gateOf(row), verifier: await currentVerifier(control, row, role) }
 }
 
 /** What opens the role now. Of reserved names nothing is ever said: the service role is one of them. */
@@ -57,10 +64,9 @@ async function lookupAssigned(
   control: ControlContext,
   endpointId: string,
   role: string,
-  cause: unknown,
-): Promise<RoleAccess> {
+): Promise<RoleAccess | undefined> {
   const assignment = await control.assignments.read(endpointId)
-  if (!assignment?.access) throw cause
+  if (!assignment?.access) return undefined
   const { projectId, spec, access } = assignment
   const { allowedIps, publicBlocked, verifiers } = access
   const reserved = isReservedRoleName(role)

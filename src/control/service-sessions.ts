@@ -5,6 +5,7 @@
 
 import type pg from 'pg'
 import type { TimelineId } from '../model/ids.ts'
+import { within } from '../lib/within.ts'
 import { AppError } from '../model/errors.ts'
 
 const keptMs = 5_000
@@ -29,7 +30,11 @@ export class ServiceSessions {
     session.timer.refresh()
     try {
       const rows = session.client.then(async (client) => (await client.query<R>(statement)).rows)
-      return await within(rows, timeoutMs)
+      return await within(
+        rows,
+        timeoutMs,
+        () => new AppError('unavailable', `postgres did not answer within ${timeoutMs} ms`),
+      )
     } catch (error) {
       this.#drop(timelineId, session)
       throw error
@@ -68,20 +73,5 @@ export class ServiceSessions {
       (client) => client.end().catch(() => {}),
       () => {},
     )
-  }
-}
-
-async function within<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => reject(new AppError('unavailable', `postgres did not answer within ${timeoutMs} ms`)),
-    timeoutMs,
-  )
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-    // Whichever of the two comes second is nobody's any more.
-    work.catch(() => {})
   }
 }

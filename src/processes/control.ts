@@ -23,6 +23,7 @@ import { SingleFlight } from '../lib/single-flight.ts'
 import { defaultPgMajor, type PgMajor } from '../model/compute.ts'
 import { AppError, isAppError } from '../model/errors.ts'
 import type { Store } from '../store/database.ts'
+import { latencyBucketsSeconds } from '../proxy/control-plane.ts'
 import { askToPark, controlPlaneMethods, pushEndpointChanged } from '../proxy/rpc-control-plane.ts'
 import { openStorage, type Storage } from '../storage/timelines.ts'
 import { exampleConnection } from './example-project.ts'
@@ -153,6 +154,7 @@ async function start(
     limits: { snapshotsPerProject: config.snapshotsPerProject, heldSessionMs: config.heldSessionSeconds * 1000 },
     journalFolder: home.journal,
     poolLimits: config.pool,
+    latencyBucketsSeconds,
   })
   if (trees.majors.includes(defaultPgMajor)) await ensureTemplate(defaultPgMajor)
   await plane.open()

@@ -25,6 +25,8 @@ const endpointChangedEvent = 'endpoint_changed'
 const parkEvent = 'park'
 /** A wake may replay much write-ahead log; the client waits as long as its own patience lasts. */
 const wakeTimeoutMs = 120_000
+/** A database of control's that hangs is given up sooner, and Postgres is asked after that. */
+const lookupTimeoutMs = 20_000
 /** Beside the patience that was asked for: the check of a session is a few statements, and there may be thousands of them. */
 const parkTimeoutMs = 3_000
 /** Postgres' NAMEDATALEN - 1. */
@@ -52,11 +54,13 @@ export class RpcControlPlane implements ControlPlane, ControlPlaneEvents {
   }
 
   async lookupRole(endpointId: string, role: string): Promise<RoleAccess | undefined> {
-    return ((await this.#rpc.call('lookupRole', { endpointId, role })) as RoleAccess | null) ?? undefined
+    const access = await this.#rpc.call('lookupRole', { endpointId, role }, { timeoutMs: lookupTimeoutMs })
+    return (access as RoleAccess | null) ?? undefined
   }
 
   async authorizeToken(endpointId: string, role: string, token: string): Promise<TokenAccess> {
-    return (await this.#rpc.call('authorizeToken', { endpointId, role, token })) as TokenAccess
+    const params = { endpointId, role, token }
+    return (await this.#rpc.call('authorizeToken', params, { timeoutMs: lookupTimeoutMs })) as TokenAccess
   }
 
   async wake(endpointId: string): Promise<WokenCompute> {

@@ -86,6 +86,17 @@ export async function listBranchEndpoints(sql: Sql, branchId: string): Promise<E
   return rows.map(toEndpoint)
 }
 
+/** Of those that there are: live ones of live branches and projects. */
+export async function projectsOfEndpoints(sql: Sql, ids: readonly string[]): Promise<Map<string, ProjectId>> {
+  if (ids.length === 0) return new Map()
+  const rows = await sql.query<{ id: string; project_id: ProjectId }>(
+    `select e.id, e.project_id from endpoints e join branches b on b.id = e.branch_id join projects p on p.id = e.project_id
+      where e.id = any($1) and e.deleted_at is null and b.deleted_at is null and p.deleted_at is null`,
+    [ids],
+  )
+  return new Map(rows.map((row) => [row.id, row.project_id]))
+}
+
 export async function updateEndpoint(
   sql: Sql,
   endpoint: Pick<
