@@ -1,18 +1,37 @@
 // The edge's HTTP front. It owns the port and passes on to control whatever it does not answer itself, so that control may
 // restart without the port ever being away.
 
-import { Agent, createServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
+import {
+  Agent,
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import type { Duplex } from 'node:stream'
 import type { SecureContextOptions } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
 import { forward } from './http-forward.ts'
 import { listenOn, type ListenAddress } from './listen.ts'
+
+/** Answers what is answered here; everything else goes on to control. */
+export type HttpHandler = {
+  /** False: the request is somebody else's. */
+  handleRequest(request: IncomingMessage, response: ServerResponse): boolean
+  /** Whether another protocol is begun; otherwise the request is answered as any other. */
+  isUpgrade(request: IncomingMessage): boolean
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean
+}
 
 export type HttpFrontOptions = {
   http: ListenAddress
   https: ListenAddress | undefined
   tls: SecureContextOptions
   controlHttpSocket: string
+  serverless?: HttpHandler
   logger: Logger
 }
 
@@ -38,14 +57,25 @@ const mostConnections = 20_000
 export async function startHttpFront(options: HttpFrontOptions): Promise<HttpFront> {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 32, scheduling: 'lifo' })
   const target = { socketPath: options.controlHttpSocket, agent, logger: options.logger }
-  const serve: RequestListener = (incoming, outgoing) => forward(incoming, outgoing, target)
+  const { serverless } = options
+  const serve: RequestListener = (incoming, outgoing) => {
+    if (!serverless?.handleRequest(incoming, outgoing)) forward(incoming, outgoing, target)
+  }
+  const settings: ServerOptions = {
+    ...bounds,
+    // A client that offers HTTP/2 in passing is answered in HTTP/1.1.
+    shouldUpgradeCallback: (request) => serverless?.isUpgrade(request) ?? false,
+  }
 
-  const http = createServer(bounds, serve)
-  const https = options.https && createTlsServer({ ...bounds, ...options.tls, minVersion: 'TLSv1.2' }, serve)
+  const http = createServer(settings, serve)
+  const https = options.https && createTlsServer({ ...settings, ...options.tls, minVersion: 'TLSv1.2' }, serve)
   const servers: (Server | TlsServer)[] = https ? [http, https] : [http]
   for (const server of servers) {
     server.maxConnections = mostConnections
     server.on('tlsClientError', () => {})
+    server.on('upgrade', (request, socket, head) => {
+      if (!serverless?.handleUpgrade(request, socket, head)) socket.destroy()
+    })
   }
   try {
     const httpPort = await listenOn(http, options.http)
