@@ -19,6 +19,7 @@ import type {
   TimelineId,
   UserId,
 } from '../model/ids.ts'
+import type { Jwks } from '../model/jwks.ts'
 import type { Lsn } from '../model/lsn.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Organization } from '../model/organization.ts'
@@ -43,6 +44,18 @@ export const organization: Organization = {
   name: 'Somebody’s',
   handle: 'somebodys-org-quiet-river-12345678',
   plan: 'scale_v3',
+  createdAt: then,
+  updatedAt: then,
+}
+
+export const jwks: Jwks = {
+  id: '0b2f6f7a-3f0c-4d6e-9a61-2d0b7f5d1c12',
+  projectId: 'quiet-river-12345678' as ProjectId,
+  branchId: undefined,
+  url: 'https://example.com/.well-known/jwks.json',
+  providerName: 'Somebody',
+  audience: undefined,
+  roleNames: ['authenticated'],
   createdAt: then,
   updatedAt: then,
 }
@@ -367,6 +380,7 @@ export function fakeControl(replacements: Replacements = {}): Control {
       ...replacements.aliases,
     },
     regions: { list: async () => ({ regions, defaultRegionId }), ...replacements.regions },
+    jwks: { list: async () => [jwks], add: async () => jwks, delete: async () => jwks },
     metrics: { read: async () => ({ contentType: 'text/plain', text: '' }) },
     idempotency: fakeIdempotency(),
   }

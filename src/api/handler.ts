@@ -13,6 +13,7 @@ export type PathParams = Readonly<
     | 'endpoint_id'
     | 'operation_id'
     | 'snapshot_id'
+    | 'jwks_id'
     | 'role_name'
     | 'database_name'
     | 'org_id',

@@ -7,6 +7,7 @@ import { databases } from './databases.ts'
 import { endpoints } from './endpoints.ts'
 import type { Handlers } from './handler.ts'
 import { branchServices } from './branch-services.ts'
+import { jwks } from './jwks.ts'
 import { operations } from './operations.ts'
 import { organizations } from './organizations.ts'
 import { projects } from './projects.ts'
@@ -26,6 +27,7 @@ export const handlers: Handlers = {
   ...schemas,
   ...operations,
   ...connectionUri,
+  ...jwks,
   ...regions,
   ...apiKeys,
   ...users,

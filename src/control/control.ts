@@ -9,6 +9,7 @@ import type { AwakeReason, ComputeState } from '../model/compute.ts'
 import type { Database } from '../model/database.ts'
 import type { Endpoint, EndpointType } from '../model/endpoint.ts'
 import type { ProjectId } from '../model/ids.ts'
+import type { Jwks } from '../model/jwks.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Organization } from '../model/organization.ts'
 import type { EndpointDefaults, Project, ProjectSettings } from '../model/project.ts'
@@ -403,6 +404,21 @@ export interface Control {
   }
   regions: {
     list(): Promise<{ regions: readonly Region[]; defaultRegionId: string }>
+  }
+  jwks: {
+    list(caller: Caller, projectId: string): Promise<Jwks[]>
+    add(
+      caller: Caller,
+      projectId: string,
+      input: {
+        url: string
+        providerName: string
+        branchId?: string | undefined
+        audience: string | undefined
+        roleNames: string[] | undefined
+      },
+    ): Promise<Jwks>
+    delete(caller: Caller, projectId: string, jwksId: string): Promise<Jwks>
   }
   metrics: {
     /** As Prometheus reads it. */

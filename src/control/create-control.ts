@@ -1,7 +1,7 @@
 // Puts the control plane together: the context, what the surfaces call, what runs in the background.
 
 import { KeyedLock } from '../lib/keyed-lock.ts'
-import { AppError, errorChain } from '../model/errors.ts'
+import { errorChain } from '../model/errors.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { projectsOfEndpoints } from '../store/endpoints.ts'
@@ -16,6 +16,8 @@ import type { ControlContext } from './context.ts'
 import { databaseControl } from './databases.ts'
 import { currentAwakeReasons, endpointControl } from './endpoints.ts'
 import { idempotencyControl } from './idempotency.ts'
+import { jwksControl } from './jwks.ts'
+import { KeySets } from './key-sets.ts'
 import { Journal } from './journal.ts'
 import { Metrics, type EndpointTraffic, type Latencies } from './metrics.ts'
 import { createBranchChain } from './operations/create-branch.ts'
@@ -61,6 +63,7 @@ import { roleControl } from './roles.ts'
 import { schemaControl } from './schemas.ts'
 import { ServiceSessions } from './service-sessions.ts'
 import { snapshotControl } from './snapshots.ts'
+import { TokenExchange, type TokenAccess } from './token-access.ts'
 import { WarmPool, type PoolLimits } from './warm-pool.ts'
 
 export const chainDefinitions = [
@@ -103,8 +106,6 @@ export type EndpointReport = {
   awakeReasons: Awaited<ReturnType<typeof currentAwakeReasons>>
 }
 
-export type TokenAccess = { clientKey: string; serverKey: string; claims: string }
-
 export type ControlPlane = {
   control: Control
   /** Adopts what runs, takes up unfinished operations, and starts the background rounds. */
@@ -142,6 +143,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     pastReads: new PastReads(get),
     sessions: new ServiceSessions((timelineId) => given.supervisor.client(timelineId)),
   }
+  const tokens = new TokenExchange(get, new KeySets())
   const metrics = new Metrics(latencyBucketsSeconds, () => {
     const { started, unstarted } = context.pool.counts()
     return { computes: context.computes.serving().size, poolStarted: started, poolUnstarted: unstarted }
@@ -190,9 +192,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     },
     proxy: {
       lookupRole: (endpointId, role) => lookupRole(context, endpointId, role),
-      authorizeToken: async () => {
-        throw new AppError('unauthorized', 'this project has no key set that may sign tokens')
-      },
+      authorizeToken: (endpointId, role, token) => tokens.authorize(endpointId, role, token),
       async wake(name) {
         const past = PastReads.parse(name)
         return past ? await context.pastReads.wake(past) : await context.computes.wake(name)
@@ -240,6 +240,7 @@ function surface(context: ControlContext, metrics: Metrics): Control {
     organizations: organizationControl(context),
     aliases: aliasControl(context),
     regions: { list: async () => ({ regions, defaultRegionId }) },
+    jwks: jwksControl(context),
     metrics: { read: async () => ({ contentType: metrics.contentType, text: await metrics.text() }) },
     idempotency: idempotencyControl(context),
   }

@@ -34,7 +34,10 @@ export async function newRoleSecret(
   }
 }
 
-export function revealRolePassword(cipher: Cipher, role: Role): string | undefined {
+export function revealRolePassword(
+  cipher: Cipher,
+  role: Pick<Role, 'branchId' | 'name' | 'encryptedPassword'>,
+): string | undefined {
   return role.encryptedPassword && cipher.open(role.encryptedPassword, place(role.branchId, role.name))
 }
 

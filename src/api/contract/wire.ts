@@ -28,7 +28,13 @@ type MethodName = {
 }[keyof Client]
 
 /** Operations that the client's methods spell otherwise. */
-type Respelled = { getConnectionURI: 'getConnectionUri'; getProjectBranchDataAPI: 'getProjectBranchDataApi' }
+type Respelled = {
+  getConnectionURI: 'getConnectionUri'
+  getProjectBranchDataAPI: 'getProjectBranchDataApi'
+  getProjectJWKS: 'getProjectJwks'
+  addProjectJWKS: 'addProjectJwks'
+  deleteProjectJWKS: 'deleteProjectJwks'
+}
 
 export type OperationName = Exclude<MethodName, Respelled[keyof Respelled] | 'request'> | keyof Respelled
 type MethodOf<Name extends OperationName> = Client[Name extends keyof Respelled

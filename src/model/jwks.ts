@@ -1,0 +1,24 @@
+import type { BranchId, ProjectId } from './ids.ts'
+
+/** A place where the public keys of a project's tokens are published. */
+export type Jwks = {
+  id: string
+  projectId: ProjectId
+  /** Undefined: all branches. */
+  branchId: BranchId | undefined
+  url: string
+  providerName: string
+  audience: string | undefined
+  /** As they were given; undefined: the default roles. */
+  roleNames: string[] | undefined
+  createdAt: Date
+  updatedAt: Date
+}
+
+/** Neon's. */
+export const defaultTokenRoles: readonly string[] = ['authenticator', 'authenticated', 'anonymous']
+
+/** An empty list says as little as none. */
+export function tokenRolesOf({ roleNames }: Jwks): readonly string[] {
+  return roleNames && roleNames.length > 0 ? roleNames : defaultTokenRoles
+}
