@@ -1,7 +1,8 @@
 // The floor: a bare `postgres` of the same runtime tree, with the settings of the smallest compute, on a clone of the same template, on the
 // same file system, under a uid of its own, from its spawn to the first `select 1` over a Unix socket. What no control plane could beat.
 //
-// It lets its one client in by the name of its operating-system user, so that no password is part of the floor.
+// It lets its one client in by the name of its operating-system user, so that no password is part of the floor. Where a row starts it
+// with `listen_addresses`, it takes logins with a password over TCP as well.
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { chmod, chown, mkdir, open, writeFile } from 'node:fs/promises'
@@ -37,6 +38,7 @@ export class Floor {
   readonly #settings: StartSettings
   readonly #owner: Owner | undefined
   #child: ChildProcess | undefined
+  #port = socketPort
 
   private constructor(place: {
     binDir: string
@@ -85,7 +87,7 @@ export class Floor {
       owner,
       serviceKeyId: '',
     }
-    await writeReadable(files.hbaFile, 'local all all peer map=bench\n')
+    await writeReadable(files.hbaFile, 'local all all peer map=bench\nhost all all 127.0.0.1/32 scram-sha-256\n')
     await writeReadable(files.identFile, `bench ${userInfo().username} ${serviceRole}\n`)
     const settings = settingsFor(spec, {
       socketDir,
@@ -99,7 +101,7 @@ export class Floor {
   }
 
   get address(): Address {
-    return { host: this.#socketDir, port: socketPort, user: serviceRole, database: 'postgres' }
+    return { host: this.#socketDir, port: this.#port, user: serviceRole, database: 'postgres' }
   }
 
   /** One start, measured, and a clean stop, not measured. */
@@ -111,7 +113,9 @@ export class Floor {
 
   /** From the spawn to the first row. */
   async start(change: StartSettings = {}): Promise<number> {
-    await writeReadable(this.#conf, renderConf({ ...this.#settings, ...change }))
+    const settings = { ...this.#settings, ...change }
+    this.#port = Number(settings['port'])
+    await writeReadable(this.#conf, renderConf(settings))
     const log = await open(join(this.#data, '..', 'postgres.log'), 'a')
     try {
       return await timed(async () => {

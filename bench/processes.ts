@@ -11,6 +11,11 @@ export async function childrenOf(pid: number): Promise<number[]> {
   return text.split(' ').filter(Boolean).map(Number)
 }
 
+/** The edge with the workers that it may have. */
+export async function withChildren(pid: number): Promise<number[]> {
+  return [pid, ...(await childrenOf(pid))]
+}
+
 export type Memory = { pssMb: number; rssMb: number }
 
 /** PSS counts a page that several processes share once over all of them, RSS once for each. */
@@ -33,6 +38,11 @@ export async function cpuSeconds(pid: number): Promise<number> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / ticksPerSecond
+}
+
+export async function cpuSecondsOfAll(pids: readonly number[]): Promise<number> {
+  const each = await Promise.all(pids.map(cpuSeconds))
+  return each.reduce((sum, one) => sum + one, 0)
 }
 
 /** Postgres processes of tenants and of the warm pool, which work in their data directories. */

@@ -21,6 +21,13 @@ export type Options = {
   logMb: number
   /** What a bulk load writes, for write-throughput. */
   loadMb: number
+  /** For the rows of the data path: how often each path is measured, in turns, for how long, and with how many clients at once. */
+  rounds: number
+  roundSeconds: number
+  clients: readonly number[]
+  /** Connected and silent, for idle-clients. */
+  idleClients: number
+  idleTlsClients: number
 }
 
 export type Target = { text: string; met: boolean }
@@ -28,7 +35,7 @@ export type Target = { text: string; met: boolean }
 export type Result = {
   /** One line of the table. */
   what: string
-  unit: 'ms' | 'MB' | '/s' | '%' | 'tps' | 'MB/s'
+  unit: 'ms' | 'kB' | 'MB' | '/s' | '%' | 'tps' | 'MB/s'
   figures: Summary
   floor?: { what: string; figures: Summary } | undefined
   targets: Target[]

@@ -9,9 +9,12 @@ import { parseArgs } from 'node:util'
 import { describeMachine } from './machine.ts'
 import type { Options, Result, Row } from './row.ts'
 import { branch, branchLarge } from './rows/branch-running-parent.ts'
+import { connectLatency } from './rows/connect-latency.ts'
 import { crashStart } from './rows/crash-start.ts'
+import { dataPathRows } from './rows/data-path.ts'
 import { density } from './rows/density.ts'
 import { idle } from './rows/idle.ts'
+import { idleClients } from './rows/idle-clients.ts'
 import { manyBranches } from './rows/many-branches.ts'
 import { pastPoint, pastPointLarge } from './rows/past-point.ts'
 import { provisionFromPool } from './rows/provision-from-pool.ts'
@@ -39,6 +42,9 @@ const rows: readonly Row[] = [
   density,
   idle,
   crashStart,
+  connectLatency,
+  ...dataPathRows,
+  idleClients,
 ]
 
 const { values, positionals } = parseArgs({
@@ -53,6 +59,11 @@ const { values, positionals } = parseArgs({
     branches: { type: 'string', default: '1024' },
     'log-mb': { type: 'string', default: '1024' },
     'load-mb': { type: 'string', default: '1024' },
+    rounds: { type: 'string', default: '5' },
+    'round-seconds': { type: 'string', default: '3' },
+    clients: { type: 'string', default: '1,8,32,64' },
+    'idle-clients': { type: 'string', default: '10000' },
+    'idle-tls-clients': { type: 'string', default: '500' },
     help: { type: 'boolean' },
   },
 })
@@ -72,6 +83,11 @@ const options: Options = {
   branches: whole(values.branches),
   logMb: whole(values['log-mb']),
   loadMb: whole(values['load-mb']),
+  rounds: whole(values.rounds),
+  roundSeconds: whole(values['round-seconds']),
+  clients: values.clients.split(',').map(whole),
+  idleClients: whole(values['idle-clients']),
+  idleTlsClients: whole(values['idle-tls-clients']),
 }
 
 const line = (text: string): boolean => process.stdout.write(`${text}\n`)
@@ -89,7 +105,7 @@ function chosenRows(): readonly Row[] {
 
 function help(): void {
   line(
-    'npm run bench -- [row …] [--samples=30] [--seconds=60] [--computes=500] [--projects=1000] [--size-mb=10240] [--concurrency=1,4,8,16] [--branches=1024] [--log-mb=1024] [--load-mb=1024]\n',
+    'npm run bench -- [row …] [--samples=30] [--seconds=60] [--computes=500] [--projects=1000] [--size-mb=10240] [--concurrency=1,4,8,16] [--branches=1024] [--log-mb=1024] [--load-mb=1024] [--rounds=5] [--round-seconds=3] [--clients=1,8,32,64] [--idle-clients=10000] [--idle-tls-clients=500]\n',
   )
   for (const row of rows)
     line(`  ${row.name.padEnd(24)}${row.about}${row.slow ? '  (slow: only when named, or with `all`)' : ''}`)

@@ -2,7 +2,7 @@
 // lets go of its log. In turns, so that what the machine does meanwhile counts for both.
 
 import { createReadyProject, type BenchProject } from '../api.ts'
-import { connectedDirectly, directAddress, settingsOf, type Address } from '../compute.ts'
+import { connectedTo, directAddress, settingsOf, type Address } from '../compute.ts'
 import { timed } from '../connect.ts'
 import { Floor } from '../floor.ts'
 import { initialize, isPgbenchThere, tpcB } from '../pgbench.ts'
@@ -97,7 +97,7 @@ async function compare(
 
 /** Of rows of a kilobyte in one statement that is cheap to compute, so that the log is most of the work. */
 async function bulkLoad(side: Address, megabytes: number): Promise<number> {
-  const client = await connectedDirectly(side)
+  const client = await connectedTo(side)
   try {
     await client.query('drop table if exists loaded; create table loaded (id bigint, filling text)')
     const ms = await timed(() =>
