@@ -42,7 +42,9 @@ export class ScramServer {
     if (!ScramServer.mechanisms(this.#channelBinding).includes(mechanism)) {
       throw new ProtocolError('SCRAM: a mechanism that was not offered')
     }
-    const match = /^((?:n|y|p=([A-Za-z0-9.-]+)),(?:a=[^,]*)?,)((?:n=[^,]*),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?)$/.exec(clientFirst)
+    const match = /^((?:n|y|p=([A-Za-z0-9.-]+)),(?:a=[^,]*)?,)((?:n=[^,]*),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?)$/.exec(
+      clientFirst,
+    )
     if (!match) throw new ProtocolError('SCRAM: cannot read the client-first message')
     const [, gs2Header = '', binding, bare = '', nonce = ''] = match
     this.#boundChannel = binding !== undefined

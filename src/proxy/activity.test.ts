@@ -23,7 +23,14 @@ test('only what changed is reported, as totals, and at most four times a second'
   assert.equal(reports.length, 0)
   t.mock.timers.tick(1)
   await Promise.resolve()
-  const expected = { endpointId: 'ep-a', sessions: 1, lastActivityAt: 1_000, bytesToClient: 1_000, bytesFromClient: 0 }
+  const expected = {
+    endpointId: 'ep-a',
+    sessions: 1,
+    activeSessions: 0,
+    lastActivityAt: 1_000,
+    bytesToClient: 1_000,
+    bytesFromClient: 0,
+  }
   assert.deepEqual(reports, [[expected]])
   t.mock.timers.tick(10_000)
   assert.equal(reports.length, 1)

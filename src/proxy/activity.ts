@@ -6,6 +6,7 @@
 import type { Logger } from '../lib/logger.ts'
 import { errorChain } from '../model/errors.ts'
 import type { ControlPlane, EndpointActivity } from './control-plane.ts'
+import { Latencies } from './latencies.ts'
 
 const reportEveryMs = 250
 /** One report is one line of the RPC, and those have a bound. */
@@ -14,6 +15,7 @@ const mostInOneReport = 1_000
 export class EndpointMeter {
   readonly endpointId: string
   sessions = 0
+  activeSessions = 0
   bytesToClient = 0
   bytesFromClient = 0
   lastActivityAt = 0
@@ -32,17 +34,28 @@ export class EndpointMeter {
     this.#changed(this)
   }
 
+  /** Where no compute is disturbed by it, opening and closing are no activity. */
   sessionOpened(): void {
     this.sessions++
-    this.touch()
+    this.repeat()
   }
 
   sessionClosed(): void {
     this.sessions--
-    this.touch()
+    this.repeat()
   }
 
-  /** Once more, though nothing happened: whoever was told has forgotten. */
+  serverTaken(): void {
+    this.activeSessions++
+    this.repeat()
+  }
+
+  serverLeft(): void {
+    this.activeSessions--
+    this.repeat()
+  }
+
+  /** Is told once more, though no bytes flowed. */
   repeat(): void {
     if (!this.#reported) return
     this.#reported = false
@@ -51,12 +64,13 @@ export class EndpointMeter {
 
   report(): EndpointActivity {
     this.#reported = true
-    const { endpointId, sessions, lastActivityAt, bytesToClient, bytesFromClient } = this
-    return { endpointId, sessions, lastActivityAt, bytesToClient, bytesFromClient }
+    const { endpointId, sessions, activeSessions, lastActivityAt, bytesToClient, bytesFromClient } = this
+    return { endpointId, sessions, activeSessions, lastActivityAt, bytesToClient, bytesFromClient }
   }
 }
 
 export class ActivityLedger {
+  readonly latencies = new Latencies()
   readonly #controlPlane: Pick<ControlPlane, 'reportActivity'>
   readonly #logger: Logger
   readonly #meters = new Map<string, EndpointMeter>()
@@ -79,6 +93,11 @@ export class ActivityLedger {
       this.#meters.set(endpointId, meter)
     }
     return meter
+  }
+
+  /** When bytes last went to or from its compute, in ms since 1970; 0 where never. */
+  lastActivityAt(endpointId: string): number {
+    return this.#meters.get(endpointId)?.lastActivityAt ?? 0
   }
 
   /** Control came back and may have lost what it knew. */
@@ -107,7 +126,10 @@ export class ActivityLedger {
     for (let at = 0; at < changed.length; at += mostInOneReport) {
       const some = changed.slice(at, at + mostInOneReport)
       try {
-        await this.#controlPlane.reportActivity(some.map((meter) => meter.report()))
+        await this.#controlPlane.reportActivity(
+          some.map((meter) => meter.report()),
+          this.latencies.totals(),
+        )
       } catch (error) {
         this.#logger.debug({ error: errorChain(error) }, 'activity could not be reported')
         for (const meter of some) meter.repeat()

@@ -111,7 +111,9 @@ export class Authenticator {
   }
 
   #mockVerifier({ endpointId, user }: Applicant): ScramVerifier {
-    const salt = createHmac('sha256', this.#mockSecret).update(JSON.stringify([endpointId, user])).digest()
+    const salt = createHmac('sha256', this.#mockSecret)
+      .update(JSON.stringify([endpointId, user]))
+      .digest()
     return {
       iterations: defaultIterations,
       salt: salt.subarray(0, 16),

@@ -34,6 +34,7 @@ async function options(t: TestContext): Promise<EdgeOptions> {
     http: { ...anyPort, portVariable: 'PGROVE_HTTP_PORT', hostVariable: 'PGROVE_HTTP_HOST' },
     tls: await ensureCertificates(join(path, 'tls'), { domains: [testDomain] }),
     controlHttpSocket: join(path, 'control.sock'),
+    mockSecret: Buffer.alloc(32, 7),
     logger: silentLogger,
   }
 }
@@ -73,10 +74,13 @@ test('over the RPC: wake, errors, activity, and a change that is heard before th
   const path = await folder(t)
   await using postgres = await TestPostgres.start()
   let place = join(path, 'elsewhere')
-  const plane = new FakeControlPlane({
-    [testEndpoint]: async () => ({ socketDir: place, generation: place }),
-    'ep-disabled': () => Promise.reject(new AppError('endpoint_disabled', 'it is disabled')),
-  })
+  const plane = new FakeControlPlane(
+    {
+      [testEndpoint]: async () => ({ socketDir: place, generation: place }),
+      'ep-disabled': () => Promise.reject(new AppError('endpoint_disabled', 'it is disabled')),
+    },
+    (role) => postgres.verifierOf(role),
+  )
   const socket = join(path, 'control-plane.sock')
   const server = await serveRpc(socket, controlPlaneMethods(plane), { mode: 0o600 })
   const controlPlane = new RpcControlPlane(socket, silentLogger)
@@ -93,9 +97,9 @@ test('over the RPC: wake, errors, activity, and a change that is heard before th
         options: `endpoint=${endpoint}`,
       })
     await assert.rejects(login('ep-disabled').connect(), (error: { code?: string }) => error.code === '55000')
-    await assert.rejects(login('ep-unknown').connect(), (error: { code?: string }) => error.code === '28000')
-    assert.equal(await controlPlane.resolve('ep-unknown'), undefined)
-    assert.equal((await controlPlane.resolve(testEndpoint))?.endpointId, testEndpoint)
+    await assert.rejects(login('ep-unknown').connect(), (error: { code?: string }) => error.code === '28P01')
+    assert.equal(await controlPlane.lookupRole('ep-unknown', testUser), undefined)
+    assert.match((await controlPlane.lookupRole(testEndpoint, testUser))?.verifier ?? '', /^SCRAM-SHA-256\$/)
 
     place = postgres.socketDir
     const client = login(testEndpoint)
@@ -133,9 +137,12 @@ test('over the RPC: wake, errors, activity, and a change that is heard before th
 test('known addresses serve while control is away', async (t) => {
   const path = await folder(t)
   await using postgres = await TestPostgres.start()
-  const plane = new FakeControlPlane({
-    [testEndpoint]: async () => ({ socketDir: postgres.socketDir, generation: '1' }),
-  })
+  const plane = new FakeControlPlane(
+    {
+      [testEndpoint]: async () => ({ socketDir: postgres.socketDir, generation: '1' }),
+    },
+    (role) => postgres.verifierOf(role),
+  )
   const socket = join(path, 'control-plane.sock')
   const server = await serveRpc(socket, controlPlaneMethods(plane), { mode: 0o600 })
   const controlPlane = new RpcControlPlane(socket, silentLogger)
@@ -173,9 +180,12 @@ test(
     const path = await folder(t)
     const tls = await ensureCertificates(join(path, 'tls'), { domains: [testDomain], gid: unprivileged?.gid })
     await using postgres = await TestPostgres.start()
-    const plane = new FakeControlPlane({
-      [testEndpoint]: async () => ({ socketDir: postgres.socketDir, generation: '1' }),
-    })
+    const plane = new FakeControlPlane(
+      {
+        [testEndpoint]: async () => ({ socketDir: postgres.socketDir, generation: '1' }),
+      },
+      (role) => postgres.verifierOf(role),
+    )
     const socket = join(path, 'control-plane.sock')
     const server = await serveRpc(socket, controlPlaneMethods(plane), { mode: 0o660, gid: unprivileged?.gid })
     const program = join(path, 'edge.mjs')
@@ -190,7 +200,7 @@ test(
      const controlPlane = new RpcControlPlane('${socket}', silentLogger)
      await controlPlane.whenConnected(5000)
      const tls = { cert: readFileSync('${tls.certFile}', 'utf8'), key: readFileSync('${tls.keyFile}', 'utf8') }
-     const edge = await startEdge({ controlPlane, domains: [], pg: any, http: any, tls, controlHttpSocket: '/nowhere', logger: silentLogger })
+     const edge = await startEdge({ controlPlane, domains: [], pg: any, http: any, tls, controlHttpSocket: '/nowhere', mockSecret: Buffer.alloc(32, 7), logger: silentLogger })
      process.stdout.write(JSON.stringify({ ...edge.ports, uid: process.getuid() }) + '\\n')`,
     )
     const child = spawn(process.execPath, [program], {

@@ -4,11 +4,18 @@
 import { createSecureContext } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
 import { ActivityLedger } from './activity.ts'
+import { Authenticator } from './authenticate.ts'
 import { CancelKeys } from './cancel.ts'
+import { channelBindingOf } from './channel-binding.ts'
 import type { ControlPlane, ControlPlaneEvents } from './control-plane.ts'
 import { startHttpFront } from './http.ts'
 import type { ListenAddress } from './listen.ts'
 import { startListener } from './listener.ts'
+import { Parking } from './parking.ts'
+import { Poolers } from './pooler/poolers.ts'
+import { RoleCache } from './role-cache.ts'
+import type { SessionContext } from './session.ts'
+import { Throttle } from './throttle.ts'
 import { Waker } from './wake.ts'
 
 export type EdgeOptions = {
@@ -22,6 +29,8 @@ export type EdgeOptions = {
   tls: { cert: string; key: string }
   /** Where control answers HTTP. */
   controlHttpSocket: string
+  /** Salts of roles that do not exist are made from it; the same over restarts. */
+  mockSecret: Buffer
   logger: Logger
   handshakeTimeoutMs?: number
 }
@@ -39,23 +48,40 @@ export type Edge = {
 /** Throws `port_taken` and `config_invalid`. */
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const { controlPlane, logger } = options
-  const waker = new Waker(controlPlane)
   const ledger = new ActivityLedger(controlPlane, logger)
+  const waker = new Waker(controlPlane, ledger.latencies)
+  const roles = new RoleCache(controlPlane, (endpointId) => ledger.lastActivityAt(endpointId))
+  const cancelKeys = new CancelKeys()
+  const authenticator = new Authenticator({ roles, throttle: new Throttle(), mockSecret: options.mockSecret })
+  const poolers = new Poolers({ waker, ledger, cancelKeys, logger })
+  const parking = new Parking([poolers])
+  const context: SessionContext = {
+    domains: options.domains,
+    waker,
+    ledger,
+    cancelKeys,
+    authenticator,
+    parking,
+    poolers,
+  }
+  controlPlane.onPark((request) => parking.park(request))
   controlPlane.onEndpointChanged(async ({ endpointId }) => {
     waker.forget(endpointId)
+    roles.changed(endpointId)
     // Who is on the way to the compute cannot be seen in it yet, and control is about to decide whether it may sleep.
     await ledger.flush()
   })
   controlPlane.onConnected(() => {
     waker.forgetAll()
+    roles.allChanged()
     ledger.repeatAll()
   })
 
-  let secureContext = createSecureContext({ ...options.tls, minVersion: 'TLSv1.2' })
+  let certificate = certificateOf(options.tls)
   const listener = await startListener({
     address: options.pg,
-    secureContext: () => secureContext,
-    context: { domains: options.domains, waker, ledger, cancelKeys: new CancelKeys() },
+    certificate: () => certificate,
+    context,
     logger,
     ...(options.handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs: options.handshakeTimeoutMs }),
   })
@@ -74,12 +100,23 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     ports: { pg: listener.port, http: front.httpPort, https: front.httpsPort },
     connections: () => listener.connections(),
     setCertificate(tls) {
-      secureContext = createSecureContext({ ...tls, minVersion: 'TLSv1.2' })
+      certificate = certificateOf(tls)
       front.setCertificate(tls)
     },
     async close(drainMs = 0) {
       await Promise.all([listener.close(drainMs), front.close(drainMs)])
+      poolers.close()
       await ledger.close()
     },
+  }
+}
+
+function certificateOf(tls: {
+  cert: string
+  key: string
+}): ReturnType<Parameters<typeof startListener>[0]['certificate']> {
+  return {
+    context: createSecureContext({ ...tls, minVersion: 'TLSv1.2' }),
+    channelBinding: channelBindingOf(tls.cert),
   }
 }

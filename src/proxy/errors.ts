@@ -8,12 +8,16 @@ import { isAppError, type AppError, type ErrorCode } from '../model/errors.ts'
 import { ProtocolError } from '../pgwire/protocol-error.ts'
 import { writeErrorResponse, type ErrorFields } from '../pgwire/error-fields.ts'
 import { Refusal } from './refusal.ts'
+import { ServerRefused } from './server-refused.ts'
 
 type Wording = { sqlState: string; text: string; message: 'as_text' | 'as_detail' | 'hidden' }
 
 const invalidAuthorization = '28000'
 const cannotConnectNow = '57P03'
 const adminShutdown = '57P01'
+const idleSessionTimeout = '57P05'
+const protocolViolation = '08P01'
+const programLimitExceeded = '54000'
 const invalidParameterValue = '22023'
 const objectNotInPrerequisiteState = '55000'
 const configurationLimitExceeded = '53400'
@@ -80,6 +84,7 @@ const wordings: Readonly<Record<ErrorCode, Wording>> = {
 /** The bytes to send before closing; undefined where the peer is no Postgres client and gets nothing. */
 export function errorResponseFor(error: unknown): Buffer | undefined {
   if (error instanceof ProtocolError) return undefined
+  if (error instanceof ServerRefused) return error.response
   return writeErrorResponse(errorFieldsFor(error))
 }
 
@@ -137,6 +142,8 @@ export const refusals = {
   lostWhileIdle: (): Refusal =>
     new Refusal(adminShutdown, 'terminating connection: the compute was stopped; connect again'),
 
+  noUserName: (): Refusal => new Refusal(invalidAuthorization, 'no PostgreSQL user name specified in startup packet'),
+
   addressNotAllowed: (address: string): Refusal =>
     new Refusal(
       invalidAuthorization,
@@ -144,15 +151,53 @@ export const refusals = {
     ),
 
   blockedNetwork: (): Refusal =>
-    new Refusal(
-      invalidAuthorization,
-      'This connection is trying to access this endpoint from a blocked network.',
-    ),
+    new Refusal(invalidAuthorization, 'This connection is trying to access this endpoint from a blocked network.'),
 
   tooManyAttempts: (): Refusal =>
     new Refusal(tooManyConnections, 'Too many connections to this endpoint. Please try again later.'),
 
   authenticationTimedOut: (): Refusal => new Refusal(invalidAuthorization, 'Authentication timed out'),
+
+  lostServer: (): Refusal =>
+    new Refusal(
+      adminShutdown,
+      'terminating connection: the compute ended while it was at work for this client; connect again',
+    ),
+
+  settingsRefused: (message: string): Refusal =>
+    new Refusal(invalidParameterValue, 'the settings of this session cannot be had', { detail: message.slice(0, 500) }),
+
+  protocolViolation: (): Refusal => new Refusal(protocolViolation, 'protocol violation'),
+
+  statementTooLong: (most: number): Refusal =>
+    new Refusal(
+      programLimitExceeded,
+      `a prepared statement through the pooler may have at most ${most} bytes; use the unpooled connection`,
+    ),
+
+  queryWaitTimeout: (): Refusal =>
+    new Refusal(protocolViolation, 'query_wait_timeout', {
+      hint: 'All server connections of this role and database were busy for too long; end idle transactions or connect without the pooler.',
+    }),
+
+  tooManyClients: (): Refusal => new Refusal(protocolViolation, 'no more connections allowed (max_client_conn)'),
+
+  unsupportedParameter: (name: string): Refusal =>
+    new Refusal(
+      protocolViolation,
+      `unsupported startup parameter: ${name.slice(0, 100)}`.replace(': in options', ' in options') +
+        '. Please use unpooled connection or remove this parameter from the startup package. More details: https://neon.tech/docs/connect/connection-errors#unsupported-startup-parameter',
+    ),
+
+  heldTooLong: (reasons: readonly string[]): Refusal =>
+    new Refusal(
+      idleSessionTimeout,
+      'terminating connection: it was idle, and its state would not survive the suspension of the compute',
+      {
+        detail: `The session holds what cannot be moved to another server connection: ${reasons.join(', ') || 'unknown state'}.`,
+        hint: 'Connect again. Sessions without such state go on after a suspension as if nothing had been.',
+      },
+    ),
 
   authenticationFailed: (user: string): Refusal =>
     new Refusal('28P01', `password authentication failed for user '${user}'`),

@@ -12,14 +12,14 @@ import { errorResponseFor, refusals } from './errors.ts'
 import { listenOn, type ListenAddress } from './listen.ts'
 import { isLoopback } from './peer.ts'
 import { Refusal } from './refusal.ts'
-import { routeSession, startSession, type Routed, type SessionContext } from './session.ts'
+import { admitSession, startSession, type Admitted, type SessionContext } from './session.ts'
 import { closeWith, ConnectionLost } from './socket-reader.ts'
 import { readStartup } from './startup.ts'
 
 export type ListenerOptions = {
   address: ListenAddress
   /** Asked for at each connection, so that a renewed certificate needs no restart. */
-  secureContext: () => SecureContext
+  certificate: () => { context: SecureContext; channelBinding: Buffer | undefined }
   context: SessionContext
   logger: Logger
   handshakeTimeoutMs?: number
@@ -34,7 +34,7 @@ export type PostgresListener = {
 }
 
 const defaultHandshakeTimeoutMs = 15_000
-const mostHandshakes = 4_096
+const mostHandshakes = 16_384
 const keepAliveAfterMs = 60_000
 
 export async function startListener(options: ListenerOptions): Promise<PostgresListener> {
@@ -84,8 +84,8 @@ async function serve(
   /** Where an answer can be read: inside TLS once that is up. */
   let client = tcp
   try {
-    const routed = await shakeHands(tcp, options, (socket) => (client = socket)).finally(handshakeDone)
-    return routed && (await startSession(routed, options.context))
+    const admitted = await shakeHands(tcp, options, (socket) => (client = socket)).finally(handshakeDone)
+    return admitted && (await startSession(admitted, options.context))
   } catch (error) {
     logRefused(options.logger, error)
     if (error instanceof ConnectionLost) tcp.destroy()
@@ -99,20 +99,32 @@ async function shakeHands(
   tcp: Socket,
   options: ListenerOptions,
   answering: (socket: Socket) => void,
-): Promise<Routed | undefined> {
+): Promise<Admitted | undefined> {
+  const since = performance.now()
   const timer = setTimeout(() => tcp.destroy(), options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs)
   try {
-    const startup = await readStartup(tcp, options.secureContext())
-    const { socket, packet, secure } = startup
+    const { context, channelBinding } = options.certificate()
+    const { socket, packet, secure, serverName } = await readStartup(tcp, context)
     answering(socket)
     switch (packet.kind) {
       case 'cancel_request':
-        await options.context.cancelKeys.cancel(packet.pid, packet.secret)
+        await options.context.cancelKeys.cancel(packet.pid, packet.secret, tcp.remoteAddress)
         socket.destroySoon()
         return undefined
       case 'startup':
         if (!secure && !isLoopback(tcp.remoteAddress)) throw refusals.insecure()
-        return await routeSession({ ...startup, packet }, options.context)
+        return await admitSession(
+          {
+            socket,
+            packet,
+            serverName,
+            address: tcp.remoteAddress,
+            channelBinding: secure ? channelBinding : undefined,
+            clearText: false,
+            since,
+          },
+          options.context,
+        )
     }
   } finally {
     clearTimeout(timer)

@@ -3,12 +3,14 @@
 import type { Socket } from 'node:net'
 import { AppError } from '../model/errors.ts'
 import type { BackendKey } from '../pgwire/backend-greeting.ts'
-import { readErrorFields } from '../pgwire/error-fields.ts'
 import { readMessage, writeMessage, type Message } from '../pgwire/message.ts'
 import type { ScramKeys } from '../pgwire/scram-keys.ts'
 import { writeStartupMessage, type StartupParameter } from '../pgwire/startup-packet.ts'
 import { connectCompute, type ConnectedCompute } from './connect-compute.ts'
+import { dial } from './dial.ts'
+import { refusals } from './errors.ts'
 import { logIn } from './server-login.ts'
+import { ServerRefused } from './server-refused.ts'
 import { readFrom } from './socket-reader.ts'
 import type { Waker } from './wake.ts'
 
@@ -25,24 +27,12 @@ export type OpenServer = ConnectedCompute & {
   key: BackendKey
 }
 
-/** Postgres let nobody in: no such database, too many clients … `message` is its ErrorResponse as it came. */
-export class ServerRefused extends Error {
-  readonly response: Buffer
-  readonly sqlState: string
-
-  constructor(response: Buffer) {
-    const fields = readErrorFields(response.subarray(5))
-    super(fields.get('M') ?? 'the server refused the connection')
-    this.name = 'ServerRefused'
-    this.response = response
-    this.sqlState = fields.get('C') ?? ''
-  }
-}
-
 const longestGreetingMessage = 1024 * 1024
 const greetingTimeoutMs = 30_000
 
-/** Logged in, with AuthenticationOk and all after it still unread in the socket, or the server's refusal. Throws AppError. */
+const mostLogins = 4
+
+/** Logged in, with AuthenticationOk and all after it still unread in the socket, or the server's refusal. Throws AppError, Refusal. */
 export async function connectServer(
   waker: Waker,
   target: ServerTarget,
@@ -50,9 +40,11 @@ export async function connectServer(
   onDial: () => void,
 ): Promise<ConnectedCompute> {
   const startup = writeStartupMessage({ major: 3, minor: 0 }, target.parameters)
-  const connected = await connectCompute(waker, target.computeName, startup, isWanted, onDial)
-  await logIn(connected.socket, target.keys)
-  return connected
+  for (let left = mostLogins; left > 0; left--) {
+    const connected = await connectCompute(waker, target.computeName, startup, isWanted, onDial)
+    if ((await logIn(connected.socket, target.keys)) === 'answered') return connected
+  }
+  throw refusals.lostDuringLogin()
 }
 
 /** Ready for its first query, with nothing left unread. Throws AppError, ServerRefused. */
@@ -62,7 +54,18 @@ export async function openServer(
   isWanted: () => boolean,
   onDial: () => void,
 ): Promise<OpenServer> {
-  const connected = await connectServer(waker, target, isWanted, onDial)
+  return await greeted(await connectServer(waker, target, isWanted, onDial))
+}
+
+/** At a place where a session of this target is: no compute is woken or asked for. Throws AppError, ServerRefused. */
+export async function openServerAt(socketPath: string, target: ServerTarget): Promise<OpenServer> {
+  const outcome = await dial(socketPath, writeStartupMessage({ major: 3, minor: 0 }, target.parameters))
+  if (outcome.kind !== 'answered') throw new AppError('unavailable', 'the compute does not answer')
+  if ((await logIn(outcome.socket, target.keys)) !== 'answered') throw refusals.lostDuringLogin()
+  return await greeted({ socket: outcome.socket, socketPath })
+}
+
+async function greeted(connected: ConnectedCompute): Promise<OpenServer> {
   const { socket } = connected
   const timer = setTimeout(() => socket.destroy(), greetingTimeoutMs)
   try {
@@ -102,4 +105,3 @@ function readGreetingMessage(buffer: Buffer): { value: Message; length: number }
   const read = readMessage(buffer, longestGreetingMessage)
   return read && { value: { type: read.value.type, body: Buffer.from(read.value.body) }, length: read.length }
 }
-

@@ -1,6 +1,6 @@
 // Where nothing but the password can say which endpoint is meant, it is asked for in clear text, over TLS or on loopback.
 
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { writeAuthenticationCleartextPassword, writeNegotiateProtocolVersion } from '../pgwire/backend-messages.ts'
 import { readPasswordMessage } from '../pgwire/frontend-messages.ts'
 import { readMessage } from '../pgwire/message.ts'
@@ -12,12 +12,8 @@ const longestPasswordMessage = 4_096
 
 type StartupMessage = Extract<StartupPacket, { kind: 'startup' }>
 
-/** Throws Refusal where the password names no endpoint, ProtocolError and ConnectionLost. */
-export async function askForPassword(
-  client: Socket,
-  packet: StartupMessage,
-): Promise<{ route: Route; password: string; parameters: StartupParameter[] }> {
-  // Postgres negotiates before it authenticates, and here we authenticate before we know which Postgres.
+/** We speak 3.0 and no options of the protocol. Returns the parameters without them. */
+export function negotiateVersion(client: Duplex, packet: StartupMessage): StartupParameter[] {
   const unknown = packet.parameters.filter(([name]) => name.startsWith('_pq_.'))
   if (packet.minor > 0 || unknown.length > 0) {
     client.write(
@@ -27,8 +23,16 @@ export async function askForPassword(
       ),
     )
   }
+  return packet.parameters.filter((parameter) => !unknown.includes(parameter))
+}
+
+/** `known`: the endpoint was named before, and the password is just that. Throws Refusal where it names none, ProtocolError and ConnectionLost. */
+export async function askForPassword(
+  client: Duplex,
+  known: Route | undefined,
+): Promise<{ route: Route; password: string }> {
   client.write(writeAuthenticationCleartextPassword())
   const message = await readFrom(client, (buffer) => readMessage(buffer, longestPasswordMessage))
-  const parameters = packet.parameters.filter((parameter) => !unknown.includes(parameter))
-  return { ...routeByPassword(readPasswordMessage(message)), parameters }
+  const text = readPasswordMessage(message)
+  return known ? { route: known, password: text } : routeByPassword(text)
 }

@@ -4,27 +4,38 @@
 
 import type { Socket } from 'node:net'
 import { AppError } from '../model/errors.ts'
+import { sqlStateOf } from '../pgwire/error-fields.ts'
 import { authenticationCodes } from '../pgwire/backend-messages.ts'
 import { writeSaslInitialResponse, writeSaslResponse } from '../pgwire/frontend-messages.ts'
 import { readMessage } from '../pgwire/message.ts'
 import { ProtocolError } from '../pgwire/protocol-error.ts'
 import { ScramClient, scramSha256, type ScramSecret } from '../pgwire/scram-client.ts'
 import type { Parsed } from '../pgwire/startup-packet.ts'
-import { readFrom } from './socket-reader.ts'
+import { ConnectionLost, readFrom } from './socket-reader.ts'
 
 const loginTimeoutMs = 15_000
 const longestMessage = 65_536
 
-type Answer = { kind: 'authentication'; code: number; data: string } | { kind: 'for_the_client' }
+/** Postgres ends or begins: whoever asks again may be let in. */
+const goingAway = new Set(['57P01', '57P02', '57P03'])
 
-/** Throws `compute_start_failed` where the server is lost or says something that Postgres would not. */
-export async function logIn(server: Socket, secret: ScramSecret): Promise<void> {
+type Answer =
+  | { kind: 'authentication'; code: number; data: string }
+  | { kind: 'for_the_client' }
+  | { kind: 'going_away' }
+
+/** `going_away`: it stopped meanwhile, and the socket is of no more use. Throws `compute_start_failed` where it says something that Postgres would not. */
+export async function logIn(server: Socket, secret: ScramSecret): Promise<'answered' | 'going_away'> {
   const timer = setTimeout(() => server.destroy(), loginTimeoutMs)
   try {
     const scram = new ScramClient(secret)
     for (;;) {
       const answer = await readFrom(server, readAnswer)
-      if (answer.kind === 'for_the_client') return
+      if (answer.kind === 'for_the_client') return 'answered'
+      if (answer.kind === 'going_away') {
+        server.destroy()
+        return 'going_away'
+      }
       switch (answer.code) {
         case authenticationCodes.sasl:
           if (!answer.data.split('\0').includes(scramSha256)) throw new ProtocolError('SCRAM-SHA-256 is not offered')
@@ -42,6 +53,7 @@ export async function logIn(server: Socket, secret: ScramSecret): Promise<void> 
     }
   } catch (cause) {
     server.destroy()
+    if (cause instanceof ConnectionLost) return 'going_away'
     throw new AppError('compute_start_failed', 'the compute did not complete the login', { cause })
   } finally {
     clearTimeout(timer)
@@ -50,9 +62,15 @@ export async function logIn(server: Socket, secret: ScramSecret): Promise<void> 
 
 function readAnswer(buffer: Buffer): Parsed<Answer> {
   if (buffer.length === 0) return undefined
-  if (buffer[0] !== 'R'.charCodeAt(0)) return { value: { kind: 'for_the_client' }, length: 0 }
+  if (buffer[0] !== 'R'.charCodeAt(0) && buffer[0] !== 'E'.charCodeAt(0)) {
+    return { value: { kind: 'for_the_client' }, length: 0 }
+  }
   const message = readMessage(buffer, longestMessage)
   if (!message) return undefined
+  if (message.value.type === 'E') {
+    const kind = goingAway.has(sqlStateOf(message.value.body)) ? 'going_away' : 'for_the_client'
+    return { value: { kind }, length: 0 }
+  }
   const { body } = message.value
   if (body.length < 4) throw new ProtocolError('authentication request is too short')
   const code = body.readInt32BE(0)

@@ -100,11 +100,11 @@ test('psql: the endpoint in the password, plain and under TLS', withPsql, async 
   assert.equal(await psql(tls(`localhost`), 'select 6 * 7', { PGPASSWORD }), '42')
 })
 
-test('a wrong password gets the error from Postgres itself, on both ways', withPsql, async () => {
+test('a wrong password is refused before anything is woken, on both ways', withPsql, async () => {
   const wrong = await psqlError(plain(`options=endpoint=${testEndpoint}`), 'select 1', { PGPASSWORD: 'wrong' })
-  assert.match(wrong, /password authentication failed for user "postgres"/)
+  assert.match(wrong, /password authentication failed for user 'postgres'/)
   const prefixed = await psqlError(plain(), 'select 1', { PGPASSWORD: `endpoint=${testEndpoint};wrong` })
-  assert.match(prefixed, /password authentication failed for user "postgres"/)
+  assert.match(prefixed, /password authentication failed for user 'postgres'/)
 })
 
 test('a password beyond ASCII works in the password route too', withPsql, async () => {
@@ -158,8 +158,8 @@ test('errors say what is wrong, with a SQLSTATE', async () => {
   const failing = async (config: ClientConfig): Promise<{ code: string; message: string; detail: string }> =>
     withClient(config, () => Promise.resolve(assert.fail('connected'))).catch((error) => error)
   const unknown = await failing({ options: 'endpoint=ep-unknown' })
-  assert.equal(unknown.code, '28000')
-  assert.match(unknown.message, /The requested endpoint could not be found/)
+  assert.equal(unknown.code, '28P01')
+  assert.match(unknown.message, /password authentication failed for user 'postgres'/)
   const disabled = await failing({ options: 'endpoint=ep-disabled' })
   assert.deepEqual([disabled.code, disabled.message], ['55000', 'Control plane request failed: endpoint is disabled'])
   const broken = await failing({ options: 'endpoint=ep-broken' })

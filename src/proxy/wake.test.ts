@@ -17,7 +17,7 @@ class SlowControl {
 
 test('many ask, one wake answers all, and later ones need none', async () => {
   const control = new SlowControl()
-  const waker = new Waker(control)
+  const waker = new Waker(control, { woken: () => {} })
   const asked = Array.from({ length: 100 }, () => waker.compute('ep-a'))
   assert.equal(control.pending.length, 1)
   control.answer('1')
@@ -27,7 +27,7 @@ test('many ask, one wake answers all, and later ones need none', async () => {
 
 test('a failed wake is not remembered', async () => {
   const control = new SlowControl()
-  const waker = new Waker(control)
+  const waker = new Waker(control, { woken: () => {} })
   const failing = waker.compute('ep-a')
   control.pending.shift()?.reject(new Error('no'))
   await assert.rejects(failing)
@@ -38,7 +38,7 @@ test('a failed wake is not remembered', async () => {
 
 test('an answer from before a change is kept for nobody', async () => {
   const control = new SlowControl()
-  const waker = new Waker(control)
+  const waker = new Waker(control, { woken: () => {} })
   for (const forget of [() => waker.forget('ep-a'), () => waker.forgetAll()]) {
     forget()
     const before = waker.compute('ep-a')
@@ -55,7 +55,7 @@ test('an answer from before a change is kept for nobody', async () => {
 
 test('only the address that failed is forgotten', async () => {
   const control = new SlowControl()
-  const waker = new Waker(control)
+  const waker = new Waker(control, { woken: () => {} })
   const first = waker.compute('ep-a')
   control.answer('1')
   await first

@@ -5,17 +5,20 @@
 
 import { SingleFlight } from '../lib/single-flight.ts'
 import type { ControlPlane, WokenCompute } from './control-plane.ts'
+import type { Latencies } from './latencies.ts'
 
 export class Waker {
   readonly #controlPlane: Pick<ControlPlane, 'wake'>
+  readonly #latencies: Pick<Latencies, 'woken'>
   readonly #known = new Map<string, WokenCompute>()
   readonly #flights = new SingleFlight<WokenCompute>()
   /** Endpoints with a wake on its way, and how often each was forgotten since. */
   readonly #epochs = new Map<string, number>()
   #allEpoch = 0
 
-  constructor(controlPlane: Pick<ControlPlane, 'wake'>) {
+  constructor(controlPlane: Pick<ControlPlane, 'wake'>, latencies: Pick<Latencies, 'woken'>) {
     this.#controlPlane = controlPlane
+    this.#latencies = latencies
   }
 
   async compute(endpointId: string): Promise<WokenCompute> {
@@ -23,7 +26,9 @@ export class Waker {
     if (known) return known
     const epoch = this.#epoch(endpointId)
     return this.#flights.run(`${endpointId} ${epoch}`, async () => {
+      const since = performance.now()
       const woken = await this.#controlPlane.wake(endpointId)
+      this.#latencies.woken(since)
       if (this.#epoch(endpointId) === epoch) this.#known.set(endpointId, woken)
       return woken
     })

@@ -6,24 +6,50 @@ import type {
   ControlPlaneEvents,
   EndpointActivity,
   EndpointChanged,
-  EndpointRoute,
+  ParkReport,
+  ParkRequest,
+  ProxyLatencies,
+  RoleAccess,
+  TokenAccess,
   WokenCompute,
 } from '../control-plane.ts'
 
 export class FakeControlPlane implements ControlPlane, ControlPlaneEvents {
   readonly wakes: string[] = []
+  readonly lookups: string[] = []
   readonly activity = new Map<string, EndpointActivity>()
   reports = 0
-  endpointChanged: (changed: EndpointChanged) => void = () => {}
+  latencies: ProxyLatencies | undefined
+  endpointChanged: (changed: EndpointChanged) => void | Promise<void> = () => {}
+  park: (request: ParkRequest) => Promise<ParkReport> = async () => ({ parked: 0, busy: 0, held: 0 })
   connected: () => void = () => {}
+  /** What every role of every endpoint is told about; the verifier is asked for each time. */
+  access: Omit<RoleAccess, 'verifier'> = {
+    projectId: 'project',
+    allowedIps: undefined,
+    publicBlocked: false,
+    pgMajor: 17,
+    poolSize: 20,
+  }
   readonly #computes: Readonly<Record<string, () => Promise<WokenCompute>>>
+  readonly #verifierOf: (role: string) => Promise<string | undefined>
 
-  constructor(computes: Readonly<Record<string, () => Promise<WokenCompute>>>) {
+  constructor(
+    computes: Readonly<Record<string, () => Promise<WokenCompute>>>,
+    verifierOf: (role: string) => Promise<string | undefined> = async () => undefined,
+  ) {
     this.#computes = computes
+    this.#verifierOf = verifierOf
   }
 
-  async resolve(endpointId: string): Promise<EndpointRoute | undefined> {
-    return Object.hasOwn(this.#computes, endpointId) ? { endpointId, projectId: 'project', disabled: false } : undefined
+  async lookupRole(endpointId: string, role: string): Promise<RoleAccess | undefined> {
+    this.lookups.push(`${endpointId} ${role}`)
+    if (!Object.hasOwn(this.#computes, endpointId)) return undefined
+    return { ...this.access, verifier: await this.#verifierOf(role) }
+  }
+
+  async authorizeToken(_endpointId: string, _role: string, _token: string): Promise<TokenAccess> {
+    throw new AppError('unauthorized', 'no token is good enough')
   }
 
   async wake(endpointId: string): Promise<WokenCompute> {
@@ -33,13 +59,18 @@ export class FakeControlPlane implements ControlPlane, ControlPlaneEvents {
     return compute()
   }
 
-  async reportActivity(activity: readonly EndpointActivity[]): Promise<void> {
+  async reportActivity(activity: readonly EndpointActivity[], latencies: ProxyLatencies): Promise<void> {
     this.reports++
+    this.latencies = latencies
     for (const entry of activity) this.activity.set(entry.endpointId, entry)
   }
 
-  onEndpointChanged(listener: (changed: EndpointChanged) => void): void {
+  onEndpointChanged(listener: (changed: EndpointChanged) => void | Promise<void>): void {
     this.endpointChanged = listener
+  }
+
+  onPark(listener: (request: ParkRequest) => Promise<ParkReport>): void {
+    this.park = listener
   }
 
   onConnected(listener: () => void): void {

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module'
 import { connect } from 'node:net'
 import { arch, platform, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import pg from 'pg'
 import { setTimeout as delay } from 'node:timers/promises'
 import { allowedEnvironment, run } from '../../lib/run.ts'
 import { writeStartupMessage } from '../../pgwire/startup-packet.ts'
@@ -31,6 +32,7 @@ export class TestPostgres implements AsyncDisposable {
   readonly settings: readonly string[]
   #child: ChildProcess | undefined
   #starts = 0
+  #verifiers = new Map<string, string>()
 
   private constructor(folder: string, settings: readonly string[]) {
     this.folder = folder
@@ -55,6 +57,7 @@ export class TestPostgres implements AsyncDisposable {
         },
       )
       await postgres.start()
+      await postgres.verifierOf(testUser)
     } catch (error) {
       await postgres[Symbol.asyncDispose]()
       throw error
@@ -122,6 +125,29 @@ export class TestPostgres implements AsyncDisposable {
       if (!this.#child || performance.now() > deadline) throw new Error('test postgres did not start')
       await delay(5)
     }
+  }
+
+  /** As Postgres has it; as it had it last while Postgres does not run. */
+  async verifierOf(role: string): Promise<string | undefined> {
+    if (!this.running) return this.#verifiers.get(role)
+    const client = new pg.Client({
+      host: this.folder,
+      port: 5432,
+      user: testUser,
+      password: testPassword,
+      database: 'postgres',
+    })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      const { rows } = await client.query<{ name: string; verifier: string }>(
+        'select rolname as name, rolpassword as verifier from pg_authid where rolcanlogin and rolpassword is not null',
+      )
+      this.#verifiers = new Map(rows.map(({ name, verifier }) => [name, verifier]))
+    } finally {
+      await client.end().catch(() => {})
+    }
+    return this.#verifiers.get(role)
   }
 
   async stop(signal: 'SIGINT' | 'SIGQUIT' | 'SIGKILL' = 'SIGINT'): Promise<void> {

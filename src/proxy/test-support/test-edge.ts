@@ -48,17 +48,20 @@ export class TestEdge implements AsyncDisposable {
   static async start(options: { handshakeTimeoutMs?: number; settings?: readonly string[] } = {}): Promise<TestEdge> {
     const folder = await mkdtemp(join(tmpdir(), 'pgrove-edge-'))
     const postgres = await TestPostgres.start(options.settings)
-    const controlPlane = new FakeControlPlane({
-      [testEndpoint]: async (): Promise<WokenCompute> => {
-        await postgres.start()
-        return { socketDir: postgres.socketDir, generation: postgres.generation }
+    const controlPlane = new FakeControlPlane(
+      {
+        [testEndpoint]: async (): Promise<WokenCompute> => {
+          await postgres.start()
+          return { socketDir: postgres.socketDir, generation: postgres.generation }
+        },
+        'ep-disabled': () => Promise.reject(new AppError('endpoint_disabled', 'endpoint ep-disabled is disabled')),
+        'ep-broken': () => Promise.reject(new AppError('compute_start_failed', 'postgres exited with 1')),
+        'ep-away': () => Promise.reject(new AppError('unavailable', 'a secret of ours')),
+        'ep-starting': async () => ({ socketDir: join(postgres.folder, 'starting'), generation: '1' }),
+        'ep-nowhere': async () => ({ socketDir: join(folder, 'nowhere'), generation: '1' }),
       },
-      'ep-disabled': () => Promise.reject(new AppError('endpoint_disabled', 'endpoint ep-disabled is disabled')),
-      'ep-broken': () => Promise.reject(new AppError('compute_start_failed', 'postgres exited with 1')),
-      'ep-away': () => Promise.reject(new AppError('unavailable', 'a secret of ours')),
-      'ep-starting': async () => ({ socketDir: join(postgres.folder, 'starting'), generation: '1' }),
-      'ep-nowhere': async () => ({ socketDir: join(folder, 'nowhere'), generation: '1' }),
-    })
+      (role) => postgres.verifierOf(role),
+    )
     const tls = await ensureCertificates(join(folder, 'tls'), { domains: [testDomain] })
     const edge = await startEdge({
       controlPlane,
@@ -68,6 +71,7 @@ export class TestEdge implements AsyncDisposable {
       https: anyPort,
       tls,
       controlHttpSocket: join(folder, 'control.sock'),
+      mockSecret: Buffer.alloc(32, 7),
       logger: silentLogger,
       ...(options.handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs: options.handshakeTimeoutMs }),
     })

@@ -1,0 +1,62 @@
+// Follows one direction of a session by its frames alone: which messages went by, and whether the last one is complete.
+//
+// It runs on every chunk of every session, so it allocates nothing and looks at five bytes a message; of ReadyForQuery it also
+// keeps the transaction status.
+
+const headerLength = 5
+const readyForQuery = 'Z'.charCodeAt(0)
+
+export class FrameTracker {
+  /** How many messages of a type began, by the type's byte. */
+  readonly counts = new Float64Array(256)
+  /** Byte of the last message that began; 0 before the first. */
+  lastType = 0
+  /** Of the last ReadyForQuery: `I`, `T` or `E` as a byte. */
+  status = 0
+  readonly #head = Buffer.alloc(headerLength)
+  #headFilled = 0
+  #bodyLeft = 0
+  #wantsStatus = false
+  #malformed = false
+
+  /** All that began is complete. */
+  get atBoundary(): boolean {
+    return this.#bodyLeft === 0 && this.#headFilled === 0 && !this.#malformed
+  }
+
+  push(chunk: Buffer): void {
+    const end = chunk.length
+    let at = 0
+    while (at < end && !this.#malformed) {
+      if (this.#bodyLeft > 0) {
+        if (this.#wantsStatus) {
+          this.status = chunk[at] ?? 0
+          this.#wantsStatus = false
+        }
+        const passed = Math.min(this.#bodyLeft, end - at)
+        this.#bodyLeft -= passed
+        at += passed
+      } else if (this.#headFilled === 0 && end - at >= headerLength) {
+        this.#begin(chunk[at] ?? 0, chunk.readUInt32BE(at + 1))
+        at += headerLength
+      } else {
+        const copied = chunk.copy(this.#head, this.#headFilled, at, Math.min(end, at + headerLength - this.#headFilled))
+        this.#headFilled += copied
+        at += copied
+        if (this.#headFilled === headerLength) {
+          this.#headFilled = 0
+          this.#begin(this.#head[0] ?? 0, this.#head.readUInt32BE(1))
+        }
+      }
+    }
+  }
+
+  #begin(type: number, length: number): void {
+    // What follows is no protocol that we know: from here on nothing is certain.
+    if (length < 4) this.#malformed = true
+    this.counts[type] = (this.counts[type] ?? 0) + 1
+    this.lastType = type
+    this.#bodyLeft = length - 4
+    this.#wantsStatus = type === readyForQuery
+  }
+}

@@ -1,0 +1,213 @@
+// Server connections of one role to one database, lent to clients for a transaction each: first come, first served.
+
+import type { Logger } from '../../lib/logger.ts'
+import { errorChain } from '../../model/errors.ts'
+import { errorResponseFor, refusals } from '../errors.ts'
+import { openServer, type ServerTarget } from '../open-server.ts'
+import { ServerRefused } from '../server-refused.ts'
+import type { Waker } from '../wake.ts'
+import type { EndpointMeter } from '../activity.ts'
+import type { PooledClient } from './pooled-client.ts'
+import { PoolServer } from './pool-server.ts'
+import { PreparedStatements } from './prepared-statements.ts'
+import { TrackedParameterSets } from './tracked-parameters.ts'
+
+export type PoolOptions = {
+  target: ServerTarget
+  /** Server connections at most. */
+  size: number
+  waker: Waker
+  meter: EndpointMeter
+  logger: Logger
+}
+
+/** PgBouncer's `query_wait_timeout`, as Neon sets it. */
+const waitLimitMs = 120_000
+/** More at once would only make Postgres fork while it has queries to run. */
+const mostOpening = 4
+const idleLimitMs = 30_000
+const ageLimitMs = 3_600_000
+const fullPauseMs = 500
+const tooManyConnections = '53300'
+
+export class Pool {
+  readonly prepared = new PreparedStatements()
+  readonly sets = new TrackedParameterSets()
+  /** What servers report at their start; known once there was one. */
+  greeting: ReadonlyMap<string, string> | undefined
+  lastUsedAt = Date.now()
+  readonly #options: PoolOptions
+  readonly #clients = new Set<PooledClient>()
+  readonly #servers = new Set<PoolServer>()
+  /** The one used last comes first: it has its caches warm, and those behind it can go. */
+  readonly #idle: PoolServer[] = []
+  readonly #waiting = new Map<PooledClient, number>()
+  #target: ServerTarget
+  #size: number
+  #opening = 0
+  #pausedUntil = 0
+  #pause: NodeJS.Timeout | undefined
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+    this.#target = options.target
+    this.#size = options.size
+  }
+
+  get clients(): number {
+    return this.#clients.size
+  }
+
+  get servers(): number {
+    return this.#servers.size
+  }
+
+  /** At work, or about to be. */
+  get busy(): number {
+    return this.#servers.size - this.#idle.length + this.#opening + this.#waiting.size
+  }
+
+  /** Keys and size are those of whoever came last. */
+  renew(target: ServerTarget, size: number): void {
+    this.#target = target
+    this.#size = size
+  }
+
+  /** What servers report at their start; opens one where there was none yet. Throws AppError, ServerRefused. */
+  async greet(isWanted: () => boolean): Promise<ReadonlyMap<string, string>> {
+    if (this.greeting) return this.greeting
+    const open = await this.#connect(isWanted)
+    this.greeting = open.parameters
+    this.#add(open)
+    return open.parameters
+  }
+
+  join(client: PooledClient): void {
+    this.#clients.add(client)
+  }
+
+  left(client: PooledClient): void {
+    this.#clients.delete(client)
+    this.#waiting.delete(client)
+    this.lastUsedAt = Date.now()
+  }
+
+  /** Undefined where the client has to wait for `serve`. */
+  acquire(client: PooledClient): PoolServer | undefined {
+    if (this.#waiting.size === 0) {
+      const server = this.#nextIdle()
+      if (server) return server
+    }
+    this.#waiting.set(client, Date.now())
+    this.#openMore()
+    return undefined
+  }
+
+  /** Ends idle servers, so that the compute can stop. */
+  park(): void {
+    for (const server of this.#idle.splice(0)) server.close()
+  }
+
+  /** To be called now and then. */
+  sweep(now: number): void {
+    for (const server of this.#idle.filter(
+      ({ idleSince, openedAt }) => now - idleSince > idleLimitMs || now - openedAt > ageLimitMs,
+    )) {
+      this.#idle.splice(this.#idle.indexOf(server), 1)
+      server.close()
+    }
+    for (const [client, since] of this.#waiting) {
+      if (now - since < waitLimitMs) break
+      this.#waiting.delete(client)
+      client.refuse(errorResponseFor(refusals.queryWaitTimeout()))
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#pause)
+    for (const client of this.#clients) client.refuse(errorResponseFor(refusals.lostWhileIdle()))
+    for (const server of this.#servers) server.close()
+  }
+
+  #nextIdle(): PoolServer | undefined {
+    for (let server = this.#idle.pop(); server; server = this.#idle.pop()) if (server.isUsable) return server
+    return undefined
+  }
+
+  #free(server: PoolServer): void {
+    if (!server.isUsable) return this.#openMore()
+    for (const [client] of this.#waiting) {
+      this.#waiting.delete(client)
+      if (client.isOver) continue
+      client.serve(server)
+      return
+    }
+    this.#idle.push(server)
+  }
+
+  #gone(server: PoolServer): void {
+    this.#servers.delete(server)
+    const at = this.#idle.indexOf(server)
+    if (at >= 0) this.#idle.splice(at, 1)
+    this.#openMore()
+  }
+
+  #add(open: Awaited<ReturnType<typeof openServer>>): void {
+    const server = new PoolServer(open, this.sets, {
+      free: (freed) => this.#free(freed),
+      closed: (closed) => this.#gone(closed),
+    })
+    this.#servers.add(server)
+    this.#free(server)
+  }
+
+  async #connect(isWanted: () => boolean): Promise<Awaited<ReturnType<typeof openServer>>> {
+    const { waker, meter } = this.#options
+    return await openServer(waker, this.#target, isWanted, () => meter.touch())
+  }
+
+  #openMore(): void {
+    const wanted = Math.min(this.#waiting.size, mostOpening, this.#size - this.#servers.size)
+    if (this.#opening >= wanted) return
+    const pauseMs = this.#pausedUntil - Date.now()
+    if (pauseMs > 0) {
+      this.#pause ??= setTimeout(() => {
+        this.#pause = undefined
+        this.#openMore()
+      }, pauseMs)
+      return
+    }
+    while (this.#opening < wanted) void this.#openOne()
+  }
+
+  async #openOne(): Promise<void> {
+    this.#opening++
+    try {
+      const open = await this.#connect(() => true)
+      this.#opening--
+      this.greeting ??= open.parameters
+      this.#add(open)
+      this.#openMore()
+    } catch (error) {
+      this.#opening--
+      this.#refused(error)
+    }
+  }
+
+  #refused(error: unknown): void {
+    this.#options.logger.debug(
+      { endpoint: this.#target.computeName, error: errorChain(error) },
+      'the pooler got no server',
+    )
+    // Others have them all for now: whoever waits goes on waiting, for one of ours or for room.
+    if (error instanceof ServerRefused && error.sqlState === tooManyConnections) {
+      this.#pausedUntil = Date.now() + fullPauseMs
+      return this.#openMore()
+    }
+    // Those that there are will come free.
+    if (this.#servers.size > 0) return
+    const response = errorResponseFor(error)
+    for (const [client] of this.#waiting) client.refuse(response)
+    this.#waiting.clear()
+  }
+}
