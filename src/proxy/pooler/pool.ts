@@ -3,7 +3,7 @@
 import type { Logger } from '../../lib/logger.ts'
 import { errorChain } from '../../model/errors.ts'
 import { errorResponseFor, refusals } from '../errors.ts'
-import { openServer, type ServerTarget } from '../open-server.ts'
+import { openServer, type OpenServer, type ServerTarget } from '../open-server.ts'
 import { ServerRefused } from '../server-refused.ts'
 import type { Waker } from '../wake.ts'
 import type { EndpointMeter } from '../activity.ts'
@@ -45,6 +45,7 @@ export class Pool {
   #target: ServerTarget
   #size: number
   #opening = 0
+  #greeting: Promise<ReadonlyMap<string, string>> | undefined
   #pausedUntil = 0
   #pause: NodeJS.Timeout | undefined
 
@@ -74,12 +75,16 @@ export class Pool {
   }
 
   /** What servers report at their start; opens one where there was none yet. Throws AppError, ServerRefused. */
-  async greet(isWanted: () => boolean): Promise<ReadonlyMap<string, string>> {
+  async greet(): Promise<ReadonlyMap<string, string>> {
     if (this.greeting) return this.greeting
-    const open = await this.#connect(isWanted)
-    this.greeting = open.parameters
-    this.#add(open)
-    return open.parameters
+    this.#greeting ??= this.#connect()
+      .then((open) => {
+        this.greeting = open.parameters
+        this.#add(open)
+        return open.parameters
+      })
+      .finally(() => (this.#greeting = undefined))
+    return await this.#greeting
   }
 
   join(client: PooledClient): void {
@@ -152,7 +157,7 @@ export class Pool {
     this.#openMore()
   }
 
-  #add(open: Awaited<ReturnType<typeof openServer>>): void {
+  #add(open: OpenServer): void {
     const server = new PoolServer(open, this.sets, {
       free: (freed) => this.#free(freed),
       closed: (closed) => this.#gone(closed),
@@ -161,9 +166,14 @@ export class Pool {
     this.#free(server)
   }
 
-  async #connect(isWanted: () => boolean): Promise<Awaited<ReturnType<typeof openServer>>> {
+  async #connect(): Promise<OpenServer> {
     const { waker, meter } = this.#options
-    return await openServer(waker, this.#target, isWanted, () => meter.touch())
+    return await openServer(
+      waker,
+      this.#target,
+      () => true,
+      () => meter.touch(),
+    )
   }
 
   #openMore(): void {
@@ -183,7 +193,7 @@ export class Pool {
   async #openOne(): Promise<void> {
     this.#opening++
     try {
-      const open = await this.#connect(() => true)
+      const open = await this.#connect()
       this.#opening--
       this.greeting ??= open.parameters
       this.#add(open)

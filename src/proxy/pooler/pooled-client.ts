@@ -76,7 +76,8 @@ export class PooledClient {
     this.ended = this.#end.promise
     client.on('data', (chunk: Buffer) => this.#said(chunk))
     client.on('drain', () => this.#server?.resume())
-    client.on('end', () => this.#saidGoodbye())
+    // As in PgBouncer: who has closed his side will not read the answer either.
+    client.on('end', () => this.#finish())
     client.on('error', () => {})
     client.on('close', () => this.#over())
     if (client.destroyed) this.#over()

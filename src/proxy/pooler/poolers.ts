@@ -66,7 +66,7 @@ export class Poolers implements OtherUser {
     const { user } = credentials
     const database = parameterValue(target.parameters, 'database') ?? user
     const pool = this.#pool(target.computeName, user, database, credentials)
-    const greeting = await pool.greet(() => !client.destroyed)
+    const greeting = await pool.greet()
     let pooled: PooledClient | undefined
     const key = cancelKeys.mint({ isAllowed: isCancelAllowed, cancel: async () => await pooled?.cancel() })
     const meter = ledger.meter(target.computeName)

@@ -144,6 +144,8 @@ export class TestPostgres implements AsyncDisposable {
         'select rolname as name, rolpassword as verifier from pg_authid where rolcanlogin and rolpassword is not null',
       )
       this.#verifiers = new Map(rows.map(({ name, verifier }) => [name, verifier]))
+    } catch {
+      // It starts, stops or recovers: what was known last has to do, as in control.
     } finally {
       await client.end().catch(() => {})
     }
