@@ -35,6 +35,7 @@ const bodies: Readonly<Record<string, object>> = {
   createProjectBranchDatabase: { database: { name: 'd', owner_name: 'r' } },
   updateProjectBranchDatabase: { database: { owner_name: 'r' } },
   createApiKey: { key_name: 'k' },
+  addProjectJWKS: { jwks_url: 'https://example.com/jwks.json', provider_name: 'p' },
   restoreProjectBranch: { source_branch_id: fake.childBranch.id },
   updateSnapshot: { snapshot: { name: 'v2' } },
   setSnapshotSchedule: { schedule: [{ frequency: 'daily', hour: 3 }] },
