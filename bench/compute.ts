@@ -3,56 +3,16 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import { socketPort } from '../src/compute/postgres-service.ts'
 import { parseConf } from '../src/compute/postgresql-conf.ts'
 import { homeAt } from '../src/home.ts'
 import { parseLsn } from '../src/model/lsn.ts'
 import type { BenchProject } from './api.ts'
+import type { Address } from '../test/support/wire-session.ts'
 import { connected } from './connect.ts'
 import type { BenchServer } from './server.ts'
 
-/** Where a client connects. `tls`: over TCP only, and the certificate is not looked at. `options`: of the startup packet. */
-export type Address = {
-  host: string
-  port: number
-  user: string
-  database: string
-  password?: string
-  tls?: boolean
-  options?: string
-}
-
 /** What the last start replayed. */
 export type Replay = { megabytes: number; ms: number }
-
-export async function directAddress(server: BenchServer, { uri }: Pick<BenchProject, 'uri'>): Promise<Address> {
-  const { username, password, pathname } = new URL(uri)
-  return {
-    host: join(homeAt(server.home).run, await timelineOf(uri)),
-    port: socketPort,
-    user: decodeURIComponent(username),
-    password: decodeURIComponent(password),
-    database: decodeURIComponent(pathname.slice(1)),
-  }
-}
-
-/** Through the proxy, without a name to resolve: what names the endpoint is an option. */
-export function proxyAddress(
-  server: BenchServer,
-  { uri, endpointId }: Pick<BenchProject, 'uri' | 'endpointId'>,
-  { pooled, tls }: { pooled: boolean; tls: boolean },
-): Address {
-  const { username, password, pathname } = new URL(uri)
-  return {
-    host: '127.0.0.1',
-    port: server.pgPort,
-    user: decodeURIComponent(username),
-    password: decodeURIComponent(password),
-    database: decodeURIComponent(pathname.slice(1)),
-    tls,
-    options: `endpoint=${endpointId}${pooled ? '-pooler' : ''}`,
-  }
-}
 
 export async function connectedTo({ tls, ...address }: Address): Promise<pg.Client> {
   const client = new pg.Client({ ...address, ssl: tls ? { rejectUnauthorized: false } : false })

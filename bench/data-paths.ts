@@ -1,7 +1,9 @@
 // The ways to one database of a running compute, and to a bare Postgres beside it: what rows about the data path compare.
 
 import { createReadyProject, type BenchProject } from './api.ts'
-import { directAddress, proxyAddress, settingsOf, type Address } from './compute.ts'
+import { settingsOf } from './compute.ts'
+import { directAddress, proxyAddress } from '../test/support/addresses.ts'
+import type { Address } from '../test/support/wire-session.ts'
 import { Floor } from './floor.ts'
 import { freePort, startPgBouncer, type PgBouncer } from './pgbouncer.ts'
 import { withChildren } from './processes.ts'

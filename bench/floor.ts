@@ -20,7 +20,7 @@ import { newTimelineId } from '../src/model/ids.ts'
 import { listInstallations, PostgresTrees } from '../src/processes/postgres-trees.ts'
 import { findUidRange, ownerAt } from '../src/processes/uids.ts'
 import { copyTree } from '../src/storage/tree-copy.ts'
-import type { Address } from './compute.ts'
+import type { Address } from '../test/support/wire-session.ts'
 import { timed } from './connect.ts'
 import type { BenchServer } from './server.ts'
 

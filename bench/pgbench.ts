@@ -1,7 +1,7 @@
 // Postgres' own benchmark, as the machine has it.
 
 import { run } from '../src/lib/run.ts'
-import type { Address } from './compute.ts'
+import type { Address } from '../test/support/wire-session.ts'
 
 const timeoutMs = 3_600_000
 

@@ -16,9 +16,10 @@ import { ensureCertificates } from '../src/lib/certificates.ts'
 import { run } from '../src/lib/run.ts'
 import { newTimelineId } from '../src/model/ids.ts'
 import { edgeOffset, findUidRange, ownerAt } from '../src/processes/uids.ts'
-import { connectedTo, type Address } from './compute.ts'
+import { connectedTo } from './compute.ts'
+import type { Address } from '../test/support/wire-session.ts'
 import type { BenchServer } from './server.ts'
-import { openSession, verifierOf } from './wire-session.ts'
+import { openSession, verifierOf } from '../test/support/wire-session.ts'
 
 const readyTimeoutMs = 20_000
 const mostClients = 12_000

@@ -1,7 +1,8 @@
 // A connection to a running compute and its first row: by password, through each path in turn.
 
 import { timed } from '../connect.ts'
-import { connectedTo, type Address } from '../compute.ts'
+import { connectedTo } from '../compute.ts'
+import type { Address } from '../../test/support/wire-session.ts'
 import { openDataPaths, withoutPgBouncer, type PathName } from '../data-paths.ts'
 import type { Row } from '../row.ts'
 import { summarize, type Summary } from '../stats.ts'

@@ -1,11 +1,11 @@
 // Ten thousand clients at `-pooler` that have asked once and are silent: what each costs in memory, beside PgBouncer's.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Address } from '../compute.ts'
+import type { Address } from '../../test/support/wire-session.ts'
 import { openDataPaths, withoutPgBouncer, type Path, type PathName } from '../data-paths.ts'
 import { cpuSecondsOfAll, memoryOfAll } from '../processes.ts'
 import { oneValue, type Result, type Row } from '../row.ts'
-import { askOnce, openSession, type WireSession } from '../wire-session.ts'
+import { askOnce, openSession, type WireSession } from '../../test/support/wire-session.ts'
 
 const atOnce = 20
 const warmUp = 100

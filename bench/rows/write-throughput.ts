@@ -2,7 +2,9 @@
 // lets go of its log. In turns, so that what the machine does meanwhile counts for both.
 
 import { createReadyProject, type BenchProject } from '../api.ts'
-import { connectedTo, directAddress, settingsOf, type Address } from '../compute.ts'
+import { connectedTo, settingsOf } from '../compute.ts'
+import { directAddress } from '../../test/support/addresses.ts'
+import type { Address } from '../../test/support/wire-session.ts'
 import { timed } from '../connect.ts'
 import { Floor } from '../floor.ts'
 import { initialize, isPgbenchThere, tpcB } from '../pgbench.ts'
