@@ -10,11 +10,12 @@ import { channelBindingOf } from './channel-binding.ts'
 import type { ControlPlane, ControlPlaneEvents } from './control-plane.ts'
 import { startHttpFront } from './http.ts'
 import type { ListenAddress } from './listen.ts'
-import { startListener } from './listener.ts'
+import { serveStream, startListener } from './listener.ts'
 import { Parking } from './parking.ts'
 import { Poolers } from './pooler/poolers.ts'
 import { RoleCache } from './role-cache.ts'
 import type { SessionContext } from './session.ts'
+import { createServerless } from './serverless/serverless.ts'
 import { Throttle } from './throttle.ts'
 import { Waker } from './wake.ts'
 
@@ -54,7 +55,19 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const cancelKeys = new CancelKeys()
   const authenticator = new Authenticator({ roles, throttle: new Throttle(), mockSecret: options.mockSecret })
   const poolers = new Poolers({ waker, ledger, cancelKeys, logger })
-  const parking = new Parking([poolers])
+  const serverless = createServerless({
+    domains: options.domains,
+    controlPlane,
+    authenticator,
+    waker,
+    ledger,
+    logger,
+    serveWebSocket: (stream, info) => void serveStream(stream, info, context, logger),
+  })
+  const parking = new Parking([
+    poolers,
+    { park: (computeName) => ({ busy: serverless.parkIdle(computeName), clients: 0 }) },
+  ])
   const context: SessionContext = {
     domains: options.domains,
     waker,
@@ -68,6 +81,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   controlPlane.onEndpointChanged(async ({ endpointId }) => {
     waker.forget(endpointId)
     roles.changed(endpointId)
+    serverless.forget(endpointId)
     // Who is on the way to the compute cannot be seen in it yet, and control is about to decide whether it may sleep.
     await ledger.flush()
   })
@@ -90,6 +104,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     https: options.https,
     tls: options.tls,
     controlHttpSocket: options.controlHttpSocket,
+    serverless,
     logger,
   }).catch(async (error: unknown) => {
     await listener.close(0)
@@ -104,7 +119,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       front.setCertificate(tls)
     },
     async close(drainMs = 0) {
-      await Promise.all([listener.close(drainMs), front.close(drainMs)])
+      await Promise.all([listener.close(drainMs), front.close(drainMs), serverless.close(drainMs)])
       poolers.close()
       await ledger.close()
     },

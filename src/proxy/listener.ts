@@ -4,16 +4,18 @@
 // not speak the protocol is dropped without a word. Plain connections are for this machine only.
 
 import { createServer, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { SecureContext } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
 import { errorChain, isAppError } from '../model/errors.ts'
 import { ProtocolError } from '../pgwire/protocol-error.ts'
+import { readStartupPacket } from '../pgwire/startup-packet.ts'
 import { errorResponseFor, refusals } from './errors.ts'
 import { listenOn, type ListenAddress } from './listen.ts'
 import { isLoopback } from './peer.ts'
 import { Refusal } from './refusal.ts'
 import { admitSession, startSession, type Admitted, type SessionContext } from './session.ts'
-import { closeWith, ConnectionLost } from './socket-reader.ts'
+import { closeWith, ConnectionLost, readFrom } from './socket-reader.ts'
 import { readStartup } from './startup.ts'
 
 export type ListenerOptions = {
@@ -91,6 +93,43 @@ async function serve(
     if (error instanceof ConnectionLost) tcp.destroy()
     else closeWith(client, errorResponseFor(error))
     return undefined
+  }
+}
+
+/** A session in a stream that brings its own way of being secure: a WebSocket. Never throws; resolves when it is over. */
+export async function serveStream(
+  client: Duplex,
+  from: { serverName: string | undefined; address: string | undefined; secure: boolean },
+  context: SessionContext,
+  logger: Logger,
+): Promise<void> {
+  client.on('error', () => {})
+  const since = performance.now()
+  try {
+    const timer = setTimeout(() => client.destroy(), defaultHandshakeTimeoutMs)
+    const admitted = await readFrom(client, readStartupPacket)
+      .then((packet) => {
+        if (packet.kind !== 'startup') throw new ProtocolError('no startup packet')
+        const { serverName, address } = from
+        // Its drivers send the password along with the startup packet, before anything was asked.
+        const startup = {
+          socket: client,
+          packet,
+          serverName,
+          address,
+          channelBinding: undefined,
+          clearText: true,
+          since,
+        }
+        return admitSession(startup, context)
+      })
+      .finally(() => clearTimeout(timer))
+    const { ended } = await startSession(admitted, context)
+    await ended
+  } catch (error) {
+    logRefused(logger, error)
+    if (error instanceof ConnectionLost) client.destroy()
+    else closeWith(client, errorResponseFor(error))
   }
 }
 
