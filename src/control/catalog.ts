@@ -4,17 +4,21 @@
 
 import { listDatabases as observeDatabases, type ObservedDatabase } from '../compute/databases.ts'
 import { listRoles as observeRoles, type ObservedRole } from '../compute/roles.ts'
+import { SingleFlight } from '../lib/single-flight.ts'
+import { within } from '../lib/within.ts'
 import type { Branch } from '../model/branch.ts'
 import type { Caller } from '../model/caller.ts'
 import { longestNameBytes, type Role } from '../model/role.ts'
 import type { Database } from '../model/database.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { TimelineId } from '../model/ids.ts'
+import { getBranch } from '../store/branches.ts'
 import { deleteDatabase, insertDatabase, listDatabases, updateDatabase } from '../store/databases.ts'
 import { hasUnfinishedChain, newestChain } from '../store/operations.ts'
 import { lockProject } from '../store/projects.ts'
 import { deleteRole, insertRole, listRoles, setRoleLogin, setRolePassword } from '../store/roles.ts'
 import { liveBranch, visibleProject } from './access.ts'
+import { refreshAssignment } from './assignments.ts'
 import { isBranchRunning, withClient } from './branch-compute.ts'
 import type { ControlContext } from './context.ts'
 import type pg from 'pg'
@@ -96,9 +100,36 @@ export async function syncCatalog(control: ControlContext, branch: Branch, given
   }
 }
 
+const reading = new SingleFlight<void>()
+
+/** Of a compute that runs for an endpoint. Many who ask at once are one look. Never rejects. */
+export function readBack(control: ControlContext, timelineId: TimelineId): Promise<void> {
+  return reading.run(timelineId, async () => {
+    try {
+      const serving = control.computes.serving().get(timelineId)
+      const branch = serving && (await getBranch(control.store, serving.projectId, serving.branchId))
+      if (!branch || branch.timelineId !== timelineId) return
+      await syncCatalog(control, branch)
+      await refreshAssignment(control, serving.endpointId)
+    } catch (error) {
+      control.logger.debug({ timeline: timelineId, cause: errorChain(error) }, 'roles could not be read back')
+    }
+  })
+}
+
+/** Before all computes are stopped. Bounded: whoever stops us waits for it. */
+export async function readAllBack(control: ControlContext): Promise<void> {
+  const left = [...control.computes.serving().keys()]
+  const work = async (): Promise<void> => {
+    for (let next = left.pop(); next !== undefined; next = left.pop()) await readBack(control, next)
+  }
+  const all = Promise.all(Array.from({ length: looksAtOnce }, work))
+  await within(all, longestReadBackMs, () => new AppError('unavailable', 'not in time')).catch(() => {})
+}
+
 /**
- * After a branch got data of another time: its rows become what that data has. For the branch's own chain, which nobody races. Of a role
- * whose password is another one in the data, the stored one opens nothing and is forgotten.
+ * The rows become what the data has: after a branch got data of another time, and before its chain stops its compute. For the branch's own
+ * chain, which nobody races. Of a role whose password is another one in the data, the stored one opens nothing and is forgotten.
  */
 export async function rereadCatalog(control: ControlContext, branch: Branch, timelineId: TimelineId): Promise<void> {
   const observed = await withClient(control, timelineId, observe)
@@ -107,6 +138,9 @@ export async function rereadCatalog(control: ControlContext, branch: Branch, tim
     for (const change of diffCatalog(rows, observed)) await applyChange(sql, branch, change)
   })
 }
+
+const looksAtOnce = 8
+const longestReadBackMs = 10_000
 
 /** Far more than the API makes. Reading back what a tenant made in a loop would keep everybody else's suspensions waiting. */
 const mostNames = 5000

@@ -8,6 +8,7 @@ import { projectsOfEndpoints } from '../store/endpoints.ts'
 import { deleteOldIdempotencyKeys } from '../store/idempotency-keys.ts'
 import { Authenticator, apiKeyControl, organizationControl, userControl } from './accounts.ts'
 import { aliasControl } from './aliases.ts'
+import { readAllBack } from './catalog.ts'
 import { branchControl } from './branches.ts'
 import { Computes, type Running } from './computes.ts'
 import { connectionUriControl } from './connection-uris.ts'
@@ -110,8 +111,8 @@ export type ControlPlane = {
   control: Control
   /** Adopts what runs, takes up unfinished operations, and starts the background rounds. */
   open(): Promise<void>
-  /** Lets operations at work end and stops the background; computes go on running. */
-  close(): Promise<void>
+  /** Lets operations at work end and stops the background; computes go on running. `stopsComputes`: whoever closes us stops them next. */
+  close(options: { stopsComputes: boolean }): Promise<void>
   /** What the proxy asks for. */
   proxy: {
     lookupRole(endpointId: string, role: string): Promise<RoleAccess | undefined>
@@ -181,13 +182,14 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'idempotency', everyMs: 3_600_000, run: () => deleteOldIdempotencyKeys(context.store) },
       ])
     },
-    async close() {
+    async close({ stopsComputes }) {
       open = false
       await rounds.stop()
       await context.runner.stop()
       await context.pastReads.closeAll()
       context.sessions.closeAll()
       await context.pool.close()
+      if (stopsComputes) await readAllBack(context)
       await journal.flush()
     },
     proxy: {

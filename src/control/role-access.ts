@@ -12,6 +12,7 @@ import { isReservedRoleName } from '../model/role.ts'
 import { readVerifier } from '../pgwire/scram-verifier.ts'
 import { verifierQuery } from '../compute/roles.ts'
 import { getRoleAccess, type RoleAccessRow } from '../store/role-access.ts'
+import { readBack } from './catalog.ts'
 import { addressRules, type AddressRules } from './address-rules.ts'
 import type { ControlContext } from './context.ts'
 
@@ -108,7 +109,10 @@ async function observedVerifier(
   try {
     const statement = { name: 'role_verifier', text: verifierQuery, values: [role] }
     const [found] = await control.sessions.query<{ verifier: string | null }>(timelineId, statement, lookMs)
-    return usable(found?.verifier ?? undefined)
+    const observed = usable(found?.verifier ?? undefined)
+    // Whoever has logged in once is known from then on, however the compute ends.
+    if (observed !== stored) void readBack(control, timelineId)
+    return observed
   } catch (error) {
     control.logger.debug({ endpoint: endpointId, cause: errorChain(error) }, 'postgres could not be asked for a role')
     return stored

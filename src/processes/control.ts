@@ -160,7 +160,7 @@ async function start(
   await plane.open()
   let stopsComputes = true
   closers.push(async () => {
-    await plane.close()
+    await plane.close({ stopsComputes })
     if (!stopsComputes) return
     await Promise.all(supervisor.running().map((id) => supervisor.ensureStopped(id, 'fast')))
   })

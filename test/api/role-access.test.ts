@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { EndpointState } from '@neondatabase/api-client'
 import { deriveKeys, opens } from '../../src/pgwire/scram-keys.ts'
 import { readVerifier } from '../../src/pgwire/scram-verifier.ts'
 import { connectAsEdge, type EdgePeer } from '../support/edge-peer.ts'
@@ -77,10 +78,23 @@ test('roles and passwords made by SQL are known while it runs, and when it has g
     assert.equal((await edge.lookup(project.endpointId, role))?.verifier, undefined)
   await eventually('it to sleep', async () => {
     const { data } = await api.getProjectEndpoint(project.id, project.endpointId)
-    return data.endpoint.current_state === 'idle'
+    return data.endpoint.current_state === EndpointState.Idle
   })
   assert.ok(await opensNow(edge, project, 'by_sql', 'second'))
   assert.equal((await edge.lookup(project.endpointId, 'nologin_role'))?.verifier, undefined)
+})
+
+test('roles made by SQL are known after a suspension that was asked for, and after pgrove was stopped', async (t) => {
+  await using own = await startServer({ env: { PGROVE_STORAGE: 'copy' } })
+  const first = await makeProject(own)
+  const second = await makeProject(own)
+  await query(first.uri, `create role by_sql login password 'x'`)
+  await settled(own, apiClient(own).suspendProjectEndpoint(first.id, first.endpointId))
+  assert.ok(await opensNow(await connectAsEdge(t, own), first, 'by_sql', 'x'))
+  await query(second.uri, `create role by_sql login password 'y'`)
+  await own.stop()
+  await using again = await startServer({ home: own.home })
+  assert.ok(await opensNow(await connectAsEdge(t, again), second, 'by_sql', 'y'))
 })
 
 test('asking does not keep a compute awake', async (t) => {
@@ -89,7 +103,7 @@ test('asking does not keep a compute awake', async (t) => {
   await eventually('it to sleep while it is asked all the time', async () => {
     await edge.lookup(project.endpointId, project.role)
     const { data } = await api.getProjectEndpoint(project.id, project.endpointId)
-    return data.endpoint.current_state === 'idle'
+    return data.endpoint.current_state === EndpointState.Idle
   })
 })
 

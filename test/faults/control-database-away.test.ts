@@ -5,6 +5,7 @@ import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { identify, processesIn } from '../../src/compute/process.ts'
+import { connectAsEdge } from '../support/edge-peer.ts'
 import { eventually } from '../support/eventually.ts'
 import { call, createBranch, createProject, settled, uriOf, type Made } from '../support/faults.ts'
 import { assertNothingLeft } from '../support/leftovers.ts'
@@ -46,7 +47,11 @@ describe('while the control database is away', () => {
     if (home) await destroyHome(home)
   })
 
-  test('an endpoint wakes and falls asleep; the API says to come back; the operations follow', async () => {
+  test('an endpoint wakes and falls asleep; the API says to come back; the operations follow', async (t) => {
+    const edge = await connectAsEdge(t, server)
+    const lookup = (): ReturnType<typeof edge.lookup> => edge.lookup(made.endpointId, 'neondb_owner')
+    const access = await lookup()
+    assert.ok(access?.verifier)
     const before = new Set((await operations(server, made)).map(({ id }) => id))
     const path = `/projects/${made.projectId}/endpoints/${made.endpointId}`
     await call(server, 'PATCH', path, { endpoint: { suspend_timeout_seconds: 1 } })
@@ -57,7 +62,12 @@ describe('while the control database is away', () => {
         const { status, headers } = await request(server, 'GET', '/projects')
         return status === 503 && headers.get('retry-after') !== null
       })
+      assert.deepEqual(await lookup(), access, 'who may come in is known while it sleeps')
       assert.deepEqual(await query(uri, 'select n from kept'), [{ n: 1 }], 'it wakes')
+      await query(uri, `create role by_sql login password 'x'`)
+      assert.deepEqual(await lookup(), access, 'and while it runs')
+      assert.ok((await edge.lookup(made.endpointId, 'by_sql'))?.verifier)
+      assert.equal((await edge.lookup(made.endpointId, 'nobody'))?.verifier, undefined)
       const postmaster = await postmasterIn(home, made)
       await eventually('it falls asleep by itself', async () => (await identify(postmaster)) === undefined)
       assert.deepEqual(await query(uri, 'select n from kept'), [{ n: 1 }], 'and wakes again')
@@ -85,13 +95,15 @@ describe('while the control database is away', () => {
     await assertNothingLeft(server)
   })
 
-  test('it hangs: an endpoint wakes all the same', async () => {
+  test('it hangs: an endpoint wakes all the same', async (t) => {
+    const edge = await connectAsEdge(t, server)
     await call(server, 'POST', `/projects/${made.projectId}/endpoints/${made.endpointId}/suspend`)
     await settled(server)
     const stopped = await processesIn(join(home, 'control', 'data'))
     assert.ok(stopped.length > 1)
     for (const pid of stopped) process.kill(pid, 'SIGSTOP')
     try {
+      assert.ok((await edge.lookup(made.endpointId, 'neondb_owner'))?.verifier)
       assert.deepEqual(await query(uri, 'select n from kept'), [{ n: 1 }])
       const { status } = await request(server, 'GET', '/projects')
       assert.equal(status, 503)

@@ -1,8 +1,10 @@
 // The chains of an endpoint: start, suspend, restart, what a changed setting or a new endpoint needs, and what its removal needs.
 
-import { AppError } from '../../model/errors.ts'
+import { AppError, errorChain } from '../../model/errors.ts'
 import { getEndpointTarget, listBranchEndpoints } from '../../store/endpoints.ts'
 import { toComputeSpec } from '../compute-spec.ts'
+import { refreshAssignment } from '../assignments.ts'
+import { rereadCatalog } from '../catalog.ts'
 import { servingTarget, withClient } from '../branch-compute.ts'
 import { noteSubscriptions } from '../wal-head.ts'
 import { nothingToUndo, type ChainDefinition, type Step, type StepContext } from './chain.ts'
@@ -29,10 +31,15 @@ export const suspendStep: Step = {
     using _lock = await control.branchLocks.acquire(branch.id, 'suspend_compute')
     if (control.supervisor.state(timelineId).kind === 'running') {
       await withClient(control, timelineId, (client) => noteSubscriptions(control, timelineId, client)).catch(() => {})
+      // Roles made by SQL come in while it sleeps as well.
+      await rereadCatalog(control, branch, timelineId).catch((error: unknown) => {
+        step.logger.warn({ cause: errorChain(error) }, 'could not read roles and databases back')
+      })
     }
     // Clients of an endpoint that is deleted or disabled have nowhere to go on.
-    const drains = (await servingTarget(control, branch)) !== undefined
-    await control.computes.suspend(timelineId, 'chain', { drains })
+    const target = await servingTarget(control, branch)
+    await control.computes.suspend(timelineId, 'chain', { drains: target !== undefined })
+    if (target) await refreshAssignment(control, target.endpointId)
   },
   undo: nothingToUndo,
 }
