@@ -127,8 +127,8 @@ test('nothing leaks from one request to the next', async () => {
   await edge.rows('listen leaked')
   const [state] = await edge.rows(`select current_setting('application_name'), current_setting('app.secret', true),
     (select count(*) from pg_prepared_statements), (select count(*) from pg_listening_channels()),
-    to_regclass('pg_temp.leaked'), (select count(*) from pg_locks where locktype = 'advisory'), now() = statement_timestamp()`)
-  assert.deepEqual(state, ['', '', '0', '0', null, '0', 't'])
+    to_regclass('pg_temp.leaked'), (select count(*) from pg_locks where locktype = 'advisory')`)
+  assert.deepEqual(state, ['', '', '0', '0', null, '0'])
 })
 
 test('a connection serves one request after another, until a query fails on it', async () => {
@@ -163,12 +163,7 @@ test('who asks has to prove it, and learns no more than that', async () => {
 })
 
 test('addresses that may not connect', async (t) => {
-  const { access } = edge.controlPlane
-  t.after(() => {
-    edge.controlPlane.access = access
-  })
-  edge.controlPlane.access = { ...access, allowedIps: ['10.0.0.0/8'] }
-  await edge.rows('select 1').catch(() => {})
+  edge.grant(t, { allowedIps: ['10.0.0.0/8'] })
   const { status, json } = await edge.post({ query: 'select 1' })
   assert.equal(status, 400)
   assert.match(String(json['message']), /This IP address 127\.0\.0\.1 is not allowed/)
@@ -218,7 +213,7 @@ test('too much is refused, whichever way it goes', async () => {
     headers: { 'neon-connection-string': edge.uri() },
     body: new Blob(['x'.repeat(most + 1)]).stream(),
     duplex: 'half',
-  } as RequestInit)
+  })
   assert.equal(chunked.status, 413)
   for (const query of [
     `select repeat('x', ${most})`,
@@ -296,12 +291,7 @@ test('what Postgres ended while it was idle is replaced without a word', async (
 })
 
 test('many at once share a bounded number of connections', async (t) => {
-  const { access } = edge.controlPlane
-  t.after(() => {
-    edge.controlPlane.access = access
-  })
-  edge.controlPlane.access = { ...access, poolSize: 5 }
-  edge.serverless.forget(testEndpoint)
+  edge.grant(t, { poolSize: 5 })
   const answers = await Promise.all(
     Array.from({ length: 100 }, (_, n) => edge.rows("select $1, pg_sleep(0.01), (select count(*) from pg_stat_activity where datname = 'postgres')", [n])), // prettier-ignore
   )

@@ -62,8 +62,6 @@ export function createServerless(dependencies: ServerlessDependencies): Serverle
   const pool = new SqlPool<ServerConnection>()
   const sql = new SqlEndpoint({ ...dependencies, pool })
   const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: longestFrame })
-  // What is no proper handshake has been answered already.
-  webSockets.on('wsClientError', (_error, socket) => socket.destroy())
 
   const isUpgrade = (request: IncomingMessage): boolean =>
     request.headers.upgrade?.toLowerCase() === 'websocket' &&

@@ -3,6 +3,7 @@
 import { createServer, type Server } from 'node:http'
 import { once } from 'node:events'
 import { connect, type AddressInfo } from 'node:net'
+import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { silentLogger } from '../../../lib/logger.ts'
 import { AppError } from '../../../model/errors.ts'
@@ -24,6 +25,7 @@ export class TestServerless implements AsyncDisposable {
   readonly controlPlane: FakeControlPlane
   readonly ledger: ActivityLedger
   readonly waker: Waker
+  readonly roles: RoleCache
   readonly serverless: Serverless
   readonly webSockets: WebSocketInfo[] = []
   authorizeToken: (token: string) => Promise<TokenAccess> = () =>
@@ -47,11 +49,11 @@ export class TestServerless implements AsyncDisposable {
     )
     this.ledger = new ActivityLedger(this.controlPlane, silentLogger)
     this.waker = new Waker(this.controlPlane, this.ledger.latencies)
-    const roles = new RoleCache(this.controlPlane, (endpointId) => this.ledger.lastActivityAt(endpointId))
+    this.roles = new RoleCache(this.controlPlane, (endpointId) => this.ledger.lastActivityAt(endpointId))
     this.serverless = createServerless({
       domains: [testDomain],
       controlPlane: { authorizeToken: (_endpointId, _role, token) => this.authorizeToken(token) },
-      authenticator: new Authenticator({ roles, throttle: new Throttle(), mockSecret: Buffer.alloc(32) }),
+      authenticator: new Authenticator({ roles: this.roles, throttle: new Throttle(), mockSecret: Buffer.alloc(32) }),
       waker: this.waker,
       ledger: this.ledger,
       logger: silentLogger,
@@ -114,6 +116,18 @@ export class TestServerless implements AsyncDisposable {
       text,
       json: text.startsWith('{') ? (JSON.parse(text) as Answer['json']) : {},
     }
+  }
+
+  /** Until the test is over. */
+  grant(t: TestContext, access: Partial<FakeControlPlane['access']>): void {
+    const before = this.controlPlane.access
+    const set = (now: FakeControlPlane['access']): void => {
+      this.controlPlane.access = now
+      this.roles.changed(testEndpoint)
+      this.serverless.forget(testEndpoint)
+    }
+    t.after(() => set(before))
+    set({ ...before, ...access })
   }
 
   /** Rows of one query, as arrays of text. */
