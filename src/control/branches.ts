@@ -308,6 +308,7 @@ async function recover(
     await assertNameFree(sql, projectId, branch.name)
     return await setBranchRecovered(sql, branch.id)
   })
+  await branchAccessChanged(control, recovered.id)
   return {
     branch: recovered,
     endpoints: await endpointStatuses(control, await listBranchEndpoints(control.store, recovered.id)),

@@ -313,7 +313,7 @@ async function recover(
   caller: Caller,
   projectId: string,
 ): ReturnType<Control['projects']['recover']> {
-  return await control.store.transaction(async (sql) => {
+  const outcome = await control.store.transaction(async (sql) => {
     const project = await lockVisibleProjectEvenDeleted(sql, caller, projectId)
     if (!project.deletedAt) throw new AppError('unprocessable', 'project is not deleted, there is nothing to recover')
     if (project.purgingAt) throw new AppError('gone', 'project can no longer be recovered')
@@ -322,6 +322,9 @@ async function recover(
     const branches = (await listAllBranches(sql, project.id)).filter((branch) => !branch.deletedAt)
     return { project: recovered, branches }
   })
+  // Remembered as not there.
+  for (const { id } of await listEndpoints(control.store, projectId)) await control.computes.changed(id)
+  return outcome
 }
 
 const libraryDescriptions: Readonly<Record<string, string>> = {
