@@ -5,8 +5,7 @@
 
 import { isIP } from 'node:net'
 import { parameterValue, type StartupParameter } from '../../pgwire/startup-packet.ts'
-import { refusals } from '../errors.ts'
-import { isEndpointId, routeByStartup, withoutRouting, type Route } from '../route.ts'
+import { isEndpointId, routeByPassword, routeByStartup, withoutRouting, type Route } from '../route.ts'
 import { badRequest } from './sql-answer.ts'
 
 export type ConnectionString = {
@@ -29,10 +28,10 @@ export function parseConnectionString(
   const database = decodeText(url.pathname.slice(1).split('/')[0] ?? '', 'database name')
   if (database === '') throw badRequest('missing database name')
   const asked = [...url.searchParams].filter(([, value]) => !value.includes('\0'))
+  const given = url.password === '' ? undefined : decodeText(url.password, 'password')
   return {
-    route: routeOf(url.hostname, asked, httpHost, domains),
+    ...routeOf({ host: url.hostname, asked, password: given }, httpHost, domains),
     user,
-    password: url.password === '' ? undefined : decodeText(url.password, 'password'),
     parameters: [
       ['user', user],
       ['database', database],
@@ -82,18 +81,19 @@ function applicationName(asked: readonly StartupParameter[]): StartupParameter[]
   return name === undefined ? [] : [['application_name', name]]
 }
 
+type Named = { host: string; asked: readonly StartupParameter[]; password: string | undefined }
+
 function routeOf(
-  host: string,
-  asked: readonly StartupParameter[],
+  { host, asked, password }: Named,
   httpHost: string | undefined,
   domains: readonly string[],
-): Route {
+): Pick<ConnectionString, 'route' | 'password'> {
   const options = asked.filter(([name]) => name === 'options')
   for (const name of [host, httpHost && hostName(httpHost), endpointHost(host, domains)]) {
     const route = routeByStartup(name, options, domains)
-    if (route) return route
+    if (route) return { route, password }
   }
-  throw refusals.endpointNotSpecified()
+  return routeByPassword(password ?? '')
 }
 
 /** A host under a domain that is not ours, as the one of ours that it stands for. */

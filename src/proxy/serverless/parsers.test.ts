@@ -54,6 +54,8 @@ test('an endpoint is found wherever it is named', () => {
   assert.equal(endpoint(at('ep-d.eu-central-1.aws.neon.tech'), 'localhost:4400'), 'ep-d')
   assert.equal(endpoint(at('ep-d'), 'localhost:4400'), 'ep-d')
   assert.throws(() => endpoint(at('ep-a-1.db.test', '?options=endpoint%3Dep-b')), /Inconsistent project name/)
+  const { route, password } = parse('postgres://u:endpoint%3Dep-e%3Bsecret@localhost/d')
+  assert.deepEqual([route.endpointId, password], ['ep-e', 'secret'])
   assert.equal(parse(at('ep-a.db.test', '?options=neon_lsn:0/2')).route.point, 'lsn:0/2')
 })
 
