@@ -61,9 +61,12 @@ export async function dial({ host, port }: Pick<Address, 'host' | 'port'>): Prom
   return socket
 }
 
-export async function askOnce({ socket }: WireSession, sql: string): Promise<void> {
+/** Of one row with one value. */
+export async function askOnce({ socket }: WireSession, sql: string): Promise<string> {
   socket.write(writeMessage('Q', cString(sql)))
+  const { body } = await readUntil(socket, 'D')
   await readUntil(socket, 'Z')
+  return body.toString('utf8', 6)
 }
 
 /** As the server stores it: whoever knows the password and was told the salt can say it. */
