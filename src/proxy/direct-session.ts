@@ -288,7 +288,6 @@ export class DirectSession {
     const { socket } = server
     this.#client.pause()
     socket.removeAllListeners('data')
-    socket.pause()
     const answer = await ask(socket, writeCheck(this.pgMajor))
     if (!this.#isStill('checking')) return 'parked'
     if (!answer) {

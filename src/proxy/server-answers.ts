@@ -2,27 +2,52 @@
 
 import type { Socket } from 'node:net'
 import { readMessage, type Message } from '../pgwire/message.ts'
-import { readFrom } from './socket-reader.ts'
+import { ConnectionLost } from './socket-reader.ts'
 
 const timeoutMs = 5_000
 const longestMessage = 8 * 1024 * 1024
 
-/** All messages up to so many ReadyForQuery. A server that does not answer in time loses the connection. Throws ConnectionLost, and ProtocolError. */
-export async function answersTo(socket: Socket, request: Buffer, ready: number): Promise<Message[]> {
-  const timer = setTimeout(() => socket.destroy(), timeoutMs)
-  try {
-    socket.write(request)
+/**
+ * All messages up to so many ReadyForQuery; what lies behind them stays in the socket, which is paused then. A server that does not answer
+ * in time loses the connection. Rejects with ConnectionLost, and with ProtocolError.
+ */
+export function answersTo(socket: Socket, request: Buffer, ready: number): Promise<Message[]> {
+  return new Promise((resolve, reject) => {
     const messages: Message[] = []
-    for (let left = ready; left > 0;) {
-      const message = await readFrom(socket, (buffer) => {
-        const read = readMessage(buffer, longestMessage)
-        return read && { value: { type: read.value.type, body: Buffer.from(read.value.body) }, length: read.length }
-      })
-      messages.push(message)
-      if (message.type === 'Z') left--
+    let held: Buffer = Buffer.alloc(0)
+    let left = ready
+    const timer = setTimeout(() => socket.destroy(), timeoutMs)
+    const finish = (): void => {
+      clearTimeout(timer)
+      socket.off('data', take)
+      socket.off('close', lost)
+      socket.pause()
     }
-    return messages
-  } finally {
-    clearTimeout(timer)
-  }
+    const lost = (): void => {
+      finish()
+      reject(new ConnectionLost())
+    }
+    const take = (chunk: Buffer): void => {
+      held = held.length === 0 ? chunk : Buffer.concat([held, chunk])
+      try {
+        for (let read = readMessage(held, longestMessage); read; read = readMessage(held, longestMessage)) {
+          messages.push({ type: read.value.type, body: Buffer.from(read.value.body) })
+          held = held.subarray(read.length)
+          if (read.value.type !== 'Z' || --left > 0) continue
+          finish()
+          if (held.length > 0) socket.unshift(held)
+          resolve(messages)
+          return
+        }
+      } catch (error) {
+        finish()
+        reject(error instanceof Error ? error : new ConnectionLost())
+      }
+    }
+    if (socket.destroyed) return lost()
+    socket.on('data', take)
+    socket.on('close', lost)
+    socket.resume()
+    socket.write(request)
+  })
 }

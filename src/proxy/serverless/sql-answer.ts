@@ -58,6 +58,13 @@ const retryAfterSeconds = 1
 /** Of a login: Postgres is on its way down or up, and has done nothing. */
 const notNow = new Set(['57P01', '57P02', '57P03'])
 
+/** Nothing of what was asked can have been done, and another connection may do it. */
+export function wasUntouched(error: unknown): boolean {
+  return (
+    (error instanceof ServerLost && error.untouched) || (error instanceof ServerRefused && notNow.has(error.sqlState))
+  )
+}
+
 export function answerForError(error: unknown): SqlAnswer {
   if (error instanceof SqlHttpError) {
     return errorAnswer(error.status, new Map([['M', error.message], ['C', error.sqlState]])) // prettier-ignore

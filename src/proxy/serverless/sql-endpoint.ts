@@ -9,7 +9,7 @@ import type { Logger } from '../../lib/logger.ts'
 import { errorChain, isAppError } from '../../model/errors.ts'
 import type { ScramKeys } from '../../pgwire/scram-keys.ts'
 import type { StartupParameter } from '../../pgwire/startup-packet.ts'
-import type { ActivityLedger, EndpointMeter } from '../activity.ts'
+import type { ActivityLedger } from '../activity.ts'
 import type { Authenticator } from '../authenticate.ts'
 import type { ControlPlane, RoleAccess } from '../control-plane.ts'
 import { refusals } from '../errors.ts'
@@ -21,7 +21,7 @@ import { parseConnectionString, type ConnectionString } from './connection-strin
 import type { Statement } from './extended-query.ts'
 import { ResultJson, tooLarge } from './result-json.ts'
 import { ServerConnection, type ResultSink } from './server-query.ts'
-import { answerForError, badRequest, QueryFailed, ServerLost, SqlHttpError, type SqlAnswer } from './sql-answer.ts'
+import { answerForError, badRequest, QueryFailed, SqlHttpError, wasUntouched, type SqlAnswer } from './sql-answer.ts'
 import type { Lease, SqlPool } from './sql-pool.ts'
 import {
   isolationLevels,
@@ -68,6 +68,15 @@ type Caller = {
   claims: string | undefined
 }
 
+/** A request that is to be run. */
+type Task = {
+  caller: Caller
+  options: SqlOptions
+  body: SqlBody
+  /** Of the body, in bytes. */
+  length: number
+}
+
 export class SqlEndpoint {
   readonly #dependencies: SqlEndpointDependencies
 
@@ -106,18 +115,10 @@ export class SqlEndpoint {
     const options = readSqlHeaders(request.headers)
     const asked = parseConnectionString(options.connectionString, request.headers.host, this.#dependencies.domains)
     const caller = await this.#authenticate(options, asked, request)
-    const meter = this.#dependencies.ledger.meter(caller.computeName)
-    meter.sessionOpened()
-    try {
-      const bytes = await readBody(request)
-      meter.bytesFromClient += bytes.length
-      const body = readSqlBody(bytes)
-      const result = await this.#run(caller, options, body, meter, gone)
-      meter.bytesToClient += result.reduce((sum, part) => sum + part.length, 0)
-      return { status: 200, headers: resultHeaders(options, body), body: result }
-    } finally {
-      meter.sessionClosed()
-    }
+    const bytes = await readBody(request)
+    const body = readSqlBody(bytes)
+    const result = await this.#run({ caller, options, body, length: bytes.length }, gone)
+    return { status: 200, headers: resultHeaders(options, body), body: result }
   }
 
   async #authenticate(options: SqlOptions, asked: ConnectionString, request: IncomingMessage): Promise<Caller> {
@@ -158,75 +159,54 @@ export class SqlEndpoint {
     }
   }
 
-  /** Runs it once, and once more where the connection we had kept turns out to be dead. */
-  async #run(
-    caller: Caller,
-    options: SqlOptions,
-    body: SqlBody,
-    meter: EndpointMeter,
-    gone: AbortSignal,
-  ): Promise<Buffer[]> {
+  /** Runs it, and once more where the connection turns out to be dead before it has done anything. */
+  async #run(task: Task, gone: AbortSignal): Promise<Buffer[]> {
     for (let isRetry = false; ; isRetry = true) {
-      const lease = await this.#lease(caller, meter, gone, isRetry)
-      meter.serverTaken()
-      meter.touch()
       try {
-        const result = await this.#runOn(lease, caller, options, body, gone)
-        lease.release()
-        return result
+        const lease = await this.#lease(task.caller, gone, isRetry)
+        return await this.#runOn(lease, task, gone)
       } catch (error) {
-        lease.discard()
-        if (isRetry || gone.aborted || !lease.reused || !(error instanceof ServerLost && error.untouched)) throw error
-      } finally {
-        meter.serverLeft()
-        meter.touch()
+        if (isRetry || gone.aborted || !wasUntouched(error)) throw error
       }
     }
   }
 
-  async #lease(
-    caller: Caller,
-    meter: EndpointMeter,
-    gone: AbortSignal,
-    fresh: boolean,
-  ): Promise<Lease<ServerConnection>> {
+  async #lease(caller: Caller, gone: AbortSignal, fresh: boolean): Promise<Lease<ServerConnection>> {
+    const { waker, ledger, pool } = this.#dependencies
     const { computeName, parameters, keys, poolSize } = caller
     const name = JSON.stringify([createHash('sha256').update(keys.clientKey).digest('base64'), parameters])
     const open = async (): Promise<ServerConnection> => {
       const target = { computeName, parameters, keys }
-      const opened = await openServer(
-        this.#dependencies.waker,
-        target,
-        () => !gone.aborted,
-        () => meter.touch(),
-      )
-      return new ServerConnection(opened)
+      // Only now it is known to exist: a meter is for good.
+      const onDial = (): void => ledger.meter(computeName).touch()
+      return new ServerConnection(await openServer(waker, target, () => !gone.aborted, onDial))
     }
-    return await this.#dependencies.pool.lease({ computeName, name, mostTaken: poolSize }, open, gone, { fresh })
+    return await pool.lease({ computeName, name, mostTaken: poolSize }, open, gone, { fresh })
   }
 
-  async #runOn(
-    { connection }: Lease<ServerConnection>,
-    caller: Caller,
-    options: SqlOptions,
-    body: SqlBody,
-    gone: AbortSignal,
-  ): Promise<Buffer[]> {
+  async #runOn(lease: Lease<ServerConnection>, task: Task, gone: AbortSignal): Promise<Buffer[]> {
+    const { connection } = lease
+    const meter = this.#dependencies.ledger.meter(task.caller.computeName)
     const cancel = (): void => void connection.cancel()
     gone.addEventListener('abort', cancel)
+    meter.sessionOpened()
+    meter.serverTaken()
+    meter.bytesFromClient += task.length
+    meter.touch()
     try {
       gone.throwIfAborted()
-      switch (body.kind) {
-        case 'single': {
-          // By itself: a statement that takes no transaction around it (VACUUM …) would find itself in one.
-          if (caller.claims !== undefined) await connection.run([setClaims(caller.claims, false)], nothing)
-          return await runSingle(connection, body.query, options)
-        }
-        case 'batch':
-          return await runBatch(connection, body.queries, options, caller.claims)
-      }
+      const result = await resultOf(connection, task)
+      lease.release()
+      meter.bytesToClient += result.reduce((sum, part) => sum + part.length, 0)
+      return result
+    } catch (error) {
+      lease.discard()
+      throw error
     } finally {
       gone.removeEventListener('abort', cancel)
+      meter.touch()
+      meter.serverLeft()
+      meter.sessionClosed()
     }
   }
 
@@ -286,6 +266,14 @@ function resultHeaders({ transaction }: SqlOptions, body: SqlBody): Record<strin
   if (transaction.deferrable) headers['neon-batch-deferrable'] = 'true'
   if (transaction.isolationLevel) headers['neon-batch-isolation-level'] = transaction.isolationLevel
   return headers
+}
+
+/** Throws as `ServerConnection.run` does. */
+async function resultOf(connection: ServerConnection, { caller, options, body }: Task): Promise<Buffer[]> {
+  if (body.kind === 'batch') return await runBatch(connection, body.queries, options, caller.claims)
+  // By itself: a statement that takes no transaction around it (VACUUM …) would find itself in one.
+  if (caller.claims !== undefined) await connection.run([setClaims(caller.claims, false)], nothing)
+  return await runSingle(connection, body.query, options)
 }
 
 async function runSingle(connection: ServerConnection, query: SqlQuery, options: SqlOptions): Promise<Buffer[]> {

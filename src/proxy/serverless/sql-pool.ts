@@ -27,7 +27,7 @@ export type LaneTarget = {
 
 export type Lease<C> = {
   connection: C
-  /** It was there before: its compute may have gone since it was last heard of. */
+  /** It was there before. */
   reused: boolean
   /** For the next request. */
   release(): void
