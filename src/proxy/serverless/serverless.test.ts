@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { after, before, test } from 'node:test'
 import { WebSocket } from 'ws'
 import { deriveKeys } from '../../pgwire/scram-keys.ts'
@@ -178,6 +179,22 @@ test('whose fault it is shows in the status', async () => {
   assert.deepEqual(await at('ep-broken'), [500, '57P03', "Couldn't connect to compute node", null])
   assert.deepEqual(await at('ep-away'), [503, '57P03', 'Control plane request failed', '1'])
   assert.deepEqual(await at('ep-disabled'), [400, '55000', 'Control plane request failed: endpoint is disabled', null])
+})
+
+test('a password in clear is for this machine only', async (t) => {
+  const own = Object.values(networkInterfaces())
+    .flat()
+    .find((address) => address && !address.internal && address.family === 'IPv4')
+  if (!own) return t.skip('this machine has no other address')
+  const origin = `${own.address}:${edge.port}`
+  const headers = { 'neon-connection-string': edge.uri() }
+  const response = await fetch(`http://${origin}/sql`, { method: 'POST', headers, body: '{"query":"select 1"}' })
+  assert.deepEqual(
+    [response.status, await response.json()],
+    [403, { message: 'connection is insecure: use https (wss for WebSockets)' }],
+  )
+  const [error] = (await once(new WebSocket(`ws://${origin}/v2`), 'error')) as [Error]
+  assert.match(error.message, /Unexpected server response: 403/)
 })
 
 test('the endpoint may come from options or from the host that is asked', async () => {

@@ -16,6 +16,7 @@ import { refusals } from '../errors.ts'
 import { openServer } from '../open-server.ts'
 import { Refusal } from '../refusal.ts'
 import { computeNameOf } from '../route.ts'
+import { ServerRefused } from '../server-refused.ts'
 import type { Waker } from '../wake.ts'
 import { parseConnectionString, type ConnectionString } from './connection-string.ts'
 import type { Statement } from './extended-query.ts'
@@ -110,7 +111,7 @@ export class SqlEndpoint {
   }
 
   async #answer(request: IncomingMessage, gone: AbortSignal): Promise<SqlAnswer> {
-    if (request.method === 'OPTIONS') return await preflight(request)
+    if (request.method === 'OPTIONS') return preflight
     if (request.method !== 'POST') throw badRequest('query is not supported')
     const options = readSqlHeaders(request.headers)
     const asked = parseConnectionString(options.connectionString, request.headers.host, this.#dependencies.domains)
@@ -213,7 +214,7 @@ export class SqlEndpoint {
   #log(error: unknown): void {
     const { logger } = this.#dependencies
     const fields = { error: errorChain(error) }
-    if (error instanceof QueryFailed || error instanceof Refusal || error instanceof SqlHttpError) {
+    if ([QueryFailed, ServerRefused, Refusal, SqlHttpError].some((kind) => error instanceof kind)) {
       logger.debug(fields, 'sql request refused')
     } else if (isAppError(error) && error.isCallersFault) {
       logger.info(fields, 'sql request refused')
@@ -227,17 +228,14 @@ function clientGone(): SqlHttpError {
   return new SqlHttpError(400, 'Query cancelled, connection was terminated', '08P01')
 }
 
-async function preflight(request: IncomingMessage): Promise<SqlAnswer> {
-  await readBody(request)
-  return {
-    status: 200,
-    headers: {
-      allow: 'OPTIONS, POST',
-      'access-control-allow-headers': allowedHeaders.join(', '),
-      'access-control-max-age': '86400',
-    },
-    body: [],
-  }
+const preflight: SqlAnswer = {
+  status: 200,
+  headers: {
+    allow: 'OPTIONS, POST',
+    'access-control-allow-headers': allowedHeaders.join(', '),
+    'access-control-max-age': '86400',
+  },
+  body: [],
 }
 
 async function readBody(request: IncomingMessage): Promise<Buffer> {

@@ -79,7 +79,7 @@ export class TestServerless implements AsyncDisposable {
 
   static async start(settings: readonly string[] = []): Promise<TestServerless> {
     const test = new TestServerless(await TestPostgres.start(settings))
-    test.#server.listen(0, '127.0.0.1')
+    test.#server.listen(0, '0.0.0.0')
     await once(test.#server, 'listening')
     return test
   }
