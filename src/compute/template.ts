@@ -127,6 +127,8 @@ function roleStatements(major: PgMajor, verifier: string): string[] {
     `GRANT EXECUTE ON FUNCTION pg_catalog.pg_stat_reset() TO ${tenantGroupRole}`,
     ...(major >= 16 ? [`GRANT EXECUTE ON FUNCTION pg_catalog.pg_log_standby_snapshot() TO ${tenantGroupRole}`] : []),
     `GRANT EXECUTE ON FUNCTION pg_catalog.pg_show_replication_origin_status() TO ${tenantGroupRole}`,
+    // Of a session's own memory only: the proxy asks it of every session that it parks, whatever its role.
+    'GRANT EXECUTE ON FUNCTION pg_catalog.pg_get_backend_memory_contexts() TO PUBLIC',
   ]
 }
 

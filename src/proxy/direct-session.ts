@@ -83,6 +83,7 @@ export class DirectSession {
   #backend: BackendKey | undefined
   #kept: Buffer[] = []
   #clientHasEnded = false
+  #onRest: (() => void) | undefined
   /** What Postgres reported of its settings to a session like this one; unknown before it was parked once. */
   #reported: ReadonlyMap<string, string> | undefined
   /** Before Postgres 16: it ran nothing yet that could have made a custom setting. */
@@ -119,7 +120,7 @@ export class DirectSession {
 
   /** Nothing is under way in either direction, and no transaction is open. */
   get isAtRest(): boolean {
-    if (this.#state.kind !== 'relaying' || !this.#greeting.done || this.#client.writableLength > 0) return false
+    if (this.#state.kind !== 'relaying' || !this.#greeting.done) return false
     if (!this.#fromClient.atBoundary || !this.#fromServer.atBoundary || this.#fromServer.status !== idle) return false
     if (!settledTypes.has(this.#fromClient.lastType) || !asideTypes.has(this.#fromServer.lastType)) return false
     return this.#asked === this.#answered
@@ -134,17 +135,24 @@ export class DirectSession {
     return 'server' in this.#state ? this.#state.server.socketPath : undefined
   }
 
-  /** Gives its server connection up, if nothing is lost by that. `fresh`: what a new session of the same client is like. */
-  async park(fresh: () => Promise<FreshState | undefined>): Promise<ParkOutcome> {
+  /**
+   * Gives its server connection up, if nothing is lost by that. `fresh`: what a new session of the same client is like. `deadline`: how long it may
+   * take to come to rest, as `performance.now()` has it.
+   */
+  async park(fresh: () => Promise<FreshState | undefined>, deadline: number): Promise<ParkOutcome> {
     if (this.#state.kind === 'parked' || this.#state.kind === 'ended') return 'parked'
-    if (!this.isAtRest || this.#state.kind !== 'relaying') return 'busy'
+    if (!this.isAtRest && !(await this.#rest(deadline))) return 'busy'
     // Nothing happened since it was found held: it is held still.
-    if (this.#held?.asked === this.#asked) return 'held'
-    if (this.pgMajor < 16 && !this.#harmless)
+    if (this.#held?.asked === this.#asked) return this.#goOn('held')
+    if (this.pgMajor < 16 && !this.#harmless) {
       return this.#hold(['custom settings, which cannot be ruled out before Postgres 16'])
+    }
+    // From here on what it says waits, so that it stays at rest.
+    this.#client.pause()
     const like = await fresh()
+    if (this.#state.kind !== 'relaying') return 'parked'
+    if (!this.isAtRest) return this.#goOn('busy')
     if (!like) return this.#hold(['a check that could not be made'])
-    if (!this.isAtRest) return 'busy'
     return await this.#check(this.#state.server, like)
   }
 
@@ -153,9 +161,31 @@ export class DirectSession {
     if (this.#state.kind === 'relaying') this.#endWith(refusals.heldTooLong(this.heldBy))
   }
 
-  #hold(reasons: readonly string[]): 'held' {
+  #hold(reasons: readonly string[]): ParkOutcome {
     this.#held = { reasons, asked: this.#asked }
-    return 'held'
+    return this.#goOn('held')
+  }
+
+  #goOn(outcome: ParkOutcome): ParkOutcome {
+    if (this.#state.kind === 'relaying') this.#client.resume()
+    return outcome
+  }
+
+  /** Whether it came to rest in time. Its client is not read any further then. */
+  #rest(deadline: number): Promise<boolean> {
+    const leftMs = deadline - performance.now()
+    if (leftMs <= 0) return Promise.resolve(false)
+    return new Promise((resolve) => {
+      const finish = (rests: boolean): void => {
+        clearTimeout(timer)
+        this.#onRest = undefined
+        if (rests) this.#client.pause()
+        resolve(rests)
+      }
+      const timer = setTimeout(() => finish(false), leftMs)
+      this.#onRest = () => finish(true)
+      void this.ended.then(() => finish(false))
+    })
   }
 
   get #server(): Socket | undefined {
@@ -194,6 +224,7 @@ export class DirectSession {
     this.#meter.touch()
     this.#fromServer.push(chunk)
     if (!this.#client.write(chunk)) this.#server?.pause()
+    if (this.#onRest && this.isAtRest) this.#onRest()
   }
 
   #greet(chunk: Buffer): void {

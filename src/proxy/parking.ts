@@ -17,8 +17,11 @@ import {
 
 /** Something else that uses the same compute: the pooler, SQL over HTTP. */
 export type OtherUser = {
-  /** Gives up what is idle, and returns how much is at work and how many clients it serves. */
-  park(computeName: string): { busy: number; clients: number }
+  /**
+   * Gives up what is idle, and returns how much is at work and how many clients it serves. `isLeaving`: the compute will be stopped, and what comes
+   * free is given up as well.
+   */
+  park(computeName: string, isLeaving: boolean): { busy: number; clients: number }
 }
 
 const atOnce = 8
@@ -43,35 +46,45 @@ export class Parking {
   }
 
   /** Never rejects. */
-  async park(request: ParkRequest): Promise<ParkReport> {
-    const deadline = performance.now() + request.patienceMs
-    for (;;) {
-      const report = await this.#round(request)
-      if (report.busy === 0 || performance.now() >= deadline) return report
-      await new Promise((resolve) => setTimeout(resolve, pauseMs))
-    }
+  async park({ endpointId, mode, patienceMs, endHeld }: ParkRequest): Promise<ParkReport> {
+    const deadline = performance.now() + patienceMs
+    const [sessions, others] = await Promise.all([
+      this.#parkSessions(endpointId, deadline, endHeld),
+      this.#parkOthers(endpointId, deadline, mode === 'drain'),
+    ])
+    return { ...sessions, parked: sessions.parked + others.clients, busy: sessions.busy + others.busy }
   }
 
-  async #round({ endpointId, endHeld }: ParkRequest): Promise<ParkReport> {
+  async #parkSessions(name: string, deadline: number, endHeld: boolean): Promise<ParkReport> {
     const report: ParkReport = { parked: 0, busy: 0, held: 0 }
-    for (const other of this.#others) {
-      const { busy, clients } = other.park(endpointId)
-      report.busy += busy
-      report.parked += clients
-    }
     const fresh = new Map<string, Promise<FreshState | undefined>>()
-    const sessions = [...(this.#sessions.get(endpointId) ?? [])]
-    for (let at = 0; at < sessions.length; at += atOnce) {
-      const some = sessions.slice(at, at + atOnce)
-      await Promise.all(
-        some.map(async (session) => {
-          const outcome = await session.park(() => this.#freshLike(session, fresh))
-          if (outcome === 'held' && endHeld) session.endHeld()
-          else report[outcome]++
-        }),
-      )
+    const waiting = [...(this.#sessions.get(name) ?? [])]
+    const worker = async (): Promise<void> => {
+      for (let session = waiting.pop(); session; session = waiting.pop()) {
+        const like = session
+        const outcome = await session.park(() => this.#freshLike(like, fresh), deadline)
+        if (outcome === 'held' && endHeld) session.endHeld()
+        else report[outcome]++
+      }
     }
+    // Those at rest first: whoever is busy may take all the time there is.
+    waiting.sort((a, b) => Number(a.isAtRest) - Number(b.isAtRest))
+    const isPatient = deadline > performance.now()
+    await Promise.all(Array.from({ length: isPatient ? waiting.length : Math.min(waiting.length, atOnce) }, worker))
     return report
+  }
+
+  async #parkOthers(name: string, deadline: number, isLeaving: boolean): Promise<{ busy: number; clients: number }> {
+    for (;;) {
+      const sum = { busy: 0, clients: 0 }
+      for (const other of this.#others) {
+        const { busy, clients } = other.park(name, isLeaving)
+        sum.busy += busy
+        sum.clients += clients
+      }
+      if (sum.busy === 0 || performance.now() >= deadline) return sum
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    }
   }
 
   #freshLike(

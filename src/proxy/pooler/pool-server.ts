@@ -143,6 +143,12 @@ export class PoolServer {
     if (isAtWork) void forwardCancel({ socketPath, backend: key })
   }
 
+  /** Closes once its client is done with it. */
+  retire(): void {
+    this.#retired = true
+    if (!this.client) this.close()
+  }
+
   close(): void {
     const { socket } = this.#open
     if (socket.destroyed) return

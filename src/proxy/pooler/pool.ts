@@ -45,6 +45,8 @@ export class Pool {
   #target: ServerTarget
   #size: number
   #opening = 0
+  /** How often the compute was said to leave: what was being opened then may be one of its last. */
+  #leavings = 0
   #greeting: Promise<ReadonlyMap<string, string>> | undefined
   #pausedUntil = 0
   #pause: NodeJS.Timeout | undefined
@@ -65,7 +67,14 @@ export class Pool {
 
   /** At work, or about to be. */
   get busy(): number {
-    return this.#servers.size - this.#idle.length + this.#opening + this.#waiting.size
+    return this.atWork + this.#opening + this.#waiting.size
+  }
+
+  /** Servers that a client has. */
+  get atWork(): number {
+    let taken = 0
+    for (const server of this.#servers) if (server.client) taken++
+    return taken
   }
 
   /** Keys and size are those of whoever came last. */
@@ -108,9 +117,12 @@ export class Pool {
     return undefined
   }
 
-  /** Ends idle servers, so that the compute can stop. */
-  park(): void {
+  /** Ends idle servers, so that the compute can stop. `isLeaving`: the others too, once their clients are done with them. */
+  park(isLeaving: boolean): void {
     for (const server of this.#idle.splice(0)) server.close()
+    if (!isLeaving) return
+    this.#leavings++
+    for (const server of this.#servers) server.retire()
   }
 
   /** To be called now and then. */
@@ -193,10 +205,12 @@ export class Pool {
   async #openOne(): Promise<void> {
     this.#opening++
     try {
+      const leavings = this.#leavings
       const open = await this.#connect()
       this.#opening--
       this.greeting ??= open.parameters
-      this.#add(open)
+      if (leavings === this.#leavings) this.#add(open)
+      else open.socket.destroy()
       this.#openMore()
     } catch (error) {
       this.#opening--

@@ -82,12 +82,13 @@ export class Poolers implements OtherUser {
     return pooled
   }
 
-  park(computeName: string): { busy: number; clients: number } {
+  park(computeName: string, isLeaving: boolean): { busy: number; clients: number } {
     let busy = 0
     let clients = 0
     for (const pool of this.#computes.get(computeName)?.values() ?? []) {
-      pool.park()
-      busy += pool.busy
+      pool.park(isLeaving)
+      // Whoever still waits for a server then has to wait for the next compute.
+      busy += isLeaving ? pool.atWork : pool.busy
       clients += pool.clients
     }
     return { busy, clients }
