@@ -112,15 +112,24 @@ test('an opening that fails leaves its place to the next', async () => {
 })
 
 test('few are kept for one compute, the youngest, and none too long', async () => {
-  const pool: Pool = new SqlPool({ mostIdlePerCompute: 2, mostIdle: 3, longestIdleMs: 50 })
+  const pool: Pool = new SqlPool({ mostIdlePerCompute: 2, longestSpareMs: 20, longestIdleMs: 150 })
   const leases = [await lease(pool, 'a'), await lease(pool, 'b'), await lease(pool, 'c')]
   for (const one of leases) one.release()
-  assert.deepEqual([pool.idle, leases.map(({ connection }) => connection.ended)], [2, [1, 0, 0]])
-  const others = [await lease(pool, 'a', 10, 'ep-b'), await lease(pool, 'b', 10, 'ep-b')]
-  for (const one of others) one.release()
   assert.equal(pool.idle, 3)
-  await delay(100)
+  await delay(70)
+  assert.deepEqual(
+    leases.map(({ connection }) => connection.ended),
+    [1, 0, 0],
+  )
+  await delay(200)
   assert.equal(pool.idle, 0)
+})
+
+test('there is a bound to all that are idle', async () => {
+  const pool: Pool = new SqlPool({ mostIdle: 1 })
+  const leases = [await lease(pool, 'a'), await lease(pool, 'a', 10, 'ep-b')]
+  for (const one of leases) one.release()
+  assert.deepEqual([pool.idle, leases.map(({ connection }) => connection.ended)], [1, [0, 1]])
 })
 
 test('what was open when an endpoint changed serves no further request', async () => {

@@ -37,6 +37,8 @@ export type Lease<C> = {
 
 export type PoolLimits = {
   mostIdlePerCompute: number
+  /** How long there may be more than that: between two requests of a crowd, many are idle for a moment. */
+  longestSpareMs: number
   mostIdle: number
   longestIdleMs: number
   longestWaitMs: number
@@ -44,6 +46,7 @@ export type PoolLimits = {
 
 const defaultLimits: PoolLimits = {
   mostIdlePerCompute: 20,
+  longestSpareMs: 1_000,
   mostIdle: 20_000,
   longestIdleMs: 300_000,
   // PgBouncer's query_wait_timeout.
@@ -155,8 +158,6 @@ export class SqlPool<C extends Poolable> {
 
   #keep(lane: Lane<C>, connection: C): void {
     if (this.#idle >= this.#limits.mostIdle) return connection.end()
-    const [oldest] = lane.compute.idle
-    if (oldest && lane.compute.idle.size >= this.#limits.mostIdlePerCompute) this.#remove(oldest)?.end()
     const clean = connection.reset().then(
       () => true,
       () => false,
@@ -169,7 +170,7 @@ export class SqlPool<C extends Poolable> {
     void clean.then((isClean) => {
       if (!isClean) this.#remove(idle)?.destroy()
     })
-    this.#timer ??= setInterval(() => this.#expire(), this.#limits.longestIdleMs / 10).unref()
+    this.#timer ??= setInterval(() => this.#expire(), this.#limits.longestSpareMs).unref()
   }
 
   /** The one that came back last: those that are not needed grow old and go. */
@@ -194,11 +195,13 @@ export class SqlPool<C extends Poolable> {
   }
 
   #expire(): void {
-    const before = performance.now() - this.#limits.longestIdleMs
-    for (const compute of this.#computes.values()) {
-      for (const idle of compute.idle) {
-        if (idle.since > before) break
-        this.#remove(idle)?.end()
+    const { mostIdlePerCompute, longestSpareMs, longestIdleMs } = this.#limits
+    const now = performance.now()
+    for (const { idle } of this.#computes.values()) {
+      for (const oldest of idle) {
+        const longest = idle.size > mostIdlePerCompute ? longestSpareMs : longestIdleMs
+        if (now - oldest.since < longest) break
+        this.#remove(oldest)?.end()
       }
     }
     if (this.#idle > 0) return
