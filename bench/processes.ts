@@ -2,14 +2,10 @@
 
 import { readFile } from 'node:fs/promises'
 import { processesBelow } from '../src/compute/process.ts'
+import { childrenOf } from '../test/support/node-pids.ts'
 
 /** `USER_HZ`. */
 const ticksPerSecond = 100
-
-export async function childrenOf(pid: number): Promise<number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
-  return text.split(' ').filter(Boolean).map(Number)
-}
 
 /** The edge with the workers that it may have. */
 export async function withChildren(pid: number): Promise<number[]> {

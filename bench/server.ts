@@ -8,9 +8,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { adminSocket, homeAt } from '../src/home.ts'
 import { connectRpc, type RpcClient } from '../src/lib/rpc.ts'
 import type { StorageDescription } from '../src/storage/timelines.ts'
+import { nodePids, type NodePids } from '../test/support/node-pids.ts'
 import { destroyHome, makeHome, startServer, type TestServer } from '../test/support/server.ts'
 import { call, deleteProject, whenSettled } from './api.ts'
-import { childrenOf } from './processes.ts'
 
 export type BenchServer = TestServer & {
   /** Of TLS, for clients that verify. */
@@ -19,7 +19,7 @@ export type BenchServer = TestServer & {
   /** How many slots wait in the warm pool. */
   pool(): Promise<{ started: number; unstarted: number }>
   /** Node processes of this pgrove: the watching one, control, edge. */
-  nodePids(): Promise<{ start: number; control: number; edge: number }>
+  nodePids(): Promise<NodePids>
 }
 
 type Report = { pool: { started: number; unstarted: number }; storage: StorageDescription }
@@ -68,7 +68,7 @@ export async function startBenchServer(env: Record<string, string> = {}): Promis
       ca: await readFile(`${home}/tls/ca.crt`, 'utf8'),
       storage,
       pool: async () => (await report()).pool,
-      nodePids: () => nodePids(server.pid),
+      nodePids: () => nodePids(server),
       async [Symbol.asyncDispose]() {
         admin.close()
         passOnComplaints(await server.log())
@@ -117,16 +117,6 @@ async function destroyWhenLetGo(home: string): Promise<void> {
       await delay(100)
     }
   }
-}
-
-async function nodePids(start: number): Promise<{ start: number; control: number; edge: number }> {
-  const found = { start, control: 0, edge: 0 }
-  for (const pid of await childrenOf(start)) {
-    const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
-    if (command.includes('control')) found.control = pid
-    if (command.includes('edge')) found.edge = pid
-  }
-  return found
 }
 
 /** The test server leads a group, which control and edge are in; computes are not. */
