@@ -2,20 +2,30 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { after, before, describe, test } from 'node:test'
+import { readFile } from 'node:fs/promises'
+import { createServer, type OutgoingHttpHeaders } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { after, before, describe, test, type TestContext } from 'node:test'
+import { connect as connectTls } from 'node:tls'
 import { Client, neon, neonConfig, NeonDbError, Pool, type NeonQueryFunction } from '@neondatabase/serverless'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { WebSocket } from 'ws'
 import { eventually } from '../support/eventually.ts'
 import { makeProject, settled, type TestProject } from '../support/neon.ts'
 import { query } from '../support/postgres.ts'
 import { apiClient, startServer, type TestServer } from '../support/server.ts'
 
+const domain = 'db.pgrove.test'
+
 let server: TestServer
 let project: TestProject
 let sql: NeonQueryFunction<false, false>
 
 before(async () => {
-  server = await startServer({ env: { PGROVE_STORAGE: 'copy' } })
+  server = await startServer({ env: { PGROVE_STORAGE: 'copy', PGROVE_DOMAIN: domain, PGROVE_HTTPS_PORT: '0' } })
   project = await makeProject(server)
   neonConfig.fetchEndpoint = `${server.origin}/sql`
   neonConfig.wsProxy = (host, port) => `127.0.0.1:${server.httpPort}/v2?address=${host}:${port}`
@@ -24,6 +34,41 @@ before(async () => {
   sql = neon(project.uri)
 })
 after(() => server?.[Symbol.asyncDispose]())
+
+/** The driver as it comes, with a network in which our names lead to the server. */
+async function asItComes(t: TestContext): Promise<{ uri: string; asked: string[] }> {
+  const { fetchEndpoint, wsProxy } = neonConfig
+  t.after(() => Object.assign(neonConfig, { fetchEndpoint, wsProxy, useSecureWebSocket: false, fetchFunction: undefined, webSocketConstructor: WebSocket })) // prettier-ignore
+  const ca = await readFile(join(server.home, 'tls', 'ca.crt'), 'utf8')
+  const port = Number(/^https +https:\/\/\S+:(\d+)$/m.exec(server.output())?.[1])
+  const asked: string[] = []
+  neonConfig.fetchEndpoint = (host, _port, options) =>
+    `https://${host.replace(/^[^.]+\./, options?.jwtAuth ? 'apiauth.' : 'api.')}/sql`
+  neonConfig.fetchFunction = (address: string, init: { method: string; headers: OutgoingHttpHeaders; body: string }) =>
+    new Promise((resolve, reject) => {
+      const { hostname, pathname } = new URL(address)
+      asked.push(hostname)
+      const { method, headers, body } = init
+      const all = { ...headers, host: hostname, 'content-length': Buffer.byteLength(body) }
+      const where = { host: '127.0.0.1', port, servername: hostname, path: pathname, ca }
+      const outgoing = httpsRequest({ ...where, method, headers: all }, (response) => {
+        void text(response).then((read) => resolve(new Response(read, { status: response.statusCode ?? 0 })))
+      })
+      outgoing.on('error', reject)
+      outgoing.end(body)
+    })
+  neonConfig.wsProxy = (host) => `${host}/v2`
+  neonConfig.useSecureWebSocket = true
+  neonConfig.webSocketConstructor = class extends WebSocket {
+    constructor(address: string) {
+      const { hostname } = new URL(address)
+      asked.push(hostname)
+      super(address, { createConnection: () => connectTls({ host: '127.0.0.1', port, servername: hostname, ca }) })
+    }
+  }
+  const { role, password, database, endpointId } = project
+  return { uri: `postgresql://${role}:${password}@${endpointId}.${domain}/${database}?sslmode=require`, asked }
+}
 
 /** As Neon prints it, though the name leads nowhere here. */
 function neonUri(): string {
@@ -278,6 +323,60 @@ describe('in a WebSocket', () => {
     assert.deepEqual([result.rows, result.rowCount, pool.totalCount], [[{ n: 3 }], 1, 0])
     await pool.end()
   })
+})
+
+test('under names of our own and with TLS, nothing has to be set', async (t) => {
+  const { uri, asked } = await asItComes(t)
+  assert.deepEqual(await neon(uri)`select 1 as n`, [{ n: 1 }])
+  const client = new Client(uri)
+  await client.connect()
+  assert.deepEqual((await client.query('select 1 as n')).rows, [{ n: 1 }])
+  await client.end()
+  assert.deepEqual(asked, [`api.${domain}`, `${project.endpointId}.${domain}`])
+})
+
+test('a token in place of a password, and rows by its claims', async (t) => {
+  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
+  const keys = createServer((_request, response) => {
+    void exportJWK(publicKey).then((key) =>
+      response.end(JSON.stringify({ keys: [{ ...key, kid: 'one', alg: 'ES256' }] })),
+    )
+  }).listen(0, '127.0.0.1')
+  t.after(() => keys.close())
+  await once(keys, 'listening')
+  const jwks_url = `http://127.0.0.1:${(keys.address() as AddressInfo).port}/keys`
+  const api = apiClient(server)
+  // Roles that the API makes see every row; of one made by SQL it has to know a password, to log it in with.
+  await sql`create role visitor login password 'unknown'`
+  await eventually('the API knows the role', () => api.getProjectBranchRole(project.id, project.branchId, 'visitor').then(() => true, () => false)) // prettier-ignore
+  await settled(server, api.resetProjectBranchRolePassword(project.id, project.branchId, 'visitor'))
+  await api.addProjectJwks(project.id, { jwks_url, provider_name: 'Somebody', role_names: ['visitor'] })
+  for (const statement of [
+    'create table private_notes (owner text, note text)',
+    "insert into private_notes values ('ada', 'hers'), ('bob', 'his')",
+    'alter table private_notes enable row level security',
+    `create policy own on private_notes using (owner = nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub')`,
+    'grant select on private_notes to visitor',
+  ]) {
+    await sql.query(statement)
+  }
+  const { uri, asked } = await asItComes(t)
+  const { host, pathname } = new URL(uri)
+  const signed = (sub: string, expires = '1h'): Promise<string> =>
+    new SignJWT({ sub }).setProtectedHeader({ alg: 'ES256', kid: 'one' }).setExpirationTime(expires).sign(privateKey)
+  const as = (authToken: () => Promise<string>): NeonQueryFunction<false, false> =>
+    neon(`postgresql://visitor@${host}${pathname}`, { authToken })
+  const [ada, bob] = [as(() => signed('ada')), as(() => signed('bob'))]
+  for (let n = 0; n < 3; n++) {
+    assert.deepEqual(await ada`select note from private_notes`, [{ note: 'hers' }])
+    assert.deepEqual(await bob`select note from private_notes`, [{ note: 'his' }])
+    assert.deepEqual(await ada.transaction([ada`select note from private_notes`]), [[{ note: 'hers' }]])
+  }
+  assert.equal(asked[0], `apiauth.${domain}`)
+  const expired = await neonError(as(() => signed('ada', '-1h'))`select 1`)
+  assert.deepEqual([expired.message, expired.code], ['the token has expired', '28000'])
+  const nothing = await neonError(as(async () => 'a.b.c')`select 1`)
+  assert.match(nothing.message, /no JSON Web Token/)
 })
 
 test('a suspended compute is woken by either', async () => {

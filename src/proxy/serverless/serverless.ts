@@ -13,6 +13,7 @@ import type { ControlPlane } from '../control-plane.ts'
 import { isLoopback } from '../peer.ts'
 import type { Waker } from '../wake.ts'
 import { endpointHost, hostName } from './connection-string.ts'
+import { FrameBudget } from './frame-budget.ts'
 import type { ServerConnection } from './server-query.ts'
 import { SqlEndpoint } from './sql-endpoint.ts'
 import { SqlPool } from './sql-pool.ts'
@@ -61,6 +62,7 @@ export function createServerless(dependencies: ServerlessDependencies): Serverle
   const { domains } = dependencies
   const pool = new SqlPool<ServerConnection>()
   const sql = new SqlEndpoint({ ...dependencies, pool })
+  const frames = new FrameBudget()
   const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: longestFrame })
 
   const isUpgrade = (request: IncomingMessage): boolean =>
@@ -88,6 +90,7 @@ export function createServerless(dependencies: ServerlessDependencies): Serverle
         secure: request.socket instanceof TLSSocket,
       }
       webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+        frames.watch(webSocket, socket)
         dependencies.serveWebSocket(new WebSocketStream(webSocket), info)
       })
       return true

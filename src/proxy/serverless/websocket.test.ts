@@ -2,13 +2,15 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket, WebSocketServer } from 'ws'
+import { FrameBudget } from './frame-budget.ts'
 import { WebSocketStream } from './websocket.ts'
 
-async function pair(t: TestContext): Promise<{ client: WebSocket; stream: WebSocketStream }> {
+async function pair(t: TestContext, budget?: FrameBudget): Promise<{ client: WebSocket; stream: WebSocketStream }> {
   const http = createServer().listen(0, '127.0.0.1')
   const server = new WebSocketServer({ server: http, perMessageDeflate: false })
   t.after(() => {
@@ -16,6 +18,7 @@ async function pair(t: TestContext): Promise<{ client: WebSocket; stream: WebSoc
     http.closeAllConnections()
     for (const client of server.clients) client.terminate()
   })
+  server.on('connection', (socket, request) => budget?.watch(socket, request.socket))
   await once(http, 'listening')
   const client = new WebSocket(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`)
   client.on('error', () => {})
@@ -81,4 +84,22 @@ test('a stream that is destroyed is gone at once; writing to one whose client is
   other.client.terminate()
   await once(other.stream, 'close')
   other.stream.write('x')
+})
+
+test('frames that never become complete do not fill the memory', async (t) => {
+  const budget = new FrameBudget(4 * megabyte.length)
+  const [begun, other] = [await pair(t, budget), await pair(t, budget)]
+  begun.stream.resume()
+  other.stream.resume()
+  // Half of a frame of two megabytes, and nothing after it for a while.
+  const socket = (begun.client as unknown as { _socket: Duplex })._socket
+  socket.write(Buffer.concat([Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0]), megabyte]))
+  while (budget.total < megabyte.length) await delay(5)
+  for (let n = 0; n < 20; n++) other.client.send(megabyte)
+  other.client.send('end', { binary: true })
+  while (budget.total > megabyte.length + 100) await delay(5)
+  assert.equal(other.client.readyState, WebSocket.OPEN)
+  const ended = once(begun.client, 'close')
+  other.client.send(Buffer.alloc(5 * megabyte.length))
+  await ended
 })
