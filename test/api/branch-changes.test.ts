@@ -167,7 +167,7 @@ test('a deleted branch is gone, can be recovered, and then opens with the same s
   assert.equal(deleted.branch.pending_state, 'storage_deleted')
   await assertRefused(api.getProjectBranch(project.id, child.branch.id), 404, /branch not found/)
   await assertRefused(api.getProjectEndpoint(project.id, child.endpointId), 404, /endpoint not found/)
-  assert.equal(await loginError(child.uri), '28000')
+  assert.equal(await loginError(child.uri), '28P01')
   const again = await api.deleteProjectBranch({ projectId: project.id, branchId: child.branch.id })
   assert.equal(again.status, 204)
   assert.ok(!again.data)
@@ -217,7 +217,7 @@ test('a hard deletion takes the data from the disk and nothing brings it back', 
   await assertRefused(api.recoverProjectBranch(project.id, child.branch.id), 404, /branch not found/)
   const again = await api.deleteProjectBranch({ projectId: project.id, branchId: child.branch.id })
   assert.equal(again.status, 204)
-  assert.equal(await loginError(child.uri), '28000')
+  assert.equal(await loginError(child.uri), '28P01')
   assert.equal(await loginError(project.uri), undefined)
 })
 
