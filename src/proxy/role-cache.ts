@@ -13,6 +13,7 @@ type Known = { access: RoleAccess | undefined; readAt: number; epoch: number }
 const mostKnown = 20_000
 /** Without any traffic a project's settings may still change in ways that nobody pushes. */
 const longestTrustMs = 240_000
+const recentMs = 1_000
 /** Strangers' guesses are not worth a question each. */
 const trustInNothingMs = 1_000
 
@@ -28,6 +29,13 @@ export class RoleCache {
   constructor(controlPlane: Pick<ControlPlane, 'lookupRole'>, lastActivityAt: (endpointId: string) => number) {
     this.#controlPlane = controlPlane
     this.#lastActivityAt = lastActivityAt
+  }
+
+  /** What was known within the last second, though it may have changed since; undefined where nothing was. */
+  recent(endpointId: string, role: string): RoleAccess | undefined {
+    const known = this.#known.get(nameOf(endpointId, role))
+    if (!known || known.epoch !== this.#epoch(endpointId)) return undefined
+    return Date.now() - known.readAt < recentMs ? known.access : undefined
   }
 
   /** Undefined for an endpoint that does not exist. Throws AppError where control cannot say and nothing was known before. */

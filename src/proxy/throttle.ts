@@ -2,7 +2,6 @@
 //
 // Nobody else's attempts count, and right passwords do not either; those who share a network with a guesser are slowed, not shut out.
 
-import { setTimeout as delay } from 'node:timers/promises'
 import { plainAddress } from './allow-list.ts'
 import { refusals } from './errors.ts'
 
@@ -64,6 +63,8 @@ export class Throttle {
     return over <= 0 ? 0 : Math.min(longestPauseMs, stepMs * 2 ** Math.min(over - 1, 10))
   }
 }
+
+const delay = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 
 /** A /24 of v4, a /64 of v6: what one stranger can have addresses in. */
 function nameOf(endpointId: string, address: string | undefined): string {
