@@ -95,6 +95,10 @@ export class ActivityLedger {
     return meter
   }
 
+  sessionsOf(endpointId: string): number {
+    return this.#meters.get(endpointId)?.sessions ?? 0
+  }
+
   /** When bytes last went to or from its compute, in ms since 1970; 0 where never. */
   lastActivityAt(endpointId: string): number {
     return this.#meters.get(endpointId)?.lastActivityAt ?? 0

@@ -175,6 +175,18 @@ export const refusals = {
       `a prepared statement through the pooler may have at most ${most} bytes; use the unpooled connection`,
     ),
 
+  tooMuchKept: (): Refusal =>
+    new Refusal(
+      programLimitExceeded,
+      'the pooler keeps too much for this client: unfinished messages or prepared statements',
+      {
+        hint: 'Close prepared statements that are not used any more, or use the unpooled connection.',
+      },
+    ),
+
+  tooManySessions: (): Refusal =>
+    new Refusal(tooManyConnections, 'Too many connections to this endpoint. Please try again later.'),
+
   queryWaitTimeout: (): Refusal =>
     new Refusal(protocolViolation, 'query_wait_timeout', {
       hint: 'All server connections of this role and database were busy for too long; end idle transactions or connect without the pooler.',

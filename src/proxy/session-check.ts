@@ -37,7 +37,7 @@ export type FreshState = {
 
 export const checkName = 'pgrove_check'
 /** More than that is not worth keeping for a client that may never come back. */
-const longestStatements = 1024 * 1024
+const longestStatements = 128 * 1024
 
 const reason = (words: string, condition: string): string => `case when ${condition} then '${words}' end`
 

@@ -26,6 +26,9 @@ export type SessionContext = {
   poolers: Poolers
 }
 
+/** Of one compute. Parked ones cost no Postgres anything, and so have no other end. */
+const mostSessions = 10_000
+
 /** A client that has said what it wants. */
 export type SessionStartup = {
   socket: Duplex
@@ -81,6 +84,7 @@ export async function startSession(admitted: Admitted, context: SessionContext):
   if (route.pooled && route.point === undefined) {
     return await context.poolers.serve({ client, target, credentials, isCancelAllowed, onReady })
   }
+  if (context.ledger.sessionsOf(computeName) >= mostSessions) throw refusals.tooManySessions()
   const server = await connectServer(
     context.waker,
     target,

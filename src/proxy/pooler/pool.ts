@@ -28,6 +28,8 @@ const mostOpening = 4
 const idleLimitMs = 30_000
 const ageLimitMs = 3_600_000
 const fullPauseMs = 500
+/** Of all clients of a pool together. */
+const mostKeptBytes = 64 * 1024 * 1024
 const tooManyConnections = '53300'
 
 export class Pool {
@@ -45,6 +47,7 @@ export class Pool {
   #target: ServerTarget
   #size: number
   #opening = 0
+  #keptBytes = 0
   /** How often the compute was said to leave: what was being opened then may be one of its last. */
   #leavings = 0
   #greeting: Promise<ReadonlyMap<string, string>> | undefined
@@ -61,8 +64,8 @@ export class Pool {
     return this.#clients.size
   }
 
-  get servers(): number {
-    return this.#servers.size
+  get isUnused(): boolean {
+    return this.#clients.size === 0 && this.#servers.size === 0 && this.busy === 0
   }
 
   /** At work, or about to be. */
@@ -94,6 +97,13 @@ export class Pool {
       })
       .finally(() => (this.#greeting = undefined))
     return await this.#greeting
+  }
+
+  /** Unfinished messages have to be kept; false where too much of that is kept already. */
+  mayKeep(bytes: number): boolean {
+    if (bytes > 0 && this.#keptBytes + bytes > mostKeptBytes) return false
+    this.#keptBytes += bytes
+    return true
   }
 
   join(client: PooledClient): void {

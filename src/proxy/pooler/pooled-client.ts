@@ -46,8 +46,12 @@ const known: ReadonlySet<number> = new Set([
   copyFail,
 ])
 const longestNames = 4_096
-const longestStatement = 8 * 1024 * 1024
+const longestStatement = 4 * 1024 * 1024
 const lingerMs = 60_000
+/** Of one client's prepared statements. */
+const mostStatementBytes = 16 * 1024 * 1024
+/** A name in a map, and what it stands for. */
+const costOf = (name: string, { body }: Prepared): number => 200 + name.length + body.length
 
 export class PooledClient {
   parameters: TrackedParameters
@@ -61,6 +65,8 @@ export class PooledClient {
   #statements: Map<string, Prepared> | undefined
   /** Came in and is not sent on: half a message, or all that came while there is no server. */
   #held: Buffer | undefined
+  #heldBytes = 0
+  #statementBytes = 0
   #isWaiting = false
   /** Bytes of a message that still just go by. */
   #bodyLeft = 0
@@ -95,7 +101,7 @@ export class PooledClient {
     this.#meter.serverTaken()
     server.take(this)
     const held = this.#held
-    this.#held = undefined
+    this.#hold(undefined)
     this.#client.resume()
     if (held) this.#forward(server, held)
   }
@@ -157,23 +163,21 @@ export class PooledClient {
 
   forgetStatements(): void {
     this.#statements = undefined
+    this.#statementBytes = 0
   }
 
   #said(chunk: Buffer): void {
     this.#meter.bytesFromClient += chunk.length
     const bytes = this.#held ? Buffer.concat([this.#held, chunk]) : chunk
-    this.#held = undefined
+    this.#hold(undefined)
     if (this.#server) return this.#forward(this.#server, bytes)
-    if (this.#isWaiting || !isWorthAServer(bytes)) {
-      this.#held = Buffer.from(bytes)
-      return
-    }
+    if (this.#isWaiting || !isWorthAServer(bytes)) return this.#hold(bytes)
     if (bytes[0] === terminate) return this.#finish()
     this.#meter.touch()
     const server = this.#pool.acquire(this)
     if (!server) {
       this.#isWaiting = true
-      this.#held = bytes
+      this.#hold(bytes)
       this.#client.pause()
       return
     }
@@ -181,6 +185,20 @@ export class PooledClient {
     this.#meter.serverTaken()
     server.take(this)
     this.#forward(server, bytes)
+  }
+
+  /** Copied: what comes from a socket may be a small part of a large buffer. */
+  #hold(bytes: Buffer | undefined): void {
+    const length = bytes?.length ?? 0
+    if (length === 0 && this.#heldBytes === 0) return
+    if (!this.#pool.mayKeep(length - this.#heldBytes)) {
+      this.#pool.mayKeep(-this.#heldBytes)
+      this.#heldBytes = 0
+      this.#held = undefined
+      return this.#fail(refusals.tooMuchKept())
+    }
+    this.#heldBytes = length
+    this.#held = bytes && Buffer.from(bytes)
   }
 
   #forward(server: PoolServer, bytes: Buffer): void {
@@ -225,7 +243,7 @@ export class PooledClient {
         at = end
       }
     }
-    if (at < end && !this.#isEnding) this.#held = Buffer.from(bytes.subarray(at))
+    if (at < end && !this.#isEnding) this.#hold(bytes.subarray(at))
     if (at > start) {
       const rest = start === 0 && at === end ? bytes : bytes.subarray(start, at)
       if (parts) parts.push(rest)
@@ -298,6 +316,10 @@ export class PooledClient {
         return 'violated'
       }
       if (messageEnd > bytes.length) return 'incomplete'
+      if (this.#statementBytes + length > mostStatementBytes) {
+        this.#fail(refusals.tooMuchKept())
+        return 'violated'
+      }
       return { parts: this.#parse(server, name, bytes.subarray(nameEnd + 1, messageEnd)), taken: length }
     }
     const prepared = this.#statements?.get(name)
@@ -307,7 +329,7 @@ export class PooledClient {
         return undefined
       }
       if (messageEnd > bytes.length) return 'incomplete'
-      this.#statements?.delete(name)
+      this.#forget(name)
       server.answerItself({ asked: 'close', answer: closeComplete, undo: () => this.#remember(name, prepared) })
       return { parts: [], taken: length }
     }
@@ -337,7 +359,7 @@ export class PooledClient {
       return first ? [first, again] : [again]
     }
     this.#remember(name, prepared)
-    const undo = (): void => void this.#statements?.delete(name)
+    const undo = (): void => this.#forget(name)
     if (!server.statements.has(prepared)) return [server.parse(prepared, undo)]
     server.answerItself({ asked: 'parse', answer: parseComplete, undo })
     return []
@@ -346,6 +368,14 @@ export class PooledClient {
   #remember(name: string, prepared: Prepared): void {
     this.#statements ??= new Map()
     this.#statements.set(name, prepared)
+    this.#statementBytes += costOf(name, prepared)
+  }
+
+  #forget(name: string): void {
+    const prepared = this.#statements?.get(name)
+    if (!prepared) return
+    this.#statements?.delete(name)
+    this.#statementBytes -= costOf(name, prepared)
   }
 
   #unfinished(length: number, there: number): 'incomplete' | 'violated' {
@@ -392,7 +422,7 @@ export class PooledClient {
   #over(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#held = undefined
+    this.#hold(undefined)
     this.#statements = undefined
     this.#server?.abandon()
     this.lostServerSilently()

@@ -336,3 +336,16 @@ test('clients outlive the servers: their next query wakes the compute', async ()
     )
   })
 })
+
+test('what is kept for a client has an end', async () => {
+  const one = await RawClient.logIn(it.port, pooled)
+  const long = `select '${'x'.repeat(1024 * 1024)}'`
+  const endless = async (): Promise<void> => {
+    for (let n = 0; n < 40; n++) assert.equal(await types(one, [parse(`s${n}`, `${long} -- ${n}`), sync]), '1Z')
+  }
+  await assert.rejects(endless(), /1EZ|connection lost|E/)
+  const two = await RawClient.logIn(it.port, pooled)
+  const tooLong = parse('s', 'x'.repeat(5 * 1024 * 1024))
+  two.send(...tooLong)
+  assert.match((await two.next()).body.toString(), /may have at most 4194304 bytes/)
+})

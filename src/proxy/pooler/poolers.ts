@@ -66,7 +66,11 @@ export class Poolers implements OtherUser {
     const { user } = credentials
     const database = parameterValue(target.parameters, 'database') ?? user
     const pool = this.#pool(target.computeName, user, database, credentials)
-    const greeting = await pool.greet()
+    const greeting = await pool.greet().catch((error: unknown) => {
+      // Of a database that anybody invents nothing is kept.
+      this.#forgetUnused(target.computeName, user, database, pool)
+      throw error
+    })
     let pooled: PooledClient | undefined
     const key = cancelKeys.mint({ isAllowed: isCancelAllowed, cancel: async () => await pooled?.cancel() })
     const meter = ledger.meter(target.computeName)
@@ -108,7 +112,7 @@ export class Poolers implements OtherUser {
   #pool(computeName: string, user: string, database: string, { keys, access }: Credentials): Pool {
     const pools = this.#computes.get(computeName) ?? new Map<string, Pool>()
     this.#computes.set(computeName, pools)
-    const name = JSON.stringify([user, database])
+    const name = poolName(user, database)
     const parameters: StartupParameter[] = [
       ['user', user],
       ['database', database],
@@ -125,18 +129,26 @@ export class Poolers implements OtherUser {
     return pool
   }
 
+  #forgetUnused(computeName: string, user: string, database: string, pool: Pool): void {
+    const pools = this.#computes.get(computeName)
+    const name = poolName(user, database)
+    if (pool.isUnused && pools?.get(name) === pool) pools.delete(name)
+    if (pools?.size === 0) this.#computes.delete(computeName)
+  }
+
   #sweepAll(): void {
     const now = Date.now()
     for (const [computeName, pools] of this.#computes) {
       for (const [name, pool] of pools) {
         pool.sweep(now)
-        const isUnused = pool.clients === 0 && pool.busy === 0 && pool.servers === 0
-        if (isUnused && now - pool.lastUsedAt > forgetPoolAfterMs) pools.delete(name)
+        if (pool.isUnused && now - pool.lastUsedAt > forgetPoolAfterMs) pools.delete(name)
       }
       if (pools.size === 0) this.#computes.delete(computeName)
     }
   }
 }
+
+const poolName = (user: string, database: string): string => JSON.stringify([user, database])
 
 /** Settings that the client asked for. Throws Refusal for those that cannot follow it from server to server. */
 function readParameters(parameters: readonly StartupParameter[]): StartupParameter[] {
