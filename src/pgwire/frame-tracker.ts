@@ -1,14 +1,23 @@
 // Follows one direction of a session by its frames alone: which messages went by, and whether the last one is complete.
 //
-// It runs on every chunk of every session, so it allocates nothing and looks at five bytes a message; of ReadyForQuery it also
-// keeps the transaction status.
+// It runs on every chunk of every session, so it allocates nothing and looks at five bytes a message: it counts those that ask for an
+// answer, or end one, and of ReadyForQuery it also keeps the transaction status.
 
 const headerLength = 5
 const readyForQuery = 'Z'.charCodeAt(0)
 
+const tableOf = (letters: string): Uint8Array => {
+  const table = new Uint8Array(256)
+  for (const byte of Buffer.from(letters)) table[byte] = 1
+  return table
+}
+/** Query, Sync and FunctionCall: each is answered by one ReadyForQuery. */
+const asking = tableOf('QSF')
+const answering = tableOf('Z')
+
 export class FrameTracker {
-  /** How many messages of a type began, by the type's byte. */
-  readonly counts = new Float64Array(256)
+  /** From a client: what asks for a ReadyForQuery. From a server: those. */
+  count = 0
   /** Byte of the last message that began; 0 before the first. */
   lastType = 0
   /** Of the last ReadyForQuery: `I`, `T` or `E` as a byte. */
@@ -18,6 +27,11 @@ export class FrameTracker {
   #bodyLeft = 0
   #wantsStatus = false
   #malformed = false
+  readonly #counted: Uint8Array
+
+  constructor(from: 'client' | 'server') {
+    this.#counted = from === 'client' ? asking : answering
+  }
 
   /** All that began is complete. */
   get atBoundary(): boolean {
@@ -54,7 +68,7 @@ export class FrameTracker {
   #begin(type: number, length: number): void {
     // What follows is no protocol that we know: from here on nothing is certain.
     if (length < 4) this.#malformed = true
-    this.counts[type] = (this.counts[type] ?? 0) + 1
+    this.count += this.#counted[type] ?? 0
     this.lastType = type
     this.#bodyLeft = length - 4
     this.#wantsStatus = type === readyForQuery

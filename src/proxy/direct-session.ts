@@ -77,8 +77,8 @@ export class DirectSession {
   readonly #key: BackendKey
   readonly #greeting: BackendGreeting
   readonly #end = Promise.withResolvers<void>()
-  readonly #fromClient = new FrameTracker()
-  readonly #fromServer = new FrameTracker()
+  readonly #fromClient = new FrameTracker('client')
+  readonly #fromServer = new FrameTracker('server')
   #state: State
   #backend: BackendKey | undefined
   #kept: Buffer[] = []
@@ -193,13 +193,12 @@ export class DirectSession {
   }
 
   get #asked(): number {
-    const { counts } = this.#fromClient
     // The login is answered by a ReadyForQuery as well.
-    return 1 + (counts[query] ?? 0) + (counts[sync] ?? 0) + (counts[functionCall] ?? 0)
+    return 1 + this.#fromClient.count
   }
 
   get #answered(): number {
-    return this.#fromServer.counts[readyForQuery] ?? 0
+    return this.#fromServer.count
   }
 
   #clientSaid(chunk: Buffer): void {

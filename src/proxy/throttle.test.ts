@@ -4,10 +4,10 @@ import { test, type TestContext } from 'node:test'
 import { Refusal } from './refusal.ts'
 import { Throttle } from './throttle.ts'
 
-function clock(t: TestContext): { pass(ms: number): Promise<void> } {
+function clock(t: TestContext): { pass: (ms: number) => Promise<void> } {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_000_000 })
   return {
-    async pass(ms) {
+    pass: async (ms) => {
       t.mock.timers.tick(ms)
       await setImmediate()
     },

@@ -35,9 +35,14 @@ test('what is committed arrives, in order', skipUnless(obstacleWithout('pg_recvl
   const { stdout } = await run(
     'pg_recvlogical',
     [
-      ...['-h', '127.0.0.1', '-p', port, '-U', project.role],
-      ...['-d', `dbname=${project.database} options=endpoint=${project.endpointId}`],
-      ...['-S', 'to_us', '--start', '-f', '-', `--endpos=${String(end?.['lsn'])}`],
+      `--host=127.0.0.1`,
+      `--port=${port}`,
+      `--username=${project.role}`,
+      `--dbname=dbname=${project.database} options=endpoint=${project.endpointId}`,
+      '--slot=to_us',
+      '--start',
+      '--file=-',
+      `--endpos=${String(end?.['lsn'])}`,
     ],
     { env: { PGPASSWORD: project.password }, timeoutMs: 30_000 },
   )
