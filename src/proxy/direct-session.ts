@@ -265,7 +265,8 @@ export class DirectSession {
 
   #serverClosed(server: Socket): void {
     if (this.#server !== server || this.#state.kind === 'ended') return
-    this.#endWith(this.#fromClient.lastType === terminate ? undefined : this.#lastWord())
+    const hasSaidGoodbye = this.#clientHasEnded || this.#fromClient.lastType === terminate
+    this.#endWith(hasSaidGoodbye ? undefined : this.#lastWord())
   }
 
   /**

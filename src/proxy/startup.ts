@@ -76,7 +76,9 @@ function acceptTls(tcp: Socket, secureContext: SecureContext): Promise<TLSSocket
     const finish = (): void => {
       socket.off('secure', secured)
       socket.off('close', lost)
+      socket.off('end', lost)
       socket.off('_tlsError', lost)
+      tcp.off('end', lost)
     }
     const secured = (): void => {
       finish()
@@ -90,6 +92,9 @@ function acceptTls(tcp: Socket, secureContext: SecureContext): Promise<TLSSocket
     socket.on('error', () => {})
     socket.on('secure', secured)
     socket.on('close', lost)
+    // Half a handshake and then nothing more.
+    socket.on('end', lost)
+    tcp.on('end', lost)
     socket.on('_tlsError', lost)
   })
 }

@@ -145,8 +145,13 @@ export class PoolServer {
 
   /** Closes once its client is done with it. */
   retire(): void {
-    this.#retired = true
+    this.retireLater()
     if (!this.client) this.close()
+  }
+
+  /** As `retire`, for a client that has it. */
+  retireLater(): void {
+    this.#retired = true
   }
 
   close(): void {

@@ -25,7 +25,8 @@ export type PoolOptions = {
 const waitLimitMs = 120_000
 /** More at once would only make Postgres fork while it has queries to run. */
 const mostOpening = 4
-const idleLimitMs = 30_000
+/** They are connections that others could have. */
+const idleLimitMs = 10_000
 const ageLimitMs = 3_600_000
 const fullPauseMs = 500
 /** Of all clients of a pool together. */

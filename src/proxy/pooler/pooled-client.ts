@@ -82,8 +82,7 @@ export class PooledClient {
     this.ended = this.#end.promise
     client.on('data', (chunk: Buffer) => this.#said(chunk))
     client.on('drain', () => this.#server?.resume())
-    // As in PgBouncer: who has closed his side will not read the answer either.
-    client.on('end', () => this.#finish())
+    client.on('end', () => this.#saidGoodbye())
     client.on('error', () => {})
     client.on('close', () => this.#over())
     if (client.destroyed) this.#over()
@@ -352,11 +351,12 @@ export class PooledClient {
   #parse(server: PoolServer, name: string, body: Buffer): Buffer[] {
     const prepared = this.#pool.prepared.of(body)
     if (this.#statements?.has(name)) {
-      // Taken already. Postgres says it best: by being asked for a name that it has.
-      const first = server.prepare(prepared)
+      // Taken already. Postgres says it best: by being asked for the same name twice. Nobody else is to find that name there.
+      server.retireLater()
+      server.expectations.push({ asked: 'parse', isOwn: true })
       server.expectations.push(expected.parse)
-      const again = writeMessage('P', cString(prepared.serverName), body)
-      return first ? [first, again] : [again]
+      const first = writeMessage('P', Buffer.from(`${name}\0`, 'latin1'), body)
+      return [first, first]
     }
     this.#remember(name, prepared)
     const undo = (): void => this.#forget(name)
@@ -396,9 +396,11 @@ export class PooledClient {
 
   #saidGoodbye(): void {
     this.#isEnding = true
+    // What it asked for is done, as Postgres would, and answered to whoever still reads.
+    if (this.#isWaiting) return
     const server = this.#server
     if (!server) return this.#finish()
-    // Inside a transaction, or it does not wait for what it asked: nobody is left to be answered.
+    // Inside a transaction that nobody will end.
     if (server.expectations.isEmpty) {
       server.abandon()
       this.lostServerSilently()

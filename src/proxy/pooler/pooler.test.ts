@@ -276,10 +276,10 @@ test('a client that vanishes in a transaction leaves nothing behind', async () =
   // The lock is gone with the backend.
   assert.equal(await types(two, [['Q', cString('alter table left_behind add m int')]]), 'CZ')
   assert.equal(await two.value('select count(*) from left_behind'), '0')
-  // One that leaves while its query runs: it is cancelled.
+  // One that is cut off while its query runs: that is cancelled.
   two.query('select pg_sleep(60)')
   await new Promise((resolve) => setTimeout(resolve, 50))
-  two.socket.destroy()
+  two.socket.resetAndDestroy()
   const three = await RawClient.logIn(it.port, pooled)
   await until(
     'its query is gone',
