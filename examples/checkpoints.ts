@@ -2,7 +2,7 @@
 //
 //   NEON_API_KEY=napi_… node examples/checkpoints.ts
 //
-// A visitor uses the app all the while. Loses it its connection, it connects again with the string it had from the beginning.
+// A visitor uses the app all the while, over the connection that it opened at the beginning.
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { createApiClient, OperationStatus, type Branch, type Operation } from '@neondatabase/api-client'
@@ -92,7 +92,7 @@ function startVisitor(uri: string): { leave(): Promise<{ reads: number; connecti
         await delay(50)
       }
     } catch {
-      // A restore ends connections: whoever has the string just connects again.
+      // Connections outlive a restore; one that is in the middle of something for too long does not, and connects again.
       await delay(100)
     } finally {
       await client.end().catch(() => {})

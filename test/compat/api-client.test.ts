@@ -327,6 +327,17 @@ test('a branch is restored, and its schema compared', async () => {
   assert.match((await api.getProjectBranchSchema(compared)).data.sql ?? '', /CREATE TABLE public\.t/)
 })
 
+test('key sets of a project', async () => {
+  const { id: projectId } = await makeTenant()
+  const { data } = await api.addProjectJwks(projectId, {
+    jwks_url: 'https://example.com/.well-known/jwks.json',
+    provider_name: 'Example',
+  })
+  assert.deepEqual((await api.getProjectJwks(projectId)).data.jwks, [data.jwks])
+  assert.equal((await api.deleteProjectJwks(projectId, data.jwks.id)).data.id, data.jwks.id)
+  assert.deepEqual((await api.getProjectJwks(projectId)).data.jwks, [])
+})
+
 test('operations are listed newest first, and each can be polled', async () => {
   const project = await makeTenant()
   const projectId = project.id
@@ -366,6 +377,9 @@ test('what is refused says so in the client’s error', async () => {
 const respelled: Readonly<Record<string, string>> = {
   getConnectionUri: 'getConnectionURI',
   getProjectBranchDataApi: 'getProjectBranchDataAPI',
+  addProjectJwks: 'addProjectJWKS',
+  getProjectJwks: 'getProjectJWKS',
+  deleteProjectJwks: 'deleteProjectJWKS',
 }
 
 test('nothing that is written was left out', () => {

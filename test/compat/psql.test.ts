@@ -74,7 +74,10 @@ describe('psql', skipUnless(obstacleWithout('psql', 'pgbench')), () => {
     }
     assert.match(await refusal(plain.replace(project.password, 'wrong')), /password authentication failed/)
     assert.match(await refusal(plain.replace('/app_db', '/nowhere')), /database "nowhere" does not exist/)
-    assert.match(await refusal(plain.replace(project.endpointId, 'ep-quiet-river-00000000')), /endpoint/)
+    assert.match(
+      await refusal(plain.replace(project.endpointId, 'ep-quiet-river-00000000')),
+      /password authentication failed/,
+    )
     assert.match(await refusal(plain.replace(/\?.*$/, '')), /endpoint/)
   })
 
