@@ -40,7 +40,7 @@ export class Computes {
   readonly #journal: Journal
   readonly #wakes = new SingleFlight<Running>()
   readonly #serving = new Map<TimelineId, Serving>()
-  readonly #changed = new Set<(endpointId: string) => Promise<void>>()
+  readonly #changed = new Set<(endpointId: string, what: 'address' | 'all') => Promise<void>>()
   #askToPark: AskToPark = async () => nobodyConnected
 
   constructor(context: () => ControlContext, journal: Journal) {
@@ -49,13 +49,22 @@ export class Computes {
   }
 
   /** Called with an endpoint whose address or state is no longer what it was. */
-  onChanged(listener: (endpointId: string) => Promise<void>): void {
+  onChanged(listener: (endpointId: string, what: 'address' | 'all') => Promise<void>): void {
     this.#changed.add(listener)
   }
 
   /** Returns when everybody who held an address has dropped it. Never rejects. */
   async changed(endpointId: string): Promise<void> {
-    await Promise.allSettled([...this.#changed].map((listener) => listener(endpointId)))
+    await this.#tell(endpointId, 'all')
+  }
+
+  /** As `changed`, where only the place is another one: who may come in is as before. */
+  async moved(endpointId: string): Promise<void> {
+    await this.#tell(endpointId, 'address')
+  }
+
+  async #tell(endpointId: string, what: 'address' | 'all'): Promise<void> {
+    await Promise.allSettled([...this.#changed].map((listener) => listener(endpointId, what)))
   }
 
   /** Who asks the proxy; until then nobody is connected. */
@@ -223,7 +232,7 @@ export class Computes {
           'compute started',
         )
         this.#record({ ...ids, action: 'start_compute', startedAt, durationMs: ms, cause })
-        void this.changed(ids.endpointId)
+        void (cause === 'chain' ? this.changed(ids.endpointId) : this.moved(ids.endpointId))
       }
       return running
     } catch (error) {
@@ -256,7 +265,7 @@ export class Computes {
     const startedAt = Date.now()
     // First out of the books, so that a connect from here on asks for a wake and waits for our lock.
     this.#serving.delete(timelineId)
-    if (serving) await this.changed(serving.endpointId)
+    if (serving) await (cause === 'chain' ? this.changed(serving.endpointId) : this.moved(serving.endpointId))
     if (serving && drains) {
       const { endpointId } = serving
       await this.#askToPark({ endpointId, mode: 'drain', patienceMs: drainPatienceMs, endHeld: false })

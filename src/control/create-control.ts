@@ -122,7 +122,7 @@ export type ControlPlane = {
       activity: readonly (EndpointTraffic & { lastActivityAt: number })[],
       latencies: Latencies,
     ): Promise<void>
-    onEndpointChanged(listener: (endpointId: string) => Promise<void>): void
+    onEndpointChanged(listener: (endpointId: string, what: 'address' | 'all') => Promise<void>): void
     parkWith(ask: AskToPark): void
   }
   /** For `pgrove status`. */

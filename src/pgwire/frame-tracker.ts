@@ -1,10 +1,13 @@
 // Follows one direction of a session by its frames alone: which messages went by, and whether the last one is complete.
 //
 // It runs on every chunk of every session, so it allocates nothing and looks at five bytes a message: it counts those that ask for an
-// answer, or end one, and of ReadyForQuery it also keeps the transaction status.
+// answer, or end one. Of ReadyForQuery it also keeps the transaction status, and of CommandComplete whether it may have been about roles.
+
+import { mayChangeRoles } from './command-tag.ts'
 
 const headerLength = 5
 const readyForQuery = 'Z'.charCodeAt(0)
+const commandComplete = 'C'.charCodeAt(0)
 
 const tableOf = (letters: string): Uint8Array => {
   const table = new Uint8Array(256)
@@ -18,6 +21,8 @@ const answering = tableOf('Z')
 export class FrameTracker {
   /** From a client: what asks for a ReadyForQuery. From a server: those. */
   count = 0
+  /** From a server: commands that may have changed roles. */
+  roleChanges = 0
   /** Byte of the last message that began; 0 before the first. */
   lastType = 0
   /** Of the last ReadyForQuery: `I`, `T` or `E` as a byte. */
@@ -51,8 +56,10 @@ export class FrameTracker {
         this.#bodyLeft -= passed
         at += passed
       } else if (this.#headFilled === 0 && end - at >= headerLength) {
-        this.#begin(chunk[at] ?? 0, chunk.readUInt32BE(at + 1))
+        const type = chunk[at] ?? 0
+        this.#begin(type, chunk.readUInt32BE(at + 1))
         at += headerLength
+        if (type === commandComplete && mayChangeRoles(chunk[at], chunk[at + 1])) this.roleChanges++
       } else {
         const copied = chunk.copy(this.#head, this.#headFilled, at, Math.min(end, at + headerLength - this.#headFilled))
         this.#headFilled += copied
@@ -60,6 +67,7 @@ export class FrameTracker {
         if (this.#headFilled === headerLength) {
           this.#headFilled = 0
           this.#begin(this.#head[0] ?? 0, this.#head.readUInt32BE(1))
+          if (this.lastType === commandComplete) this.roleChanges++
         }
       }
     }

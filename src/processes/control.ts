@@ -171,7 +171,7 @@ async function start(
     logger,
   })
   closers.push(() => rpc.close())
-  plane.proxy.onEndpointChanged((endpointId) => pushEndpointChanged(rpc, endpointId))
+  plane.proxy.onEndpointChanged((endpointId, what) => pushEndpointChanged(rpc, endpointId, what))
   plane.proxy.parkWith((request) => askToPark(rpc, request))
   const admin = await serveRpc(
     adminSocket(home),

@@ -19,6 +19,8 @@ export class EndpointMeter {
   bytesToClient = 0
   bytesFromClient = 0
   lastActivityAt = 0
+  /** When a command ended that may have changed roles, in ms since 1970; 0 where none did. */
+  lastRoleChangeAt = 0
   #reported = true
   readonly #changed: (meter: EndpointMeter) => void
 
@@ -32,6 +34,10 @@ export class EndpointMeter {
     if (!this.#reported) return
     this.#reported = false
     this.#changed(this)
+  }
+
+  rolesMayHaveChanged(): void {
+    this.lastRoleChangeAt = Date.now()
   }
 
   /** Where no compute is disturbed by it, opening and closing are no activity. */
@@ -99,9 +105,8 @@ export class ActivityLedger {
     return this.#meters.get(endpointId)?.sessions ?? 0
   }
 
-  /** When bytes last went to or from its compute, in ms since 1970; 0 where never. */
-  lastActivityAt(endpointId: string): number {
-    return this.#meters.get(endpointId)?.lastActivityAt ?? 0
+  lastActivity(endpointId: string): { lastActivityAt: number; lastRoleChangeAt: number } | undefined {
+    return this.#meters.get(endpointId)
   }
 
   /** Control came back and may have lost what it knew. */

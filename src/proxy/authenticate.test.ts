@@ -154,6 +154,30 @@ test('roles and passwords made by SQL are known at once, and old ones no more', 
   assert.equal((await failure({ user: 'sql_made', password: 'round 4' })).code, '28P01')
 })
 
+test('a password that a function changed counts at the second attempt at the latest', async () => {
+  await value("create role by_function login password 'first'")
+  await value(
+    "create function change_password(new text) returns text language plpgsql as 'begin execute format(''alter role by_function password %L'', new); return new; end'",
+  )
+  assert.equal(await value('select current_user', { user: 'by_function', password: 'first' }), 'by_function')
+  await value("select change_password('second')")
+  const second = { user: 'by_function', password: 'second' }
+  const attempt = await value('select current_user', second).catch((error: Failure) => error.code)
+  assert.ok(attempt === 'by_function' || attempt === '28P01')
+  assert.equal(await value('select current_user', second), 'by_function')
+  assert.equal((await failure({ user: 'by_function', password: 'first' })).code, '28P01')
+})
+
+test('commands that change no role cost no question', async () => {
+  await value('select 1')
+  it.controlPlane.lookups.length = 0
+  for (let n = 0; n < 5; n++) assert.equal(await value('select 1'), 1)
+  assert.deepEqual(it.controlPlane.lookups, [])
+  await value('alter table if exists nowhere rename to somewhere')
+  await value('select 1')
+  assert.equal(it.controlPlane.lookups.length, 1)
+})
+
 test('without traffic control is not asked again', async () => {
   await it.postgres.start()
   const quiet = 'ep-disabled'
@@ -161,7 +185,7 @@ test('without traffic control is not asked again', async () => {
   it.controlPlane.lookups.length = 0
   for (let n = 0; n < 5; n++) assert.equal((await failure({ options: `endpoint=${quiet}` })).code, '55000')
   assert.deepEqual(it.controlPlane.lookups, [])
-  await it.controlPlane.endpointChanged({ endpointId: quiet })
+  await it.controlPlane.endpointChanged({ endpointId: quiet, what: 'all' })
   await failure({ options: `endpoint=${quiet}` })
   assert.equal(it.controlPlane.lookups.length, 1)
 })
@@ -182,11 +206,11 @@ test('addresses that are not allowed are told so, with the right password and wi
   const { access } = it.controlPlane
   t.after(async () => {
     it.controlPlane.access = access
-    await it.controlPlane.endpointChanged({ endpointId: testEndpoint })
+    await it.controlPlane.endpointChanged({ endpointId: testEndpoint, what: 'all' })
   })
   const set = async (change: Partial<typeof access>): Promise<void> => {
     it.controlPlane.access = { ...access, ...change }
-    await it.controlPlane.endpointChanged({ endpointId: testEndpoint })
+    await it.controlPlane.endpointChanged({ endpointId: testEndpoint, what: 'all' })
   }
   await set({ allowedIps: ['10.0.0.0/8', '192.168.1.7'] })
   for (const more of [{}, { password: 'wrong' }, { ssl: ssl() }, { options: `endpoint=${testEndpoint}-pooler` }]) {

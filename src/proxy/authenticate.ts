@@ -76,14 +76,6 @@ export class Authenticator {
 
   /** Of a password in clear text. Throws Refusal, AppError. */
   async password(applicant: Applicant, password: string): Promise<Credentials> {
-    // Requests that each bring the password would ask control each time. What opened a second ago still does; a password that is new
-    // does not, and is looked at as it is now.
-    const recent = this.#roles.recent(applicant.endpointId, applicant.user)
-    const keys = recent?.verifier === undefined ? undefined : this.#memory.recall(recent.verifier, password)
-    if (recent && keys) {
-      assertAdmitted(recent, applicant.address)
-      return { user: applicant.user, keys, access: recent }
-    }
     return await this.#throttled(applicant, async (access, verifier) => {
       const known = access?.verifier === undefined ? undefined : this.#memory.recall(access.verifier, password)
       const keys = known ?? (await deriveKeys(password, verifier.salt, verifier.iterations))

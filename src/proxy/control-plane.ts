@@ -82,8 +82,8 @@ export interface ControlPlane {
   reportActivity(activity: readonly EndpointActivity[], latencies: ProxyLatencies): Promise<void>
 }
 
-/** Pushed by control: what the proxy holds about this endpoint is no longer true. */
-export type EndpointChanged = { endpointId: string }
+/** Pushed by control: what the proxy holds about this endpoint is no longer true. `address`: only where its compute answers. */
+export type EndpointChanged = { endpointId: string; what: 'address' | 'all' }
 
 /** How the proxy hears of changes. Each method takes one listener. */
 export interface ControlPlaneEvents {

@@ -221,7 +221,9 @@ export class DirectSession {
   #serverSaid(chunk: Buffer): void {
     this.#meter.bytesToClient += chunk.length
     this.#meter.touch()
+    const { roleChanges } = this.#fromServer
     this.#fromServer.push(chunk)
+    if (this.#fromServer.roleChanges !== roleChanges) this.#meter.rolesMayHaveChanged()
     if (!this.#client.write(chunk)) this.#server?.pause()
     if (this.#onRest && this.isAtRest) this.#onRest()
   }

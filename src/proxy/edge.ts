@@ -51,7 +51,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   const { controlPlane, logger } = options
   const ledger = new ActivityLedger(controlPlane, logger)
   const waker = new Waker(controlPlane, ledger.latencies)
-  const roles = new RoleCache(controlPlane, (endpointId) => ledger.lastActivityAt(endpointId))
+  const roles = new RoleCache(controlPlane, (endpointId) => ledger.lastActivity(endpointId))
   const cancelKeys = new CancelKeys()
   const authenticator = new Authenticator({ roles, throttle: new Throttle(), mockSecret: options.mockSecret })
   const poolers = new Poolers({ waker, ledger, cancelKeys, logger })
@@ -78,9 +78,9 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     poolers,
   }
   controlPlane.onPark((request) => parking.park(request))
-  controlPlane.onEndpointChanged(async ({ endpointId }) => {
+  controlPlane.onEndpointChanged(async ({ endpointId, what }) => {
     waker.forget(endpointId)
-    roles.changed(endpointId)
+    if (what === 'all') roles.changed(endpointId)
     serverless.forget(endpointId)
     // Who is on the way to the compute cannot be seen in it yet, and control is about to decide whether it may sleep.
     await ledger.flush()

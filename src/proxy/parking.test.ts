@@ -50,7 +50,7 @@ const park = (more: { endHeld?: boolean; patienceMs?: number } = {}): Promise<Pa
 /** What control does once all is parked. */
 async function suspend(): Promise<void> {
   await it.postgres.stop()
-  await it.controlPlane.endpointChanged({ endpointId: testEndpoint })
+  await it.controlPlane.endpointChanged({ endpointId: testEndpoint, what: 'all' })
 }
 
 test('a session without state outlives a suspension, and its next query wakes the compute', async () => {

@@ -1,8 +1,9 @@
 // What control knows of a role, asked for as seldom as is safe.
 //
 // Roles and passwords change through the API, which control tells us of, and by SQL, which comes through us: what was read stays true as
-// long as nothing has gone to that endpoint's compute since. While control is away, what was known last has to do; a wrong password is
-// refused by Postgres at the latest, since the keys behind an old verifier do not open a new one.
+// long as nothing has gone to that endpoint's compute since. After commands that do not look as if they had changed a role it is trusted for
+// a few seconds, for a function may have. While control is away, what was known last has to do; a wrong password is refused by Postgres at
+// the latest, since the keys behind an old verifier do not open a new one.
 
 import { SingleFlight } from '../lib/single-flight.ts'
 import { isAppError } from '../model/errors.ts'
@@ -13,29 +14,26 @@ type Known = { access: RoleAccess | undefined; readAt: number; epoch: number }
 const mostKnown = 20_000
 /** Without any traffic a project's settings may still change in ways that nobody pushes. */
 const longestTrustMs = 240_000
-const recentMs = 1_000
+/** A function that changes a password counts after so long, or at the second attempt. */
+const trustInCommandsMs = 5_000
 /** Strangers' guesses are not worth a question each. */
 const trustInNothingMs = 1_000
 
 export class RoleCache {
   readonly #controlPlane: Pick<ControlPlane, 'lookupRole'>
-  readonly #lastActivityAt: (endpointId: string) => number
+  readonly #lastActivity: (endpointId: string) => { lastActivityAt: number; lastRoleChangeAt: number } | undefined
   readonly #known = new Map<string, Known>()
   readonly #epochs = new Map<string, number>()
   readonly #flights = new SingleFlight<RoleAccess | undefined>()
   #allEpoch = 0
 
-  /** `lastActivityAt`: when bytes last went to the endpoint's compute, in ms since 1970; 0 where never. */
-  constructor(controlPlane: Pick<ControlPlane, 'lookupRole'>, lastActivityAt: (endpointId: string) => number) {
+  /** `lastActivity`: when bytes went to the endpoint's compute, and when a command ended that may have changed roles, in ms since 1970. */
+  constructor(
+    controlPlane: Pick<ControlPlane, 'lookupRole'>,
+    lastActivity: (endpointId: string) => { lastActivityAt: number; lastRoleChangeAt: number } | undefined,
+  ) {
     this.#controlPlane = controlPlane
-    this.#lastActivityAt = lastActivityAt
-  }
-
-  /** What was known within the last second, though it may have changed since; undefined where nothing was. */
-  recent(endpointId: string, role: string): RoleAccess | undefined {
-    const known = this.#known.get(nameOf(endpointId, role))
-    if (!known || known.epoch !== this.#epoch(endpointId)) return undefined
-    return Date.now() - known.readAt < recentMs ? known.access : undefined
+    this.#lastActivity = lastActivity
   }
 
   /** Undefined for an endpoint that does not exist. Throws AppError where control cannot say and nothing was known before. */
@@ -63,7 +61,11 @@ export class RoleCache {
   /** Somebody was refused because of what is known: the next one is worth a question. */
   doubt(endpointId: string, role: string): void {
     const known = this.#known.get(nameOf(endpointId, role))
-    if (known?.access) known.readAt = Math.min(known.readAt, Date.now() - longestTrustMs + trustInNothingMs)
+    if (!known?.access) return
+    // Made older, unless nothing can have changed since.
+    const { lastActivityAt = 0 } = this.#lastActivity(endpointId) ?? {}
+    if (lastActivityAt >= known.readAt) known.readAt = 0
+    else known.readAt = Math.min(known.readAt, Date.now() - longestTrustMs + trustInNothingMs)
   }
 
   /** What is known stays for when control cannot be asked. */
@@ -79,7 +81,9 @@ export class RoleCache {
     if (known.epoch !== this.#epoch(endpointId)) return false
     const age = Date.now() - known.readAt
     if (known.access?.verifier === undefined) return age < trustInNothingMs
-    return age < longestTrustMs && this.#lastActivityAt(endpointId) < known.readAt
+    const { lastActivityAt = 0, lastRoleChangeAt = 0 } = this.#lastActivity(endpointId) ?? {}
+    if (lastRoleChangeAt >= known.readAt) return false
+    return age < trustInCommandsMs || (age < longestTrustMs && lastActivityAt < known.readAt)
   }
 
   #epoch(endpointId: string): number {

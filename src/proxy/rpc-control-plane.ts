@@ -107,8 +107,12 @@ export function controlPlaneMethods(plane: ControlPlane): RpcMethods {
 }
 
 /** Returns when every edge has forgotten what it held, so that no later connect goes to the old place, and has told of those that went there. */
-export function pushEndpointChanged(server: RpcServer, endpointId: string): Promise<void> {
-  return server.notify(endpointChangedEvent, { endpointId } satisfies EndpointChanged)
+export function pushEndpointChanged(
+  server: RpcServer,
+  endpointId: string,
+  what: EndpointChanged['what'] = 'all',
+): Promise<void> {
+  return server.notify(endpointChangedEvent, { endpointId, what } satisfies EndpointChanged)
 }
 
 /** The sum over all edges. One that does not answer has nothing to say: whoever stops a compute does not wait for it for ever. */

@@ -248,7 +248,7 @@ test('psql cancels on SIGINT', withPsql, async () => {
 
 test('many connections at once to a sleeping endpoint make one wake', async () => {
   await it.postgres.stop()
-  await it.controlPlane.endpointChanged({ endpointId: testEndpoint })
+  await it.controlPlane.endpointChanged({ endpointId: testEndpoint, what: 'all' })
   it.controlPlane.wakes.length = 0
   const counts = await Promise.all(Array.from({ length: 50 }, () => withClient({}, count)))
   assert.deepEqual(new Set(counts), new Set([10]))

@@ -49,7 +49,7 @@ async function suspendIfIdle(control: ControlContext, timelineId: TimelineId, se
   if (control.computes.serving().get(timelineId) !== serving) return false
   const lastActivityAt = serving.lastActivityAt
   // From here on the proxy asks before it connects, which counts as activity.
-  await control.computes.changed(serving.endpointId)
+  await control.computes.moved(serving.endpointId)
   const sizes = await withClient(control, timelineId, async (client) => {
     const backends = await readActivity(client)
     const now = Date.now()

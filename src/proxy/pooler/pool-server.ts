@@ -6,6 +6,7 @@
 import type { OpenServer } from '../open-server.ts'
 import { readErrorFields, sqlStateOf } from '../../pgwire/error-fields.ts'
 import { cString, writeMessage } from '../../pgwire/message.ts'
+import { mayChangeRoles } from '../../pgwire/command-tag.ts'
 import { forwardCancel } from '../cancel.ts'
 import { Expectations, expected } from './expectations.ts'
 import type { PooledClient } from './pooled-client.ts'
@@ -18,6 +19,7 @@ import {
 } from './tracked-parameters.ts'
 
 export type PoolServerEvents = {
+  rolesMayHaveChanged(): void
   /** The client is done with it; it may be given to the next one. */
   free(server: PoolServer): void
   closed(server: PoolServer): void
@@ -254,6 +256,7 @@ export class PoolServer {
         return first?.asked === 'own_query'
       case commandComplete:
         if (first?.asked === 'execute') this.expectations.shift()
+        if (mayChangeRoles(bytes[at + headerLength], bytes[at + headerLength + 1])) this.#events.rolesMayHaveChanged()
         if (bytes[at + headerLength] === firstOfDiscard)
           this.#noteDiscard(bytes.toString('latin1', at + headerLength, at + length - 1))
         return isOwn

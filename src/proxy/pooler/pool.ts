@@ -182,6 +182,7 @@ export class Pool {
 
   #add(open: OpenServer): void {
     const server = new PoolServer(open, this.sets, {
+      rolesMayHaveChanged: () => this.#options.meter.rolesMayHaveChanged(),
       free: (freed) => this.#free(freed),
       closed: (closed) => this.#gone(closed),
     })

@@ -326,7 +326,7 @@ test('clients outlive the servers: their next query wakes the compute', async ()
     })
     assert.deepEqual(report, { parked: 10, busy: 0, held: 0 })
     await it.postgres.stop()
-    await it.controlPlane.endpointChanged({ endpointId: testEndpoint })
+    await it.controlPlane.endpointChanged({ endpointId: testEndpoint, what: 'all' })
     const again = await Promise.all(
       clients.map((each, n) => each.query({ name: 'kept', text: 'select $1::int as n', values: [n] })),
     )

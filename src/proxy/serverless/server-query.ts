@@ -4,6 +4,7 @@
 // holds. Between pipelines the connection listens, so that one whose compute has gone is known for dead before it is used again.
 
 import type { Socket } from 'node:net'
+import { mayChangeRoles } from '../../pgwire/command-tag.ts'
 import { readErrorFields } from '../../pgwire/error-fields.ts'
 import { writeTerminate } from '../../pgwire/frontend-messages.ts'
 import type { Message } from '../../pgwire/message.ts'
@@ -57,6 +58,7 @@ export class ServerConnection {
   readonly #socket: Socket
   readonly #opened: OpenServer
   readonly #splitter = new MessageSplitter((type) => !unread.has(type))
+  readonly #rolesMayHaveChanged: () => void
   #pipeline: Pipeline | undefined
   #error: NodeJS.ErrnoException | undefined
   #status = 'I'
@@ -64,8 +66,10 @@ export class ServerConnection {
   /** Tells whoever keeps it that it is of no more use. */
   onDead: () => void = () => {}
 
-  constructor(opened: OpenServer) {
+  /** `rolesMayHaveChanged`: by a command that has just ended. */
+  constructor(opened: OpenServer, rolesMayHaveChanged: () => void) {
     this.#opened = opened
+    this.#rolesMayHaveChanged = rolesMayHaveChanged
     this.#socket = opened.socket
     this.#socket.on('error', (error) => (this.#error = error))
     this.#socket.on('end', () => {
@@ -151,6 +155,7 @@ export class ServerConnection {
         sink.row(pipeline.statement, readDataRow(body))
         break
       case 'C':
+        if (mayChangeRoles(body[0], body[1])) this.#rolesMayHaveChanged()
         sink.complete(pipeline.statement++, body.toString('utf8', 0, body.length - 1))
         break
       case 'I':

@@ -180,7 +180,8 @@ export class SqlEndpoint {
       const target = { computeName, parameters, keys }
       // Only now it is known to exist: a meter is for good.
       const onDial = (): void => ledger.meter(computeName).touch()
-      return new ServerConnection(await openServer(waker, target, () => !gone.aborted, onDial))
+      const opened = await openServer(waker, target, () => !gone.aborted, onDial)
+      return new ServerConnection(opened, () => ledger.meter(computeName).rolesMayHaveChanged())
     }
     return await pool.lease({ computeName, name, mostTaken: poolSize }, open, gone, { fresh })
   }

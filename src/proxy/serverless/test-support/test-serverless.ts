@@ -49,7 +49,7 @@ export class TestServerless implements AsyncDisposable {
     )
     this.ledger = new ActivityLedger(this.controlPlane, silentLogger)
     this.waker = new Waker(this.controlPlane, this.ledger.latencies)
-    this.roles = new RoleCache(this.controlPlane, (endpointId) => this.ledger.lastActivityAt(endpointId))
+    this.roles = new RoleCache(this.controlPlane, (endpointId) => this.ledger.lastActivity(endpointId))
     this.serverless = createServerless({
       domains: [testDomain],
       controlPlane: { authorizeToken: (_endpointId, _role, token) => this.authorizeToken(token) },
