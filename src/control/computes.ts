@@ -232,7 +232,7 @@ export class Computes {
           'compute started',
         )
         this.#record({ ...ids, action: 'start_compute', startedAt, durationMs: ms, cause })
-        void (cause === 'chain' ? this.changed(ids.endpointId) : this.moved(ids.endpointId))
+        void this.moved(ids.endpointId)
       }
       return running
     } catch (error) {
@@ -265,7 +265,7 @@ export class Computes {
     const startedAt = Date.now()
     // First out of the books, so that a connect from here on asks for a wake and waits for our lock.
     this.#serving.delete(timelineId)
-    if (serving) await (cause === 'chain' ? this.changed(serving.endpointId) : this.moved(serving.endpointId))
+    if (serving) await this.moved(serving.endpointId)
     if (serving && drains) {
       const { endpointId } = serving
       await this.#askToPark({ endpointId, mode: 'drain', patienceMs: drainPatienceMs, endHeld: false })
