@@ -1,6 +1,7 @@
 // Opens a session with a compute in a client's name: wakes it, dials, logs in.
 
 import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { AppError } from '../model/errors.ts'
 import type { BackendKey } from '../pgwire/backend-greeting.ts'
 import { readMessage, writeMessage, type Message } from '../pgwire/message.ts'
@@ -31,18 +32,29 @@ const longestGreetingMessage = 1024 * 1024
 const greetingTimeoutMs = 30_000
 
 const mostLogins = 4
+const roomPauseMs = 20
 
-/** Logged in, with AuthenticationOk and all after it still unread in the socket, or the server's refusal. Throws AppError, Refusal. */
+/**
+ * Logged in, with AuthenticationOk and all after it still unread in the socket, or the server's refusal. `makeRoom`: gives up
+ * server connections that nobody uses; false where there are none. Throws AppError, Refusal.
+ */
 export async function connectServer(
   waker: Waker,
   target: ServerTarget,
   isWanted: () => boolean,
   onDial: () => void,
+  makeRoom: () => boolean = () => false,
 ): Promise<ConnectedCompute> {
   const startup = writeStartupMessage({ major: 3, minor: 0 }, target.parameters)
   for (let left = mostLogins; left > 0; left--) {
     const connected = await connectCompute(waker, target.computeName, startup, isWanted, onDial)
-    if ((await logIn(connected.socket, target.keys)) === 'answered') return connected
+    const outcome = await logIn(connected.socket, target.keys)
+    if (outcome === 'answered') return connected
+    if (outcome === 'going_away') continue
+    if (left === 1 || !makeRoom()) return connected
+    connected.socket.destroy()
+    // A backend is gone a moment after its connection.
+    await delay(roomPauseMs)
   }
   throw refusals.lostDuringLogin()
 }
@@ -53,15 +65,16 @@ export async function openServer(
   target: ServerTarget,
   isWanted: () => boolean,
   onDial: () => void,
+  makeRoom?: () => boolean,
 ): Promise<OpenServer> {
-  return await greeted(await connectServer(waker, target, isWanted, onDial))
+  return await greeted(await connectServer(waker, target, isWanted, onDial, makeRoom))
 }
 
 /** At a place where a session of this target is: no compute is woken or asked for. Throws AppError, ServerRefused. */
 export async function openServerAt(socketPath: string, target: ServerTarget): Promise<OpenServer> {
   const outcome = await dial(socketPath, writeStartupMessage({ major: 3, minor: 0 }, target.parameters))
   if (outcome.kind !== 'answered') throw new AppError('unavailable', 'the compute does not answer')
-  if ((await logIn(outcome.socket, target.keys)) !== 'answered') throw refusals.lostDuringLogin()
+  if ((await logIn(outcome.socket, target.keys)) === 'going_away') throw refusals.lostDuringLogin()
   return await greeted({ socket: outcome.socket, socketPath })
 }
 

@@ -18,20 +18,26 @@ const longestMessage = 65_536
 
 /** Postgres ends or begins: whoever asks again may be let in. */
 const goingAway = new Set(['57P01', '57P02', '57P03'])
+/** All connections are taken; which ones are kept for whom Postgres only looks at after the login. */
+const tooManyConnections = '53300'
 
 type Answer =
   | { kind: 'authentication'; code: number; data: string }
   | { kind: 'for_the_client' }
   | { kind: 'going_away' }
+  | { kind: 'full' }
 
-/** `going_away`: it stopped meanwhile, and the socket is of no more use. Throws `compute_start_failed` where it says something that Postgres would not. */
-export async function logIn(server: Socket, secret: ScramSecret): Promise<'answered' | 'going_away'> {
+export type LoginOutcome = 'answered' | 'going_away' | 'full'
+
+/** `full`: answered with that error. `going_away`: it stopped meanwhile, and the socket is of no more use. Throws `compute_start_failed` where it says something that Postgres would not. */
+export async function logIn(server: Socket, secret: ScramSecret): Promise<LoginOutcome> {
   const timer = setTimeout(() => server.destroy(), loginTimeoutMs)
   try {
     const scram = new ScramClient(secret)
     for (;;) {
       const answer = await readFrom(server, readAnswer)
       if (answer.kind === 'for_the_client') return 'answered'
+      if (answer.kind === 'full') return 'full'
       if (answer.kind === 'going_away') {
         server.destroy()
         return 'going_away'
@@ -67,13 +73,23 @@ function readAnswer(buffer: Buffer): Parsed<Answer> {
   }
   const message = readMessage(buffer, longestMessage)
   if (!message) return undefined
-  if (message.value.type === 'E') {
-    const kind = goingAway.has(sqlStateOf(message.value.body)) ? 'going_away' : 'for_the_client'
-    return { value: { kind }, length: 0 }
-  }
+  if (message.value.type === 'E') return { value: { kind: kindOfError(message.value.body) }, length: 0 }
   const { body } = message.value
   if (body.length < 4) throw new ProtocolError('authentication request is too short')
   const code = body.readInt32BE(0)
-  if (code === authenticationCodes.ok) return { value: { kind: 'for_the_client' }, length: 0 }
+  if (code === authenticationCodes.ok) {
+    // The password was right, and what follows may still be a refusal.
+    const next = buffer.subarray(message.length)
+    if (next.length === 0) return undefined
+    if (next[0] !== 'E'.charCodeAt(0)) return { value: { kind: 'for_the_client' }, length: 0 }
+    const error = readMessage(next, longestMessage)
+    return error && { value: { kind: kindOfError(error.value.body) }, length: 0 }
+  }
   return { value: { kind: 'authentication', code, data: body.toString('utf8', 4) }, length: message.length }
+}
+
+function kindOfError(body: Buffer): 'for_the_client' | 'going_away' | 'full' {
+  const state = sqlStateOf(body)
+  if (goingAway.has(state)) return 'going_away'
+  return state === tooManyConnections ? 'full' : 'for_the_client'
 }

@@ -91,6 +91,7 @@ export async function startSession(admitted: Admitted, context: SessionContext):
     () => !client.destroyed,
     // Only now the endpoint is known to exist: a meter is for good.
     () => context.ledger.meter(computeName).touch(),
+    () => context.poolers.giveUpIdle(computeName) > 0,
   )
   const session = new DirectSession({
     client,

@@ -18,6 +18,8 @@ export type PoolOptions = {
   size: number
   waker: Waker
   meter: EndpointMeter
+  /** Others of the same compute give up what they do not use; false where that is nothing. */
+  makeRoom: () => boolean
   logger: Logger
 }
 
@@ -128,9 +130,16 @@ export class Pool {
     return undefined
   }
 
+  /** Returns how many there were. */
+  giveUpIdle(): number {
+    const idle = this.#idle.splice(0)
+    for (const server of idle) server.close()
+    return idle.length
+  }
+
   /** Ends idle servers, so that the compute can stop. `isLeaving`: the others too, once their clients are done with them. */
   park(isLeaving: boolean): void {
-    for (const server of this.#idle.splice(0)) server.close()
+    this.giveUpIdle()
     if (!isLeaving) return
     this.#leavings++
     for (const server of this.#servers) server.retire()
@@ -191,12 +200,13 @@ export class Pool {
   }
 
   async #connect(): Promise<OpenServer> {
-    const { waker, meter } = this.#options
+    const { waker, meter, makeRoom } = this.#options
     return await openServer(
       waker,
       this.#target,
       () => true,
       () => meter.touch(),
+      makeRoom,
     )
   }
 

@@ -311,6 +311,27 @@ test('who waits for a server is served in turn, also where all of them are taken
   }
 })
 
+test('direct clients get the connections that the pooler does not need', async () => {
+  const { rows } = await withClients(1, async ([one]) => (one as pg.Client).query('show max_connections'))
+  const most = Number(rows[0].max_connections)
+  it.controlPlane.access.poolSize = most
+  const direct: pg.Client[] = []
+  try {
+    await withClients(60, async (clients) => {
+      await Promise.all(clients.map((each) => each.query('select pg_sleep(0.2)')))
+      while (direct.length < most - 20) {
+        const more = Array.from({ length: 10 }, () => client({ options: `endpoint=${testEndpoint}` }))
+        await Promise.all(more.map((each) => each.connect()))
+        direct.push(...more)
+      }
+      assert.equal((await (clients[0] as pg.Client).query('select 1 as one')).rows[0].one, 1)
+    })
+  } finally {
+    it.controlPlane.access.poolSize = 20
+    await Promise.all(direct.map((each) => each.end()))
+  }
+})
+
 test('a database that does not exist is refused as Postgres does', async () => {
   await assert.rejects(client({ database: 'nowhere_at_all' }).connect(), { code: '3D000' })
 })

@@ -86,6 +86,13 @@ export class Poolers implements OtherUser {
     return pooled
   }
 
+  /** Somebody else needs the connections. Returns how many there were. */
+  giveUpIdle(computeName: string): number {
+    let given = 0
+    for (const pool of this.#computes.get(computeName)?.values() ?? []) given += pool.giveUpIdle()
+    return given
+  }
+
   park(computeName: string, isLeaving: boolean): { busy: number; clients: number } {
     let busy = 0
     let clients = 0
@@ -124,7 +131,14 @@ export class Poolers implements OtherUser {
       return known
     }
     const { waker, ledger, logger } = this.#options
-    const pool = new Pool({ target, size: access.poolSize, waker, meter: ledger.meter(computeName), logger })
+    const pool = new Pool({
+      target,
+      size: access.poolSize,
+      waker,
+      meter: ledger.meter(computeName),
+      makeRoom: () => this.giveUpIdle(computeName) > 0,
+      logger,
+    })
     pools.set(name, pool)
     return pool
   }
