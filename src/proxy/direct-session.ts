@@ -12,6 +12,7 @@ import type { Duplex } from 'node:stream'
 import { BackendGreeting, type BackendKey } from '../pgwire/backend-greeting.ts'
 import { writeParameterStatus } from '../pgwire/backend-messages.ts'
 import { FrameTracker } from '../pgwire/frame-tracker.ts'
+import { functionCall, query, sync, terminate } from '../pgwire/frontend-types.ts'
 import type { EndpointMeter } from './activity.ts'
 import { forwardCancel } from './cancel.ts'
 import type { ConnectedCompute } from './connect-compute.ts'
@@ -19,7 +20,7 @@ import { errorResponseFor, refusals } from './errors.ts'
 import { openServer, type ServerTarget } from './open-server.ts'
 import type { Refusal } from './refusal.ts'
 import {
-  isHarmless,
+  readsHarmless,
   readCheckAnswer,
   whatWouldBeLost,
   writeCheck,
@@ -55,11 +56,6 @@ type State =
 /** How long a client that takes nothing may keep the last bytes of a server that ended. */
 const lingerMs = 60_000
 
-const query = 'Q'.charCodeAt(0)
-const parse = 'P'.charCodeAt(0)
-const sync = 'S'.charCodeAt(0)
-const functionCall = 'F'.charCodeAt(0)
-const terminate = 'X'.charCodeAt(0)
 const readyForQuery = 'Z'.charCodeAt(0)
 const idle = 'I'.charCodeAt(0)
 /** With these as its last one, everything that a client asked for is on its way to an answer. COPY data belongs to what was asked before. */
@@ -399,24 +395,6 @@ export class DirectSession {
   #isStill(kind: State['kind']): boolean {
     return this.#state.kind === kind
   }
-}
-
-/** A chunk of whole messages, each of a kind that cannot make a setting. */
-function readsHarmless(chunk: Buffer): boolean {
-  let at = 0
-  while (at < chunk.length) {
-    const left = chunk.subarray(at)
-    if (left.length < 5) return false
-    const length = left.readUInt32BE(1) + 1
-    if (length < 5 || length > left.length || length > 4_096) return false
-    const type = left[0]
-    if (type === query && !isHarmless(left.toString('utf8', 5, length - 1))) return false
-    if (type === parse && !isHarmless(left.toString('utf8', left.indexOf(0, 5) + 1, length).split('\0')[0] ?? ''))
-      return false
-    if (type === functionCall) return false
-    at += length
-  }
-  return true
 }
 
 async function ask(socket: Socket, request: Buffer): Promise<ReturnType<typeof readCheckAnswer>> {

@@ -11,6 +11,7 @@
 import { cString, int32, writeMessage } from '../pgwire/message.ts'
 import type { Message } from '../pgwire/message.ts'
 import { readErrorFields } from '../pgwire/error-fields.ts'
+import { functionCall, parse, query } from '../pgwire/frontend-types.ts'
 
 /** What a client has prepared: name, text, types of the parameters. */
 export type PreparedStatement = { name: string; text: string; parameterTypes: number[] }
@@ -156,8 +157,26 @@ export function writeStatements(statements: readonly PreparedStatement[]): Buffe
  * Before Postgres 16 a custom setting cannot be ruled out by looking: there, only a session that ran nothing but these is parked.
  * No function of a tenant's can hide behind any of them.
  */
-export function isHarmless(statement: string): boolean {
+function isHarmless(statement: string): boolean {
   return /^\s*(?:--[^\n]*\s*)?(?:select\s+(?:\d+|null|true|false|version\(\)|current_database\(\)|current_user)|show\s+[a-z_. ]+|begin|commit|rollback|start transaction)?\s*;?\s*$/i.test(
     statement,
   )
+}
+
+/** A chunk of whole messages, each of a kind that cannot make a setting. */
+export function readsHarmless(chunk: Buffer): boolean {
+  let at = 0
+  while (at < chunk.length) {
+    const left = chunk.subarray(at)
+    if (left.length < 5) return false
+    const length = left.readUInt32BE(1) + 1
+    if (length < 5 || length > left.length || length > 4_096) return false
+    const type = left[0]
+    if (type === query && !isHarmless(left.toString('utf8', 5, length - 1))) return false
+    if (type === parse && !isHarmless(left.toString('utf8', left.indexOf(0, 5) + 1, length).split('\0')[0] ?? ''))
+      return false
+    if (type === functionCall) return false
+    at += length
+  }
+  return true
 }

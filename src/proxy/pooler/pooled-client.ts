@@ -5,34 +5,36 @@
 
 import type { Duplex } from 'node:stream'
 import type { BackendKey } from '../../pgwire/backend-greeting.ts'
+import {
+  bind,
+  close,
+  copyData,
+  copyDone,
+  copyFail,
+  describe,
+  execute,
+  flush,
+  functionCall,
+  parse,
+  query,
+  sync,
+  terminate,
+} from '../../pgwire/frontend-types.ts'
 import { cString, writeMessage } from '../../pgwire/message.ts'
+import { readStatementReference } from '../../pgwire/statement-reference.ts'
 import type { EndpointMeter } from '../activity.ts'
 import { errorResponseFor, refusals } from '../errors.ts'
 import { destroySoon } from '../socket-reader.ts'
 import { expected } from './expectations.ts'
 import type { Pool } from './pool.ts'
 import type { PoolServer } from './pool-server.ts'
-import { closeComplete, parseComplete, type Prepared } from './prepared-statements.ts'
+import { ClientStatements, closeComplete, parseComplete } from './prepared-statements.ts'
 import type { TrackedParameters } from './tracked-parameters.ts'
 
 const headerLength = 5
-const letter = (text: string): number => text.charCodeAt(0)
-const query = letter('Q')
-const parse = letter('P')
-const bind = letter('B')
-const describe = letter('D')
-const execute = letter('E')
-const close = letter('C')
-const sync = letter('S')
-const flush = letter('H')
-const functionCall = letter('F')
-const terminate = letter('X')
-const copyData = letter('d')
-const copyDone = letter('c')
-const copyFail = letter('f')
-const ofStatement = letter('S')
 /** Names are read out of these, so they have to be whole, or at least their beginning has. */
 const naming: ReadonlySet<number> = new Set([parse, bind, describe, close])
+const copying: ReadonlySet<number> = new Set([copyData, copyDone, copyFail])
 const known: ReadonlySet<number> = new Set([
   ...naming,
   query,
@@ -41,17 +43,11 @@ const known: ReadonlySet<number> = new Set([
   flush,
   functionCall,
   terminate,
-  copyData,
-  copyDone,
-  copyFail,
+  ...copying,
 ])
 const longestNames = 4_096
 const longestStatement = 4 * 1024 * 1024
 const lingerMs = 60_000
-/** Of one client's prepared statements. */
-const mostStatementBytes = 16 * 1024 * 1024
-/** A name in a map, and what it stands for. */
-const costOf = (name: string, { body }: Prepared): number => 200 + name.length + body.length
 
 export class PooledClient {
   parameters: TrackedParameters
@@ -62,11 +58,10 @@ export class PooledClient {
   readonly #meter: EndpointMeter
   readonly #end = Promise.withResolvers<void>()
   #server: PoolServer | undefined
-  #statements: Map<string, Prepared> | undefined
+  readonly #statements = new ClientStatements()
   /** Came in and is not sent on: half a message, or all that came while there is no server. */
   #held: Buffer | undefined
   #heldBytes = 0
-  #statementBytes = 0
   #isWaiting = false
   /** Bytes of a message that still just go by. */
   #bodyLeft = 0
@@ -161,15 +156,19 @@ export class PooledClient {
   }
 
   forgetStatements(): void {
-    this.#statements = undefined
-    this.#statementBytes = 0
+    this.#statements.clear()
   }
 
   #said(chunk: Buffer): void {
     this.#meter.bytesFromClient += chunk.length
-    const bytes = this.#held ? Buffer.concat([this.#held, chunk]) : chunk
+    let bytes = this.#held ? Buffer.concat([this.#held, chunk]) : chunk
     this.#hold(undefined)
     if (this.#server) return this.#forward(this.#server, bytes)
+    if (this.#bodyLeft > 0 || copying.has(bytes[0] ?? 0)) {
+      const rest = this.#withoutStaleCopy(bytes)
+      if (rest.length === 0) return
+      bytes = rest
+    }
     if (this.#isWaiting || !isWorthAServer(bytes)) return this.#hold(bytes)
     if (bytes[0] === terminate) return this.#finish()
     this.#meter.touch()
@@ -184,6 +183,19 @@ export class PooledClient {
     this.#meter.serverTaken()
     server.take(this)
     this.#forward(server, bytes)
+  }
+
+  /** A COPY that has failed gave the server back while the client went on sending: Postgres ignores that as well. */
+  #withoutStaleCopy(bytes: Buffer): Buffer {
+    let at = Math.min(this.#bodyLeft, bytes.length)
+    this.#bodyLeft -= at
+    while (bytes.length - at >= headerLength && copying.has(bytes[at] ?? 0)) {
+      const length = bytes.readUInt32BE(at + 1) + 1
+      const taken = Math.min(length, bytes.length - at)
+      this.#bodyLeft = length - taken
+      at += taken
+    }
+    return bytes.subarray(at)
   }
 
   /** Copied: what comes from a socket may be a small part of a large buffer. */
@@ -289,47 +301,35 @@ export class PooledClient {
     length: number,
   ): { parts: Buffer[]; taken: number } | 'incomplete' | 'violated' | undefined {
     const messageEnd = at + length
-    const bodyEnd = Math.min(bytes.length, messageEnd)
-    let from = at + headerLength
-    let kind = ofStatement
-    let portalEnd = from
-    if (type === bind) {
-      const end = bytes.indexOf(0, from)
-      if (end < 0 || end >= bodyEnd) return this.#unfinished(length, bodyEnd - at)
-      portalEnd = from = end + 1
-    } else if (type === describe || type === close) {
-      if (from >= bodyEnd) return this.#unfinished(length, bodyEnd - at)
-      kind = bytes[from] ?? 0
-      from++
-    }
-    const nameEnd = bytes.indexOf(0, from)
-    if (nameEnd < 0 || nameEnd >= bodyEnd) return this.#unfinished(length, bodyEnd - at)
-    if (nameEnd === from || kind !== ofStatement) {
+    const there = Math.min(bytes.length, messageEnd)
+    const reference = readStatementReference(bytes, at, there)
+    if (reference === 'incomplete') return this.#unfinished(length, there - at)
+    if (reference === 'none') {
       this.#expect(server, type)
       return undefined
     }
-    const name = bytes.toString('latin1', from, nameEnd)
+    const { name, start, end } = reference
     if (type === parse) {
       if (length > longestStatement) {
         this.#fail(refusals.statementTooLong(longestStatement))
         return 'violated'
       }
       if (messageEnd > bytes.length) return 'incomplete'
-      if (this.#statementBytes + length > mostStatementBytes) {
+      if (!this.#statements.hasRoomFor(length)) {
         this.#fail(refusals.tooMuchKept())
         return 'violated'
       }
-      return { parts: this.#parse(server, name, bytes.subarray(nameEnd + 1, messageEnd)), taken: length }
+      return { parts: this.#parse(server, name, bytes.subarray(end + 1, messageEnd)), taken: length }
     }
-    const prepared = this.#statements?.get(name)
+    const prepared = this.#statements.get(name)
     if (type === close) {
       if (!prepared) {
         this.#expect(server, type)
         return undefined
       }
       if (messageEnd > bytes.length) return 'incomplete'
-      this.#forget(name)
-      server.answerItself({ asked: 'close', answer: closeComplete, undo: () => this.#remember(name, prepared) })
+      this.#statements.delete(name)
+      server.answerItself({ asked: 'close', answer: closeComplete, undo: () => this.#statements.set(name, prepared) })
       return { parts: [], taken: length }
     }
     // Perhaps made by SQL in this transaction; if not, Postgres says so.
@@ -339,18 +339,17 @@ export class PooledClient {
     }
     const first = server.prepare(prepared)
     this.#expect(server, type)
+    const newName = cString(prepared.serverName)
     const head = Buffer.alloc(headerLength)
     head[0] = type
-    const newName = cString(prepared.serverName)
-    head.writeUInt32BE(length - 1 + newName.length - (nameEnd + 1 - from), 1)
-    const before = type === bind ? bytes.subarray(at + headerLength, portalEnd) : Buffer.of(ofStatement)
-    const parts = [head, before, newName]
-    return { parts: first ? [first, ...parts] : parts, taken: nameEnd + 1 - at }
+    head.writeUInt32BE(length - 1 + newName.length - (end + 1 - start), 1)
+    const parts = [head, bytes.subarray(at + headerLength, start), newName]
+    return { parts: first ? [first, ...parts] : parts, taken: end + 1 - at }
   }
 
   #parse(server: PoolServer, name: string, body: Buffer): Buffer[] {
     const prepared = this.#pool.prepared.of(body)
-    if (this.#statements?.has(name)) {
+    if (this.#statements.has(name)) {
       // Taken already. Postgres says it best: by being asked for the same name twice. Nobody else is to find that name there.
       server.retireLater()
       server.expectations.push({ asked: 'parse', isOwn: true })
@@ -358,24 +357,11 @@ export class PooledClient {
       const first = writeMessage('P', Buffer.from(`${name}\0`, 'latin1'), body)
       return [first, first]
     }
-    this.#remember(name, prepared)
-    const undo = (): void => this.#forget(name)
+    this.#statements.set(name, prepared)
+    const undo = (): void => this.#statements.delete(name)
     if (!server.statements.has(prepared)) return [server.parse(prepared, undo)]
     server.answerItself({ asked: 'parse', answer: parseComplete, undo })
     return []
-  }
-
-  #remember(name: string, prepared: Prepared): void {
-    this.#statements ??= new Map()
-    this.#statements.set(name, prepared)
-    this.#statementBytes += costOf(name, prepared)
-  }
-
-  #forget(name: string): void {
-    const prepared = this.#statements?.get(name)
-    if (!prepared) return
-    this.#statements?.delete(name)
-    this.#statementBytes -= costOf(name, prepared)
   }
 
   #unfinished(length: number, there: number): 'incomplete' | 'violated' {
@@ -425,7 +411,7 @@ export class PooledClient {
     if (this.#isOver) return
     this.#isOver = true
     this.#hold(undefined)
-    this.#statements = undefined
+    this.#statements.clear()
     this.#server?.abandon()
     this.lostServerSilently()
     this.#pool.left(this)

@@ -238,6 +238,22 @@ test('COPY both ways, simple and extended', async () => {
   one.end()
 })
 
+test('a COPY that fails while much is still on its way', async () => {
+  const one = await RawClient.logIn(it.port, pooled)
+  assert.equal(await types(one, [['Q', cString('create table numbers_pooled (n int)')]]), 'CZ')
+  one.query('copy numbers_pooled from stdin')
+  await one.until('G')
+  one.send('d', Buffer.from('no number\n'))
+  for (let n = 0; n < 200; n++) one.send('d', Buffer.from('1\n'.repeat(20_000)))
+  await assert.rejects(one.until('Z'), /invalid input syntax/)
+  await one.until('Z')
+  one.send('d', Buffer.from('2\n'))
+  one.send('c')
+  assert.equal(await one.value('select count(*) from numbers_pooled'), '0')
+  assert.equal(await types(one, [['Q', cString('drop table numbers_pooled')]]), 'CZ')
+  one.end()
+})
+
 test('a cancel request ends the query of the one who sent it and of nobody else', async () => {
   await withClients(5, async (clients) => {
     const [victim, ...others] = clients

@@ -15,6 +15,9 @@ export type Prepared = {
 /** What Neon's poolers keep for each server connection. */
 const mostOnServer = 1_000
 const mostKnown = 5_000
+const mostBytesOfClient = 16 * 1024 * 1024
+/** An entry in a map, and what it holds. */
+const costOf = (name: string, { body }: Prepared): number => 200 + name.length + body.length
 
 export class PreparedStatements {
   readonly #known = new Map<string, Prepared>()
@@ -33,6 +36,45 @@ export class PreparedStatements {
       this.#known.delete(oldest)
     }
     return prepared
+  }
+}
+
+/** What a client's names stand for. */
+export class ClientStatements {
+  /** Most clients prepare nothing. */
+  #byName: Map<string, Prepared> | undefined
+  #bytes = 0
+
+  /** For one more of so many bytes. */
+  hasRoomFor(bytes: number): boolean {
+    return this.#bytes + bytes <= mostBytesOfClient
+  }
+
+  has(name: string): boolean {
+    return this.#byName?.has(name) ?? false
+  }
+
+  get(name: string): Prepared | undefined {
+    return this.#byName?.get(name)
+  }
+
+  set(name: string, prepared: Prepared): void {
+    this.delete(name)
+    this.#byName ??= new Map()
+    this.#byName.set(name, prepared)
+    this.#bytes += costOf(name, prepared)
+  }
+
+  delete(name: string): void {
+    const prepared = this.#byName?.get(name)
+    if (!prepared) return
+    this.#byName?.delete(name)
+    this.#bytes -= costOf(name, prepared)
+  }
+
+  clear(): void {
+    this.#byName = undefined
+    this.#bytes = 0
   }
 }
 
