@@ -17,7 +17,7 @@ import type { EndpointMeter } from './activity.ts'
 import { forwardCancel } from './cancel.ts'
 import type { ConnectedCompute } from './connect-compute.ts'
 import { errorResponseFor, refusals } from './errors.ts'
-import { openServer, type ServerTarget } from './open-server.ts'
+import { openServerPatiently, type ServerTarget } from './open-server.ts'
 import type { Refusal } from './refusal.ts'
 import {
   readsHarmless,
@@ -357,7 +357,7 @@ export class DirectSession {
     this.#state = { kind: 'waking' }
     const { waker } = this.#options.context
     try {
-      const server = await openServer(
+      const server = await openServerPatiently(
         waker,
         this.target,
         () => !this.#client.destroyed,

@@ -2,7 +2,7 @@
 
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { AppError } from '../model/errors.ts'
+import { AppError, isAppError } from '../model/errors.ts'
 import type { BackendKey } from '../pgwire/backend-greeting.ts'
 import { readMessage, writeMessage, type Message } from '../pgwire/message.ts'
 import type { ScramKeys } from '../pgwire/scram-keys.ts'
@@ -33,6 +33,8 @@ const greetingTimeoutMs = 30_000
 
 const mostLogins = 4
 const roomPauseMs = 20
+const controlPatienceMs = 15_000
+const controlPauseMs = 200
 
 /**
  * Logged in, with AuthenticationOk and all after it still unread in the socket, or the server's refusal. `makeRoom`: gives up
@@ -68,6 +70,20 @@ export async function openServer(
   makeRoom?: () => boolean,
 ): Promise<OpenServer> {
   return await greeted(await connectServer(waker, target, isWanted, onDial, makeRoom))
+}
+
+/** As `openServer`, for clients that have a session already: control may be on its way back, and they are worth a wait. */
+export async function openServerPatiently(...args: Parameters<typeof openServer>): Promise<OpenServer> {
+  const [, , isWanted] = args
+  const deadline = performance.now() + controlPatienceMs
+  for (;;) {
+    try {
+      return await openServer(...args)
+    } catch (error) {
+      if (!isAppError(error, 'unavailable') || !isWanted() || performance.now() > deadline) throw error
+      await delay(controlPauseMs)
+    }
+  }
 }
 
 /** At a place where a session of this target is: no compute is woken or asked for. Throws AppError, ServerRefused. */

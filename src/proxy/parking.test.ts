@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
+import { AppError } from '../model/errors.ts'
 import type { ParkReport } from './control-plane.ts'
 import { testPassword, testUser } from './test-support/postgres.ts'
 import { RawClient } from './test-support/raw-client.ts'
@@ -294,4 +295,24 @@ test('a parked client that leaves disturbs nobody', async () => {
   await until('it is gone', () => it.edge.connections() === 0)
   assert.deepEqual(it.controlPlane.wakes, [])
   await it.postgres.start()
+})
+
+test('a parked session waits for a control plane that is on its way back', async () => {
+  await withClient(async (one) => {
+    await one.query('select 1')
+    await park()
+    await suspend()
+    const wake = it.controlPlane.wake.bind(it.controlPlane)
+    let refused = 0
+    it.controlPlane.wake = async (endpointId) => {
+      if (refused++ < 3) throw new AppError('unavailable', 'the control plane is away')
+      return await wake(endpointId)
+    }
+    try {
+      assert.equal((await one.query('select 6 * 7 as answer')).rows[0].answer, 42)
+      assert.ok(refused > 3)
+    } finally {
+      it.controlPlane.wake = wake
+    }
+  })
 })

@@ -3,7 +3,7 @@
 import type { Logger } from '../../lib/logger.ts'
 import { errorChain } from '../../model/errors.ts'
 import { errorResponseFor, refusals } from '../errors.ts'
-import { openServer, type OpenServer, type ServerTarget } from '../open-server.ts'
+import { openServer, openServerPatiently, type OpenServer, type ServerTarget } from '../open-server.ts'
 import { ServerRefused } from '../server-refused.ts'
 import type { Waker } from '../wake.ts'
 import type { EndpointMeter } from '../activity.ts'
@@ -201,7 +201,8 @@ export class Pool {
 
   async #connect(): Promise<OpenServer> {
     const { waker, meter, makeRoom } = this.#options
-    return await openServer(
+    const open = this.greeting ? openServerPatiently : openServer
+    return await open(
       waker,
       this.#target,
       () => true,
