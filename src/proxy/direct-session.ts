@@ -20,6 +20,7 @@ import { errorResponseFor, refusals } from './errors.ts'
 import { openServerPatiently, type ServerTarget } from './open-server.ts'
 import type { Refusal } from './refusal.ts'
 import {
+  bringsCustomSetting,
   readsHarmless,
   readCheckAnswer,
   whatWouldBeLost,
@@ -143,6 +144,7 @@ export class DirectSession {
     if (this.pgMajor < 16 && !this.#harmless) {
       return this.#hold(['custom settings, which cannot be ruled out before Postgres 16'])
     }
+    if (bringsCustomSetting(this.target.parameters)) return this.#hold(['a custom setting of the connection string'])
     // From here on what it says waits, so that it stays at rest.
     this.#client.pause()
     const like = await fresh()

@@ -170,6 +170,21 @@ for (const [what, make, look, seen] of stateful) {
   })
 }
 
+test('held: a custom setting that came with the connection, which may have another value by now', async () => {
+  const options = `endpoint=${testEndpoint} -c app.tenant=1`
+  await withClient(
+    async (one) => {
+      await one.query("set app.tenant = '2'")
+      assert.deepEqual(await park(), { parked: 0, busy: 0, held: 1 })
+      assert.equal((await one.query("select current_setting('app.tenant') as tenant")).rows[0].tenant, '2')
+    },
+    { options },
+  )
+  await withClient(async () => assert.equal((await park()).parked, 1), {
+    options: `endpoint=${testEndpoint} -c work_mem=9MB`,
+  })
+})
+
 test('a role without any privileges is parked too, and the memory of settings may be looked at by all', async () => {
   await withClient(
     async (one) => {

@@ -11,6 +11,8 @@
 import { cString, int32, writeMessage } from '../pgwire/message.ts'
 import type { Message } from '../pgwire/message.ts'
 import { readErrorFields } from '../pgwire/error-fields.ts'
+import { splitOptions } from '../pgwire/startup-options.ts'
+import type { StartupParameter } from '../pgwire/startup-packet.ts'
 import { functionCall, parse, query } from '../pgwire/frontend-types.ts'
 
 /** What a client has prepared: name, text, types of the parameters. */
@@ -151,6 +153,17 @@ export function writeStatements(statements: readonly PreparedStatement[]): Buffe
   })
   // Each with a Sync of its own: one that cannot be made any more must not keep the others from being made.
   return Buffer.concat(parses.flatMap((parse) => [parse, writeMessage('S')]))
+}
+
+/**
+ * Whether a client brings a custom setting along when it connects. A fresh session has it too, so another value of the same length that is
+ * set later takes as many bytes and would go unseen.
+ */
+export function bringsCustomSetting(parameters: readonly StartupParameter[]): boolean {
+  return parameters.some(([name, value]) => {
+    if (name !== 'options') return name.includes('.')
+    return splitOptions(value).some(({ text }) => text.split('=')[0]?.includes('.') === true && text.includes('='))
+  })
 }
 
 /**
