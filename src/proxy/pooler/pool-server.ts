@@ -130,9 +130,9 @@ export class PoolServer {
   answerItself(
     expectation: Required<Pick<(typeof expected)['parse'], 'asked' | 'answer'>> & { undo: () => void },
   ): void {
-    const wasEmpty = this.expectations.isEmpty
+    const isFirst = this.expectations.isEmpty && this.#bodyLeft === 0 && !this.#held
     this.expectations.push(expectation)
-    if (wasEmpty) this.#giveOwnAnswers()
+    if (isFirst) this.#giveOwnAnswers()
   }
 
   /** The session is over while it is at work: nobody else can use it. */
@@ -195,6 +195,7 @@ export class PoolServer {
         this.#bodyLeft -= passed
         at += passed
         if (this.#bodyIsOurs) start = at
+        start = this.#between(bytes, start, at)
         continue
       }
       if (end - at < headerLength) break
@@ -216,11 +217,7 @@ export class PoolServer {
       } else {
         at += length
       }
-      if (this.expectations.first?.answer) {
-        if (at > start) this.#tell(bytes.subarray(start, at))
-        start = at
-        this.#giveOwnAnswers()
-      }
+      start = this.#between(bytes, start, at)
       if (letter === readyForQuery && this.expectations.isEmpty) {
         if (at > start) this.#tell(bytes.subarray(start, at))
         start = at
@@ -230,6 +227,14 @@ export class PoolServer {
     }
     if (at > start) this.#tell(start === 0 && at === end ? bytes : bytes.subarray(start, at))
     if (at < end) this.#held = Buffer.from(bytes.subarray(at))
+  }
+
+  /** Where it is our turn to answer, between two messages. Returns from where on nothing has been told yet. */
+  #between(bytes: Buffer, start: number, at: number): number {
+    if (this.#bodyLeft > 0 || !this.expectations.first?.answer) return start
+    if (at > start) this.#tell(bytes.subarray(start, at))
+    this.#giveOwnAnswers()
+    return at
   }
 
   /** Whether a message is the answer to something of ours. */
@@ -311,6 +316,8 @@ export class PoolServer {
     const { client } = this
     if (!client) return
     this.client = undefined
+    // It waits for the rest of a message, which is of no use any more: of a COPY that has failed.
+    if (client.isWithinMessage) this.#retired = true
     client.released()
     if (this.#retired) this.close()
     // A client that takes its answer slowly has paused us; the next one does not.

@@ -88,6 +88,11 @@ export class PooledClient {
     return this.#isOver
   }
 
+  /** Only a part of what it sent last has gone on. */
+  get isWithinMessage(): boolean {
+    return this.#bodyLeft > 0
+  }
+
   /** Its turn has come. */
   serve(server: PoolServer): void {
     this.#isWaiting = false

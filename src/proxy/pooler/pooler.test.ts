@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
-import { cString, int32 } from '../../pgwire/message.ts'
+import { cString, int32, writeMessage } from '../../pgwire/message.ts'
 import { testPassword, testUser } from '../test-support/postgres.ts'
 import { RawClient } from '../test-support/raw-client.ts'
 import { testEndpoint, TestEdge, until } from '../test-support/test-edge.ts'
@@ -251,6 +251,26 @@ test('a COPY that fails while much is still on its way', async () => {
   one.send('c')
   assert.equal(await one.value('select count(*) from numbers_pooled'), '0')
   assert.equal(await types(one, [['Q', cString('drop table numbers_pooled')]]), 'CZ')
+  one.end()
+})
+
+test('a COPY that fails in the middle of a message of the client', async () => {
+  const one = await RawClient.logIn(it.port, pooled)
+  assert.equal(await types(one, [['Q', cString('create table halves_pooled (n int)')]]), 'CZ')
+  for (let round = 0; round < 5; round++) {
+    one.query('copy halves_pooled from stdin')
+    await one.until('G')
+    const long = writeMessage('d', Buffer.from('1\n'.repeat(5_000)))
+    one.send('d', Buffer.from('no number\n'))
+    one.socket.write(long.subarray(0, 4_000))
+    await assert.rejects(one.until('Z'), /invalid input syntax/)
+    await one.until('Z')
+    // The half that is missing comes only now, when the transaction is over.
+    one.socket.write(long.subarray(4_000))
+    one.send('c')
+    assert.equal(await one.value('select count(*) from halves_pooled'), '0')
+  }
+  assert.equal(await types(one, [['Q', cString('drop table halves_pooled')]]), 'CZ')
   one.end()
 })
 
