@@ -156,8 +156,6 @@ export const refusals = {
   tooManyAttempts: (): Refusal =>
     new Refusal(tooManyConnections, 'Too many connections to this endpoint. Please try again later.'),
 
-  authenticationTimedOut: (): Refusal => new Refusal(invalidAuthorization, 'Authentication timed out'),
-
   lostServer: (): Refusal =>
     new Refusal(
       adminShutdown,
