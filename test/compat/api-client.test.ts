@@ -162,7 +162,7 @@ test('a branch is created, read, listed, changed, made the default, deleted and 
   await query(project.uri, 'create table notes as select 1 as id')
 
   const { data: made } = await api.createProjectBranch(projectId, {
-    branch: { parent_id: project.branchId, name: 'dev' },
+    branch: { parent_id: project.branchId, name: 'dev-to-be-found' },
     endpoints: [{ type: EndpointType.ReadWrite }],
     annotation_value: { 'git-commit': 'abc' },
   })
@@ -176,7 +176,7 @@ test('a branch is created, read, listed, changed, made the default, deleted and 
   const { data: got } = await api.getProjectBranch(projectId, branchId)
   assert.equal(got.branch.current_state, 'ready')
   assert.deepEqual(got.annotation?.value, { 'git-commit': 'abc' })
-  const { data: listed } = await api.listProjectBranches({ projectId, search: 'de' })
+  const { data: listed } = await api.listProjectBranches({ projectId, search: 'to-be-fou' })
   assert.deepEqual(
     listed.branches.map(({ id }) => id),
     [branchId],
