@@ -21,10 +21,10 @@ type Statement = { sql: string; apply(rows: Record<string, unknown>[]): void }
 const mostTables = 4
 const mostRows = 60
 /**
- * Postgres logs so many values of a sequence ahead, and after a crash goes on behind them. Twice as many, since a transaction that had taken
- * the next one, which needs a new lead, need not be in.
+ * Postgres logs 32 values of a sequence ahead, and after a crash goes on behind them. Another lead is lost where a transaction that is not in
+ * had begun it, and with it the values that it took.
  */
-const sequenceLead = 2 * 32
+const sequenceLead = 3 * 32
 
 const md5 = (text: string): string => createHash('md5').update(text).digest('hex')
 
