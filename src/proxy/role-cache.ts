@@ -9,7 +9,7 @@ import { SingleFlight } from '../lib/single-flight.ts'
 import { isAppError } from '../model/errors.ts'
 import type { ControlPlane, RoleAccess } from './control-plane.ts'
 
-type Known = { access: RoleAccess | undefined; readAt: number; epoch: number }
+type Known = { access: RoleAccess | undefined; readAt: number; epoch: string }
 
 const mostKnown = 20_000
 /** Without any traffic a project's settings may still change in ways that nobody pushes. */
@@ -47,7 +47,8 @@ export class RoleCache {
       const readAt = Date.now()
       try {
         const access = await this.#controlPlane.lookupRole(endpointId, role)
-        this.#keep(name, { access, readAt, epoch })
+        // An answer that a change overtook does not take the place of a newer one.
+        if (epoch === this.#epoch(endpointId) || !this.#known.has(name)) this.#keep(name, { access, readAt, epoch })
         return access
       } catch (error) {
         const away = isAppError(error, 'unavailable') || isAppError(error, 'control_database_unavailable')
@@ -70,11 +71,12 @@ export class RoleCache {
 
   /** What is known stays for when control cannot be asked. */
   changed(endpointId: string): void {
-    this.#epochs.set(endpointId, this.#epoch(endpointId) + 1)
+    this.#epochs.set(endpointId, (this.#epochs.get(endpointId) ?? 0) + 1)
   }
 
   allChanged(): void {
-    this.#allEpoch += 1_000_000_000
+    this.#epochs.clear()
+    this.#allEpoch++
   }
 
   #isFresh(endpointId: string, known: Known): boolean {
@@ -86,8 +88,8 @@ export class RoleCache {
     return age < trustInCommandsMs || (age < longestTrustMs && lastActivityAt < known.readAt)
   }
 
-  #epoch(endpointId: string): number {
-    return this.#allEpoch + (this.#epochs.get(endpointId) ?? 0)
+  #epoch(endpointId: string): string {
+    return `${this.#allEpoch}.${this.#epochs.get(endpointId) ?? 0}`
   }
 
   #keep(name: string, known: Known): void {

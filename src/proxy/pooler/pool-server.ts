@@ -8,7 +8,7 @@ import { readErrorFields, sqlStateOf } from '../../pgwire/error-fields.ts'
 import { cString, writeMessage } from '../../pgwire/message.ts'
 import { mayChangeRoles } from '../../pgwire/command-tag.ts'
 import { forwardCancel } from '../cancel.ts'
-import { Expectations, expected } from './expectations.ts'
+import { Expectations, expected, type Expectation } from './expectations.ts'
 import type { PooledClient } from './pooled-client.ts'
 import { ServerStatements, writeCloseStatement, writeParse, type Prepared } from './prepared-statements.ts'
 import {
@@ -127,9 +127,7 @@ export class PoolServer {
   }
 
   /** What the client is owed without the server being asked, when it is its turn. */
-  answerItself(
-    expectation: Required<Pick<(typeof expected)['parse'], 'asked' | 'answer'>> & { undo: () => void },
-  ): void {
+  answerItself(expectation: Expectation & { answer: Buffer }): void {
     const isFirst = this.expectations.isEmpty && this.#bodyLeft === 0 && !this.#held
     this.expectations.push(expectation)
     if (isFirst) this.#giveOwnAnswers()
