@@ -93,11 +93,7 @@ export class Pool {
   async greet(): Promise<ReadonlyMap<string, string>> {
     if (this.greeting) return this.greeting
     this.#greeting ??= this.#connect()
-      .then((open) => {
-        this.greeting = open.parameters
-        this.#add(open)
-        return open.parameters
-      })
+      .then(({ parameters }) => parameters)
       .finally(() => (this.#greeting = undefined))
     return await this.#greeting
   }
@@ -195,20 +191,27 @@ export class Pool {
       free: (freed) => this.#free(freed),
       closed: (closed) => this.#gone(closed),
     })
-    this.#servers.add(server)
+    // Its compute may have gone between the greeting and now: then it has said so already.
+    if (server.isUsable) this.#servers.add(server)
     this.#free(server)
   }
 
+  /** One server more, unless its compute has been said to leave meanwhile. */
   async #connect(): Promise<OpenServer> {
+    const leavings = this.#leavings
     const { waker, meter, makeRoom } = this.#options
     const open = this.greeting ? openServerPatiently : openServer
-    return await open(
+    const opened = await open(
       waker,
       this.#target,
       () => true,
       () => meter.touch(),
       makeRoom,
     )
+    this.greeting ??= opened.parameters
+    if (leavings === this.#leavings) this.#add(opened)
+    else opened.socket.destroy()
+    return opened
   }
 
   #openMore(): void {
@@ -227,18 +230,13 @@ export class Pool {
 
   async #openOne(): Promise<void> {
     this.#opening++
-    try {
-      const leavings = this.#leavings
-      const open = await this.#connect()
-      this.#opening--
-      this.greeting ??= open.parameters
-      if (leavings === this.#leavings) this.#add(open)
-      else open.socket.destroy()
-      this.#openMore()
-    } catch (error) {
-      this.#opening--
-      this.#refused(error)
-    }
+    const refused = await this.#connect().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    )
+    this.#opening--
+    if (refused) this.#refused(refused.error)
+    else this.#openMore()
   }
 
   #refused(error: unknown): void {
