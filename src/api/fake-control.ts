@@ -256,7 +256,7 @@ export function fakeControl(replacements: Replacements = {}): Control {
   const control: Control = {
     async authenticate(key) {
       if (key !== validKey) throw new AppError('unauthorized', 'supplied credentials do not pass authentication')
-      return { userId: user.id, keyId: apiKey.id }
+      return { kind: 'user', userId: user.id, keyId: apiKey.id }
     },
     addresses: {
       endpointHost: (id) => `${id}.localhost`,

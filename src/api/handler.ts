@@ -3,6 +3,7 @@
 
 import type { Control } from '../control/control.ts'
 import type { Caller } from '../model/caller.ts'
+import type { OwnOperationName } from './contract/own-operations.ts'
 import type { AnswerOf, OperationName, Wire } from './contract/wire.ts'
 
 /** Parameters by their names in the contract. Which of them there are is the path's affair: a handler asks for those of its own. */
@@ -42,7 +43,12 @@ export type Handler<Name extends OperationName> = (
 ) => Promise<Answer<AnswerOf<Name>>>
 
 /** The operations that are written; the server answers 501 to the contract's others. */
-export type Handlers = { readonly [Name in OperationName]?: Handler<Name> }
+export type Handlers = { readonly [Name in OperationName]?: Handler<Name> } & {
+  readonly [Name in OwnOperationName]?: OwnHandler
+}
+
+/** Of an operation of our own: its description is all that holds its answer. */
+export type OwnHandler = (request: CheckedApiRequest<never, never>) => Promise<Answer<unknown>>
 
 export const ok = <Body>(body: Body): Answer<Body> => ({ status: 200, body })
 export const created = <Body>(body: Body): Answer<Body> => ({ status: 201, body })

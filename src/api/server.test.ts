@@ -227,7 +227,7 @@ test('the address of the caller is the socket’s, or what the edge says', async
   const control = fake.fakeControl()
   control.authenticate = async (_, from) => {
     seen.push(from)
-    return { userId: fake.user.id, keyId: 1 }
+    return { kind: 'user', userId: fake.user.id, keyId: 1 }
   }
   for (const behindEdge of [false, true]) {
     const server = createApiServer({ control, contract, log: silentLogger, behindEdge })

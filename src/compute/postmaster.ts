@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { readIfThere } from '../lib/durable-file.ts'
 import { failpoint } from '../lib/failpoint.ts'
 import type { Owner, StopMode } from '../model/compute.ts'
+import type { Launch } from './confinement.ts'
 import { AppError } from '../model/errors.ts'
 import { identify, isAlive, poll, processesIn, workingFolder, type ProcessIdentity } from './process.ts'
 import { openServerLog, serverLogSize, serverLogTail } from './server-log.ts'
@@ -21,6 +22,9 @@ export type StartOptions = {
   logFile: string
   owner: Owner | undefined
   timeoutMs: number
+  launch(wanted: Launch): Promise<Launch>
+  /** Before it is ready. */
+  spawned(pid: number): Promise<void>
 }
 
 const signals: Record<StopMode, NodeJS.Signals> = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' }
@@ -64,12 +68,17 @@ export class Postmaster {
     const spawnedAt = Date.now()
     let child: ChildProcess
     try {
-      child = spawn(join(options.binDir, 'postgres'), ['-D', dataDir, '-c', `config_file=${options.confFile}`], {
+      const { program, args, ...user } = await options.launch({
+        program: join(options.binDir, 'postgres'),
+        args: ['-D', dataDir, '-c', `config_file=${options.confFile}`],
+        ...options.owner,
+      })
+      child = spawn(program, args, {
         cwd: dataDir,
         detached: true,
         env: environment(strangersPid),
         stdio: ['ignore', log.fd, log.fd],
-        ...options.owner,
+        ...user,
       })
       await new Promise<void>((resolve, reject) => {
         child.once('spawn', resolve)
@@ -83,6 +92,7 @@ export class Postmaster {
     const failed = async (message: string): Promise<AppError> =>
       new AppError('compute_start_failed', message, { cause: await serverLogTail(logFile, logStart) })
     try {
+      if (child.pid !== undefined) await options.spawned(child.pid)
       await failpoint('compute.start.spawned')
       const identity = await waitUntilReady(child, dataDir, spawnedAt, options.timeoutMs)
       if (identity === 'exited')

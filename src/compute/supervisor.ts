@@ -13,6 +13,7 @@ import type { ComputeSpec, ComputeState, Owner, PgMajor, StopMode } from '../mod
 import { AppError, errorChain } from '../model/errors.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { ComputeFiles } from './compute-files.ts'
+import { unconfined, type Confinement } from './confinement.ts'
 import { changedSettings, restartSettings } from './postgresql-conf.ts'
 import { poll, residentBytes } from './process.ts'
 import { Postmaster } from './postmaster.ts'
@@ -30,6 +31,8 @@ export type SupervisorOptions = {
   /** The default; without it, Postgres removes log that it does not need itself. */
   keepsWal?: boolean
   logger: Logger
+  /** The default is none. */
+  confinement?: Confinement
   /** Includes recovery after a crash. */
   startTimeoutMs?: number
   lockTimeoutMs?: number
@@ -59,6 +62,7 @@ const reloadTimeoutMs = 10_000
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #files: ComputeFiles
+  readonly #confinement: Confinement
   readonly #locks = new KeyedLock()
   readonly #entries = new Map<TimelineId, Entry>()
   readonly #exitListeners = new Set<(id: TimelineId, expected: boolean) => void>()
@@ -66,6 +70,7 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options
+    this.#confinement = options.confinement ?? unconfined
     this.#files = new ComputeFiles(options)
   }
 
@@ -230,11 +235,14 @@ export class Supervisor {
         logFile: this.#files.logFile(id),
         owner: spec.owner,
         timeoutMs: this.#options.startTimeoutMs ?? 120_000,
+        launch: (wanted) => this.#confinement.launch(spec, wanted),
+        spawned: (pid) => this.#confinement.confine(spec, pid),
       })
       this.#own(id, entry, postmaster)
       logger.debug({ timeline: id, process: postmaster.pid, ms: Date.now() - since.getTime() }, 'postgres started')
       return this.#runningCompute(id, postmaster)
     } catch (error) {
+      await this.#release(spec)
       entry.state = {
         kind: 'failed',
         since: new Date(),
@@ -257,6 +265,7 @@ export class Supervisor {
     try {
       await postmaster.stop(mode)
       await postmaster.exited
+      await this.#release(entry.spec)
       this.#options.logger.info(
         { timeline: id, pid: postmaster.pid, ms: Date.now() - since.getTime() },
         'compute stopped',
@@ -295,6 +304,7 @@ export class Supervisor {
         stopping: false,
       }
       this.#entries.set(id, entry)
+      await this.#confinement.confine(saved.spec, postmaster.pid)
       this.#own(id, entry, postmaster)
       logger.info({ timeline: id, pid: postmaster.pid }, 'compute adopted')
     } catch (error) {
@@ -314,6 +324,15 @@ export class Supervisor {
     this.#watchLogs()
   }
 
+  /** What it leaves behind can wait: the next start of the timeline, or of pgrove, takes it away. */
+  async #release(spec: ComputeSpec): Promise<void> {
+    await this.#confinement
+      .release(spec)
+      .catch((error: unknown) =>
+        this.#options.logger.warn({ timeline: spec.timelineId, cause: errorChain(error) }, 'confinement stayed behind'),
+      )
+  }
+
   #ended(id: TimelineId, entry: Entry): void {
     const expected = entry.stopping
     entry.postmaster = undefined
@@ -321,7 +340,10 @@ export class Supervisor {
       if (expected) this.#entries.delete(id)
       else entry.state = { kind: 'failed', since: new Date(), message: 'the compute ended unexpectedly' }
     }
-    if (!expected) this.#options.logger.warn({ timeline: id }, 'compute ended unexpectedly')
+    if (!expected) {
+      this.#options.logger.warn({ timeline: id }, 'compute ended unexpectedly')
+      void this.#release(entry.spec)
+    }
     for (const listener of this.#exitListeners) listener(id, expected)
   }
 

@@ -74,7 +74,7 @@ export class Authenticator {
       this.#touched.set(found.id, now)
       await touchApiKey(store, found.id, from)
     }
-    return { userId: found.userId, keyId: found.id }
+    return { kind: 'user', userId: found.userId, keyId: found.id }
   }
 }
 

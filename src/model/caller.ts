@@ -1,7 +1,28 @@
-import type { UserId } from './ids.ts'
+import type { OrganizationId, ProjectId, UserId } from './ids.ts'
 
-/** The authenticated subject of a request. */
-export type Caller = { userId: UserId; keyId: number }
+/** Who made the key: what it creates is said to be his. */
+type Keyed = { userId: UserId; keyId: number }
+
+/**
+ * The authenticated subject of a request. `user`: a person, in every organization and project that is open to him. `organization`: an
+ * organization's own key, its admin. `project`: a key for one project of an organization, with a member's rights there and none elsewhere.
+ */
+export type Caller =
+  | (Keyed & { kind: 'user' })
+  | (Keyed & { kind: 'organization'; orgId: OrganizationId })
+  | (Keyed & { kind: 'project'; orgId: OrganizationId; projectId: ProjectId })
+
+/** Whom an answer was given to, whichever of his keys he used: stored answers and rate limits go by it. */
+export function subjectOf(caller: Caller): string {
+  switch (caller.kind) {
+    case 'user':
+      return `user:${caller.userId}`
+    case 'organization':
+      return `organization:${caller.orgId}`
+    case 'project':
+      return `project:${caller.projectId}`
+  }
+}
 
 export type User = { id: UserId; email: string; name: string; createdAt: Date }
 

@@ -216,7 +216,7 @@ async function start(
     setPorts: (actual) => {
       ports = actual
     },
-    exampleConnection: () => exampleConnection(plane.control, store, { userId: user.id, keyId: 0 }),
+    exampleConnection: () => exampleConnection(plane.control, store, { kind: 'user', userId: user.id, keyId: 0 }),
     async stop({ computes }) {
       stopsComputes = stopsDatabase = unmounts = computes
       for (const close of closers.toReversed()) await close()

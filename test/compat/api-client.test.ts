@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { createApiClient, EndpointType, type Api } from '@neondatabase/api-client'
+import { isOwnOperation } from '../../src/api/contract/own-operations.ts'
 import { handlers } from '../../src/api/handlers.ts'
 import { eventually } from '../support/eventually.ts'
 import { makeProject, refusal, type TestProject } from '../support/neon.ts'
@@ -385,7 +386,7 @@ const respelled: Readonly<Record<string, string>> = {
 test('nothing that is written was left out', () => {
   const asked = new Set([...called].map((name) => respelled[name] ?? name))
   assert.deepEqual(
-    Object.keys(handlers).filter((name) => !asked.has(name)),
+    Object.keys(handlers).filter((name) => !isOwnOperation(name) && !asked.has(name)),
     [],
   )
 })

@@ -2,6 +2,7 @@
 // too, so that they are checked like the rest before a handler sees them.
 
 import type { Contract, ContractOperation, JsonSchema } from './operations.ts'
+import { ownOperations } from './own-operations.ts'
 
 export type SnapshotCreateBody = {
   name?: string | null
@@ -40,7 +41,7 @@ const bodies: Readonly<Record<string, JsonSchema>> = {
 }
 
 export function withAdditions(contract: Contract): Contract {
-  return { ...contract, operations: contract.operations.map(withOurBody) }
+  return { ...contract, operations: [...contract.operations.map(withOurBody), ...ownOperations] }
 }
 
 function withOurBody(operation: ContractOperation): ContractOperation {

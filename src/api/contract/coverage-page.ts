@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises'
 import { handlers } from '../handlers.ts'
 import { loadContract } from './load.ts'
 import type { Contract } from './operations.ts'
+import { ownOperations } from './own-operations.ts'
 
 export const coveragePagePath = new URL('../../../docs/api-coverage.md', import.meta.url)
 
@@ -25,6 +26,14 @@ export function coveragePage(contract: Contract, implemented: ReadonlySet<string
     '| method | path | operation | state |',
     '|---|---|---|---|',
     ...rows,
+    '',
+    '## Of our own',
+    '',
+    'Beside the contract, under the same base path and with the same keys and error form.',
+    '',
+    '| method | path | operation |',
+    '|---|---|---|',
+    ...ownOperations.map(({ id, method, path }) => `| \`${method}\` | \`${path}\` | ${id} |`),
     '',
   ].join('\n')
 }
