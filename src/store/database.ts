@@ -182,6 +182,8 @@ const migrationLock = 7_046_029_254
 /** Rewriting a large table takes its time, and so does waiting for somebody who is at it. */
 const migrationTimeoutMs = 3_600_000
 
+const numberOf = (file: string): number => Number(file.slice(0, 4))
+
 /** Brings the schema up to date. Several control planes may do so at once. Throws `schema_newer` when a newer pgrove was here. */
 export async function migrate(store: Store, logger: Logger): Promise<void> {
   const files = (await readdir(migrationsFolder)).filter((name) => /^\d{4}-.+\.sql$/.test(name)).toSorted()
@@ -194,7 +196,7 @@ export async function migrate(store: Store, logger: Logger): Promise<void> {
       const applied = await sql.query<{ number: number; name: string }>(
         'select number, name from migrations order by number',
       )
-      const known = files.length
+      const known = Math.max(0, ...files.map(numberOf))
       const newest = applied.at(-1)
       if (newest && newest.number > known) {
         throw new AppError(
@@ -202,9 +204,10 @@ export async function migrate(store: Store, logger: Logger): Promise<void> {
           `the control database has schema ${newest.number} (${newest.name}), this pgrove knows ${known}: a newer pgrove has used it. Install that version or newer, or point PGROVE_HOME or PGROVE_CONTROL_DATABASE_URL elsewhere`,
         )
       }
-      for (const name of files.slice(applied.length)) {
+      const done = new Set(applied.map(({ number }) => number))
+      for (const name of files.filter((each) => !done.has(numberOf(each)))) {
         await sql.query(await readFile(new URL(name, migrationsFolder), 'utf8'))
-        await sql.query('insert into migrations (number, name) values ($1, $2)', [Number(name.slice(0, 4)), name])
+        await sql.query('insert into migrations (number, name) values ($1, $2)', [numberOf(name), name])
         logger.info({ migration: name }, 'migrated the control database')
       }
     },
