@@ -28,6 +28,8 @@ export type Options = {
   /** Connected and silent, for idle-clients. */
   idleClients: number
   idleTlsClients: number
+  /** Projects in one organization, for large-organization. */
+  organization: number
 }
 
 export type Target = { text: string; met: boolean }

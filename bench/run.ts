@@ -15,6 +15,7 @@ import { dataPathRows } from './rows/data-path.ts'
 import { density } from './rows/density.ts'
 import { idle } from './rows/idle.ts'
 import { idleClients } from './rows/idle-clients.ts'
+import { largeOrganization } from './rows/large-organization.ts'
 import { manyBranches } from './rows/many-branches.ts'
 import { pastPoint, pastPointLarge } from './rows/past-point.ts'
 import { provisionFromPool } from './rows/provision-from-pool.ts'
@@ -45,6 +46,7 @@ const rows: readonly Row[] = [
   connectLatency,
   ...dataPathRows,
   idleClients,
+  largeOrganization,
 ]
 
 const { values, positionals } = parseArgs({
@@ -64,6 +66,7 @@ const { values, positionals } = parseArgs({
     clients: { type: 'string', default: '1,8,32,64' },
     'idle-clients': { type: 'string', default: '10000' },
     'idle-tls-clients': { type: 'string', default: '500' },
+    organization: { type: 'string', default: '10000' },
     help: { type: 'boolean' },
   },
 })
@@ -88,6 +91,7 @@ const options: Options = {
   clients: values.clients.split(',').map(whole),
   idleClients: whole(values['idle-clients']),
   idleTlsClients: whole(values['idle-tls-clients']),
+  organization: whole(values.organization),
 }
 
 const line = (text: string): boolean => process.stdout.write(`${text}\n`)
@@ -105,7 +109,7 @@ function chosenRows(): readonly Row[] {
 
 function help(): void {
   line(
-    'npm run bench -- [row …] [--samples=30] [--seconds=60] [--computes=500] [--projects=1000] [--size-mb=10240] [--concurrency=1,4,8,16] [--branches=1024] [--log-mb=1024] [--load-mb=1024] [--rounds=5] [--round-seconds=3] [--clients=1,8,32,64] [--idle-clients=10000] [--idle-tls-clients=500]\n',
+    'npm run bench -- [row …] [--samples=30] [--seconds=60] [--computes=500] [--projects=1000] [--size-mb=10240] [--concurrency=1,4,8,16] [--branches=1024] [--log-mb=1024] [--load-mb=1024] [--rounds=5] [--round-seconds=3] [--clients=1,8,32,64] [--idle-clients=10000] [--idle-tls-clients=500] [--organization=10000]\n',
   )
   for (const row of rows)
     line(`  ${row.name.padEnd(24)}${row.about}${row.slow ? '  (slow: only when named, or with `all`)' : ''}`)
