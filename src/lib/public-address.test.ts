@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { isPublicAddress } from './public-address.ts'
+import { addressKind, isPublicAddress } from './public-address.ts'
 
 test('addresses of the open internet are public', () => {
   for (const address of [
@@ -77,6 +77,32 @@ test('what is reached inside a network, a machine or a cloud is not', () => {
     'ff02::1',
   ])
     assert.equal(isPublicAddress(address), false, address)
+})
+
+test('this machine and networks of one’s own are private, but not where a cloud keeps its secrets', () => {
+  for (const address of [
+    '10.1.2.3',
+    '100.64.0.1',
+    '127.0.0.1',
+    '172.16.0.1',
+    '192.168.1.1',
+    '::1',
+    'fc00::1',
+    'fd12::1',
+  ])
+    assert.equal(addressKind(address), 'private', address)
+  for (const address of [
+    '169.254.169.254',
+    '100.100.100.200',
+    '168.63.129.16',
+    'fd00:ec2::254',
+    'fd20:ce::254',
+    '0.0.0.0',
+    '::',
+  ])
+    assert.equal(addressKind(address), 'special', address)
+  for (const address of ['::ffff:127.0.0.1', '::ffff:10.0.0.1', 'fe80::1', '224.0.0.1', 'ff02::1'])
+    assert.equal(addressKind(address), 'special', address)
 })
 
 test('what is no address is not public', () => {
