@@ -1,0 +1,33 @@
+// Whether a compute may be had: the one place that refuses connects and starts for what a project has used up.
+//
+// It goes by what is stored with the project and the branch, which came with the row that a wake reads anyway, or with the assignment file
+// while the control database is away. So a refusal costs nothing more, and holds in both cases.
+
+import type { AppError } from '../model/errors.ts'
+import { exceededUsage, type SizeStanding, type UsageStanding } from '../model/quota.ts'
+import type { ControlContext } from './context.ts'
+import { sizeExceeded, usageExceeded } from './quotas/refusals.ts'
+
+/** What is known of an endpoint's project and branch; `EndpointTarget` and `Assignment` both say it. */
+export type Standings = {
+  usageStandings: readonly UsageStanding[] | undefined
+  sizeStanding: SizeStanding | undefined
+}
+
+/** Undefined where nothing is used up. */
+export function refusalFor({ usageStandings, sizeStanding }: Standings, now = new Date()): AppError | undefined {
+  const exceeded = exceededUsage(usageStandings, now)
+  if (exceeded) return usageExceeded(exceeded)
+  return sizeStanding?.level === 'blocked' ? sizeExceeded(sizeStanding) : undefined
+}
+
+/** Also where the compute runs already. Throws `quota_exceeded`. */
+export function assertMayConnect(target: Standings): void {
+  const refusal = refusalFor(target)
+  if (refusal) throw refusal
+}
+
+/** Where it would have to be started. Throws `quota_exceeded`. */
+export async function assertMayStart(_control: ControlContext, target: Standings): Promise<void> {
+  assertMayConnect(target)
+}
