@@ -20,6 +20,8 @@ export type Serving = {
   projectId: ProjectId
   branchId: BranchId
   suspendTimeoutSeconds: number
+  /** Its size at this moment; begins as the endpoint's minimum. Changed by `setCu` only. */
+  currentCu: number
   startedAt: number
   /** Client traffic, and queries seen running at a look. */
   lastActivityAt: number
@@ -126,6 +128,14 @@ export class Computes {
     if (found) found.serving.suspendTimeoutSeconds = seconds
   }
 
+  /** Of a compute that serves; what was used until now is accounted at the size it had. */
+  setCu(timelineId: TimelineId, cu: number): void {
+    const serving = this.#serving.get(timelineId)
+    if (!serving || serving.currentCu === cu) return
+    this.#context().metering.accrue(timelineId)
+    serving.currentCu = cu
+  }
+
   /** Many connects at once are one wake. Throws endpoint_not_found, endpoint_disabled, compute_start_failed, unavailable. */
   wake(endpointId: string): Promise<Running> {
     return this.#wakes.run(endpointId, () => this.#wake(endpointId))
@@ -218,6 +228,7 @@ export class Computes {
         this.#serving.set(timelineId, {
           ...ids,
           suspendTimeoutSeconds: assignment.suspendTimeoutSeconds,
+          currentCu: assignment.spec.minCu,
           startedAt: at,
           lastActivityAt: at,
           held: undefined,
@@ -322,12 +333,13 @@ export class Computes {
 
 function servingOf(
   target: EndpointTarget,
-): Pick<Serving, 'endpointId' | 'projectId' | 'branchId' | 'suspendTimeoutSeconds'> {
+): Pick<Serving, 'endpointId' | 'projectId' | 'branchId' | 'suspendTimeoutSeconds' | 'currentCu'> {
   return {
     endpointId: target.endpointId,
     projectId: target.projectId,
     branchId: target.branchId,
     suspendTimeoutSeconds: target.suspendTimeoutSeconds,
+    currentCu: target.minCu,
   }
 }
 

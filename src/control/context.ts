@@ -10,6 +10,7 @@ import type { Store } from '../store/database.ts'
 import type { Owner, PgMajor } from '../model/compute.ts'
 import type { Addresses } from './addresses.ts'
 import type { Computes } from './computes.ts'
+import type { Metering } from './metering/metering.ts'
 import type { PastReads } from './past-reads.ts'
 import type { ServiceSessions } from './service-sessions.ts'
 import type { Runner } from './operations/runner.ts'
@@ -30,6 +31,7 @@ export type ControlContext = {
   cipher: Cipher
   addresses: Addresses
   computes: Computes
+  metering: Metering
   runner: Runner
   pool: WarmPool
   pastReads: PastReads

@@ -20,6 +20,7 @@ import { idempotencyControl } from './idempotency.ts'
 import { jwksControl } from './jwks.ts'
 import { KeySets } from './key-sets.ts'
 import { Journal } from './journal.ts'
+import { Metering } from './metering/metering.ts'
 import { Metrics, type EndpointTraffic, type Latencies } from './metrics.ts'
 import { createBranchChain } from './operations/create-branch.ts'
 import { createProjectChain } from './operations/create-project.ts'
@@ -91,7 +92,7 @@ export const chainDefinitions = [
 
 export type ControlParts = Omit<
   ControlContext,
-  'computes' | 'runner' | 'pool' | 'pastReads' | 'sessions' | 'branchLocks' | 'historyLocks'
+  'computes' | 'metering' | 'runner' | 'pool' | 'pastReads' | 'sessions' | 'branchLocks' | 'historyLocks'
 > & {
   journalFolder: string
   poolLimits: PoolLimits
@@ -139,6 +140,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     branchLocks: new KeyedLock(),
     historyLocks: new KeyedLock(),
     computes: new Computes(get, journal),
+    metering: new Metering(get),
     runner: new Runner(get, chainDefinitions),
     pool: new WarmPool(get, poolLimits),
     pastReads: new PastReads(get),
