@@ -44,6 +44,7 @@ export const organization: Organization = {
   name: 'Somebody’s',
   handle: 'somebodys-org-quiet-river-12345678',
   plan: 'scale_v3',
+  limits: {},
   createdAt: then,
   updatedAt: then,
 }

@@ -3,6 +3,7 @@
 import type { ApiKey, User } from '../model/caller.ts'
 import type { OrganizationId, UserId } from '../model/ids.ts'
 import type { Organization } from '../model/organization.ts'
+import type { LimitOverrides } from '../model/plan.ts'
 import type { Row, Sql } from './database.ts'
 
 const toUser = (row: Row): User => ({
@@ -17,6 +18,7 @@ const toOrganization = (row: Row): Organization => ({
   name: row['name'] as string,
   handle: row['handle'] as string,
   plan: row['plan'] as string,
+  limits: row['limits'] as LimitOverrides,
   createdAt: row['created_at'] as Date,
   updatedAt: row['updated_at'] as Date,
 })
