@@ -34,8 +34,6 @@ export type Config = {
   recoveryWindowSeconds: number
   /** How long sessions at rest with state of their own (temporary tables, `LISTEN`, `SET` …) keep a compute awake; 0: not at all. */
   heldSessionSeconds: number
-  /** Manual ones. */
-  snapshotsPerProject: number
   failpoints: string
   /** Every response is checked against the contract: for tests. */
   checkResponses: boolean
@@ -152,7 +150,6 @@ export function readConfig(env: Environment): Config {
     diskFloorBytes: readWhole(env, 'PGROVE_DISK_FLOOR_MB', 1024) * 1024 * 1024,
     recoveryWindowSeconds: readWhole(env, 'PGROVE_RECOVERY_WINDOW_SECONDS', 7 * 86_400),
     heldSessionSeconds: readWhole(env, 'PGROVE_HELD_SESSION_SECONDS', 3600),
-    snapshotsPerProject: readWhole(env, 'PGROVE_SNAPSHOTS_PER_PROJECT', 100),
     failpoints: readFailpoints(env),
     checkResponses: env['PGROVE_CHECK_RESPONSES'] === '1',
     postgresOverrides: readOverrides(env),

@@ -1,6 +1,7 @@
 // Projects, as the API shows them: in full with current-period counters, and the shorter form of lists.
 
 import type {
+  BillingSubscriptionType,
   Project as ProjectWire,
   ProjectListItem as ProjectListItemWire,
   ProjectSettingsData as ProjectSettingsWire,
@@ -10,10 +11,9 @@ import type { EndpointDefaults, Project } from '../model/project.ts'
 import type { Wire } from './contract/wire.ts'
 import { billingPeriod, seconds, secondsIfSet, zeroTime } from './timestamps.ts'
 
-/** Neon's figure for paid plans; pgrove's own limit is the disk. */
-const logicalSizeLimitMiB = 16_777_216
-/** What the contract's enumeration has that promises most. */
-const subscriptionType = 'scale_v3'
+const mebibyte = 1_048_576
+/** Neon's figure where no quota says less: the limit is the disk then. */
+const anySizeBytes = 16_777_216 * mebibyte
 
 /** As mutations answer it: without owner, and without the period, which Neon sends as the zero time. */
 export function projectView(project: Project, proxyHost: string): Wire<ProjectWire> {
@@ -43,7 +43,7 @@ export function projectDetailsView(details: ProjectDetails, proxyHost: string, n
       email: details.owner.email,
       name: details.owner.name,
       branches_limit: details.branchesLimit,
-      subscription_type: subscriptionType,
+      subscription_type: details.plan as Wire<BillingSubscriptionType>,
     },
   }
 }
@@ -78,8 +78,8 @@ function commonFields(project: Project, proxyHost: string) {
     settings: settingsView(project),
     pg_version: project.pgMajor,
     proxy_host: proxyHost,
-    branch_logical_size_limit: logicalSizeLimitMiB,
-    branch_logical_size_limit_bytes: logicalSizeLimitMiB * 1_048_576,
+    branch_logical_size_limit: Math.ceil(logicalSizeLimit(project) / mebibyte),
+    branch_logical_size_limit_bytes: logicalSizeLimit(project),
     store_passwords: project.storePasswords,
     cpu_used_sec: 0,
     creation_source: project.creationSource,
@@ -88,6 +88,11 @@ function commonFields(project: Project, proxyHost: string) {
     owner_id: project.orgId,
     org_id: project.orgId,
   }
+}
+
+function logicalSizeLimit({ settings }: Project): number {
+  const { logical_size_bytes: quota } = (settings['quota'] ?? {}) as { logical_size_bytes?: number }
+  return quota !== undefined && quota > 0 ? quota : anySizeBytes
 }
 
 function endpointDefaultsView(defaults: EndpointDefaults): Wire<ProjectWire>['default_endpoint_settings'] {

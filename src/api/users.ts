@@ -1,17 +1,13 @@
 // The caller himself, and how he proved who he is.
 
-import { largestCu } from '../model/compute.ts'
+import { effectiveLimits } from '../model/plan.ts'
 import { ok, type ApiRequest, type Handlers } from './handler.ts'
 import { organizationView } from './organization-view.ts'
-
-/** Neon's hard caps; 0 means no limit. */
-const projectsLimit = 10_000
-const branchesLimit = 5000
-const noLimit = 0
 
 export const users = {
   async getCurrentUserInfo({ control, caller }: ApiRequest) {
     const { user, organization } = await control.users.me(caller)
+    const limits = effectiveLimits(organization.plan, organization.limits)
     return ok({
       id: user.id,
       email: user.email,
@@ -20,11 +16,11 @@ export const users = {
       last_name: '',
       image: '',
       plan: organization.plan,
-      projects_limit: projectsLimit,
-      branches_limit: branchesLimit,
-      max_autoscaling_limit: largestCu,
-      active_seconds_limit: noLimit,
-      compute_seconds_limit: noLimit,
+      projects_limit: limits.projects,
+      branches_limit: limits.branchesPerProject,
+      max_autoscaling_limit: limits.maxCu,
+      active_seconds_limit: limits.newProjectActiveTimeSeconds,
+      compute_seconds_limit: limits.newProjectComputeTimeSeconds,
       auth_accounts: [],
     })
   },

@@ -1,16 +1,7 @@
 import { AppError } from '../model/errors.ts'
-import { countBranches } from '../store/branches.ts'
 import type { Sql } from '../store/database.ts'
 
-export const branchesLimit = 5000
 const longestName = 256
-
-export async function assertBranchesLimit(sql: Sql, projectId: string): Promise<void> {
-  if ((await countBranches(sql, projectId, undefined)) < branchesLimit) return
-  throw new AppError('unprocessable', `branches limit of ${branchesLimit} exceeded`, {
-    apiCode: 'BRANCHES_LIMIT_EXCEEDED',
-  })
-}
 
 async function isTaken(sql: Sql, projectId: string, name: string): Promise<boolean> {
   const rows = await sql.query('select from branches where project_id = $1 and name = $2 and deleted_at is null', [

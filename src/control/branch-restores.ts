@@ -10,11 +10,12 @@ import { copyDatabases } from '../store/databases.ts'
 import { listBranchEndpoints } from '../store/endpoints.ts'
 import { copyRoles } from '../store/roles.ts'
 import { liveBranch, visibleProject } from './access.ts'
-import { assertBranchesLimit, assertNameFree } from './branch-names.ts'
+import { assertNameFree } from './branch-names.ts'
 import { mayBeFinalized } from './branch-swap.ts'
 import { syncCatalog } from './catalog.ts'
 import type { BranchOperations, Control, RestoreBranchInput } from './control.ts'
 import type { ControlContext } from './context.ts'
+import { assertBranchLimits } from './limits.ts'
 import { assertDisplayName } from './names.ts'
 import { schedule } from './operations/schedule.ts'
 import { assertSameTimeline, parsePoint, resolvePoint, storablePoint, type ChainPoint, type Point } from './points.ts'
@@ -45,7 +46,7 @@ async function restore(
     await assertRestorable(sql, branch, source, asked, preserveUnderName)
     let backupId: BranchId | undefined
     if (preserveUnderName !== undefined) {
-      await assertBranchesLimit(sql, projectId)
+      await assertBranchLimits(sql, project, { root: branch.parentId === undefined, protected: false })
       await assertNameFree(sql, projectId, preserveUnderName)
       backupId = newBranchId()
       await insertBranch(sql, {

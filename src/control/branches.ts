@@ -25,12 +25,13 @@ import { copyRoles, setRolePassword } from '../store/roles.ts'
 import { branchNotFound, liveBranch, lockVisibleProject, visibleProject } from './access.ts'
 import { branchAccessChanged } from './assignments.ts'
 import { deleteBranch, forgetEndpoints } from './branch-deletion.ts'
-import { assertBranchesLimit, assertNameFree } from './branch-names.ts'
+import { assertNameFree } from './branch-names.ts'
 import type { BranchOperations, Control, CreateBranchInput, CreatedBranch, ListBranchesQuery } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { endpointStatuses, readOnlyUnavailable } from './endpoints.ts'
 import { newEndpointSettings } from './endpoint-settings.ts'
 import { inheritedSettings } from './inherited-settings.ts'
+import { assertBranchLimits, assertProtectedBranchesLimit } from './limits.ts'
 import { assertDisplayName } from './names.ts'
 import { parseExpiry } from './expiry.ts'
 import { branchRestoreControl } from './branch-restores.ts'
@@ -94,7 +95,8 @@ async function create(
     if (parent.expiresAt) {
       throw new AppError('unprocessable', 'a branch that expires cannot have children; clear its expires_at first')
     }
-    await assertBranchesLimit(sql, projectId)
+    const added = { root: schemaOnly, protected: input.protected ?? false }
+    const limits = await assertBranchLimits(sql, project, added)
     await control.storage.assertRoom()
     const id = newBranchId()
     const name = input.name ?? id
@@ -128,7 +130,7 @@ async function create(
     const inherited = await inheritedSettings(sql, parent.id)
     for (const wanted of input.endpoints) {
       const preloadable = wanted.preloadLibraries ? await control.preloadable(project.pgMajor) : []
-      const settings = newEndpointSettings(project, wanted, preloadable)
+      const settings = newEndpointSettings(project, wanted, preloadable, limits)
       const endpoint = await insertEndpoint(sql, {
         id: newEndpointId(),
         projectId: project.id,
@@ -236,7 +238,7 @@ async function update(
   const expiresAt =
     typeof input.expiresAt === 'string' ? parseExpiry(input.expiresAt, longestTtlSeconds) : input.expiresAt
   const changed = await control.store.transaction(async (sql) => {
-    await lockVisibleProject(sql, caller, projectId)
+    const project = await lockVisibleProject(sql, caller, projectId)
     const branch = await liveBranch(sql, projectId, branchId)
     if (input.name !== undefined && input.name !== branch.name) await assertNameFree(sql, projectId, input.name)
     if (expiresAt && (branch.isDefault || (input.protected ?? branch.protected))) {
@@ -248,6 +250,7 @@ async function update(
     if (input.protected === true && branch.expiresAt && expiresAt === undefined) {
       throw new AppError('unprocessable', 'a branch that expires cannot be protected; clear its expires_at first')
     }
+    if (input.protected === true && !branch.protected) await assertProtectedBranchesLimit(sql, project)
     return { branch: await updateBranch(sql, branch.id, { ...input, expiresAt }), operations: [] }
   })
   // Lists of allowed addresses may be for protected branches only.
@@ -306,6 +309,7 @@ async function recover(
     if (branch.purgingAt) throw new AppError('gone', 'branch can no longer be recovered')
     if (await hasUnfinishedChain(sql, project.id)) throw projectLocked()
     await assertNameFree(sql, projectId, branch.name)
+    await assertBranchLimits(sql, project, { root: branch.parentId === undefined, protected: branch.protected })
     return await setBranchRecovered(sql, branch.id)
   })
   await branchAccessChanged(control, recovered.id)

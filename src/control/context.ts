@@ -18,7 +18,6 @@ import type { WarmPool } from './warm-pool.ts'
 
 /** What an operator may set per installation. */
 export type Limits = {
-  snapshotsPerProject: number
   /** How long sessions at rest keep their compute awake for the sake of their state. */
   heldSessionMs: number
 }

@@ -99,7 +99,14 @@ export type UpdateProjectInput = {
   historyRetentionSeconds?: number | undefined
 }
 
-export type ProjectDetails = { project: Project; owner: User; lastActiveAt: Date | undefined; branchesLimit: number }
+export type ProjectDetails = {
+  project: Project
+  owner: User
+  lastActiveAt: Date | undefined
+  /** Of its organization. */
+  plan: string
+  branchesLimit: number
+}
 
 export type CreateBranchInput = {
   parentId?: string | undefined

@@ -9,10 +9,9 @@ import { syncedBranch } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
+import { assertDatabasesLimit } from './limits.ts'
 import { assertDatabaseName } from './names.ts'
 import { schedule } from './operations/schedule.ts'
-
-export const databasesLimit = 500
 
 async function existingDatabase(sql: Sql, branch: Branch, name: string): Promise<Database> {
   const database = await getDatabase(sql, branch.id, name)
@@ -45,18 +44,14 @@ export function databaseControl(control: ControlContext): Control['databases'] {
     async create(caller, projectId, branchId, { name, ownerName }) {
       assertDatabaseName(name)
       await syncedBranch(control, caller, projectId, branchId)
-      const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
+      const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
         const branch = await liveBranch(sql, projectId, branchId)
         await assertOwner(sql, branch, ownerName)
         const databases = await listDatabases(sql, branch.id)
         if (databases.some((database) => database.name === name)) {
           throw new AppError('already_exists', `database ${JSON.stringify(name)} already exists`)
         }
-        if (databases.length >= databasesLimit) {
-          throw new AppError('unprocessable', `databases limit of ${databasesLimit} exceeded`, {
-            apiCode: 'DATABASES_LIMIT_EXCEEDED',
-          })
-        }
+        await assertDatabasesLimit(sql, project.orgId, databases.length)
         const database = await insertDatabase(sql, { branchId: branch.id, name, ownerName })
         return { result: database, plan: await planChange(control, sql, branch, 'create_database', inputOf(database)) }
       })

@@ -4,15 +4,15 @@ import { assertPgSettings } from '../compute/pg-settings.ts'
 import { largestCu, longestSuspendTimeoutSeconds, smallestCu } from '../model/compute.ts'
 import type { Endpoint } from '../model/endpoint.ts'
 import { AppError } from '../model/errors.ts'
+import type { OrganizationLimits } from '../model/plan.ts'
 import type { EndpointDefaults, Project } from '../model/project.ts'
 import type { EndpointSettingsInput } from './control.ts'
+import { assertCuLimits, withinCuLimits } from './limits.ts'
 
 const bad = (message: string): AppError => new AppError('bad_request', message)
 
 /** Neon's limit on the distance between the two ends of an autoscaling range. */
 const widestRangeCu = 8
-const defaultMaxCu = 2
-
 function assertCu(value: number, field: string): void {
   if (!Number.isFinite(value) || value < smallestCu || value > largestCu || (value * 4) % 1 !== 0) {
     throw bad(`${field} must be between ${smallestCu} and ${largestCu} in steps of ${smallestCu}, got ${value}`)
@@ -37,6 +37,7 @@ export function mergeEndpointSettings(
   base: EndpointSettings,
   input: EndpointSettingsInput,
   preloadable: readonly string[],
+  limits: OrganizationLimits,
 ): EndpointSettings {
   let min = input.autoscalingLimitMinCu ?? base.autoscalingLimitMinCu
   let max = input.autoscalingLimitMaxCu ?? base.autoscalingLimitMaxCu
@@ -49,6 +50,7 @@ export function mergeEndpointSettings(
   }
   if (max - min > widestRangeCu)
     throw bad(`the autoscaling range must not be wider than ${widestRangeCu} compute units`)
+  assertCuLimits(base, { autoscalingLimitMinCu: min, autoscalingLimitMaxCu: max }, limits)
   const suspendTimeoutSeconds = input.suspendTimeoutSeconds ?? base.suspendTimeoutSeconds
   assertSuspendTimeout(suspendTimeoutSeconds)
   const pgSettings = input.pgSettings === undefined ? base.pgSettings : toPgSettings(input.pgSettings)
@@ -86,26 +88,28 @@ export function assertPreloadLibraries(libraries: readonly string[], preloadable
   }
 }
 
-const factoryDefaults: EndpointSettings = {
-  autoscalingLimitMinCu: smallestCu,
-  autoscalingLimitMaxCu: defaultMaxCu,
-  suspendTimeoutSeconds: 0,
-  pgSettings: {},
-  preloadLibraries: [],
-}
-
 /** Of a new project. */
-export function newEndpointDefaults(input: EndpointSettingsInput | undefined): EndpointDefaults {
-  return toDefaults(mergeEndpointSettings(factoryDefaults, { ...input, preloadLibraries: undefined }, []))
+export function newEndpointDefaults(
+  input: EndpointSettingsInput | undefined,
+  limits: OrganizationLimits,
+): EndpointDefaults {
+  const base: EndpointDefaults = {
+    autoscalingLimitMinCu: smallestCu,
+    autoscalingLimitMaxCu: limits.newProjectMaxCu,
+    suspendTimeoutSeconds: 0,
+    pgSettings: {},
+  }
+  return mergeEndpointDefaults(withinCuLimits(base, limits), input, limits)
 }
 
 export function mergeEndpointDefaults(
   base: EndpointDefaults,
   input: EndpointSettingsInput | undefined,
+  limits: OrganizationLimits,
 ): EndpointDefaults {
   if (!input) return base
   return toDefaults(
-    mergeEndpointSettings({ ...base, preloadLibraries: [] }, { ...input, preloadLibraries: undefined }, []),
+    mergeEndpointSettings({ ...base, preloadLibraries: [] }, { ...input, preloadLibraries: undefined }, [], limits),
   )
 }
 
@@ -114,8 +118,10 @@ export function newEndpointSettings(
   project: Project,
   input: EndpointSettingsInput,
   preloadable: readonly string[],
+  limits: OrganizationLimits,
 ): EndpointSettings {
-  return mergeEndpointSettings({ ...project.endpointDefaults, preloadLibraries: [] }, input, preloadable)
+  const base = withinCuLimits({ ...project.endpointDefaults, preloadLibraries: [] }, limits)
+  return mergeEndpointSettings(base, input, preloadable, limits)
 }
 
 function toDefaults(settings: EndpointSettings): EndpointDefaults {

@@ -29,6 +29,7 @@ import type {
 import type { ControlContext } from './context.ts'
 import { mergeEndpointSettings, newEndpointSettings } from './endpoint-settings.ts'
 import { awakeReasons, isQuiet } from './idle.ts'
+import { organizationLimits } from './limits.ts'
 import { assertDisplayName } from './names.ts'
 import { schedule } from './operations/schedule.ts'
 
@@ -98,7 +99,7 @@ async function create(
       disabled: input.disabled ?? false,
       creationSource: input.creationSource,
       regionId: project.regionId,
-      ...newEndpointSettings(project, input, preloadable),
+      ...newEndpointSettings(project, input, preloadable, await organizationLimits(sql, project.orgId)),
     })
     return {
       result: endpoint,
@@ -169,7 +170,7 @@ async function update(
       branchId: before.branchId,
       name: input.name ?? before.name,
       disabled: input.disabled ?? before.disabled,
-      ...mergeEndpointSettings(before, input, preloadable),
+      ...mergeEndpointSettings(before, input, preloadable, await organizationLimits(sql, project.orgId)),
     })
     const active = control.computes.servingEndpoint(endpoint.id) !== undefined
     const action = endpoint.disabled ? ('suspend_compute' as const) : ('apply_config' as const)

@@ -1,18 +1,34 @@
 // A project's settings: kept as the API shapes them, merged field by field, checked where pgrove acts on them.
 
 import { AppError } from '../model/errors.ts'
+import type { OrganizationLimits } from '../model/plan.ts'
 import type { ProjectSettings } from '../model/project.ts'
 import { assertAllowedIps } from './address-rules.ts'
 import { assertPreloadLibraries } from './endpoint-settings.ts'
 
-/** What a project that never set anything reports, as Neon does. */
-export const initialProjectSettings: ProjectSettings = {
-  allowed_ips: { ips: [], protected_branches_only: false },
-  enable_logical_replication: false,
-  maintenance_window: { weekdays: [5], start_time: '07:00', end_time: '08:00' },
-  block_public_connections: false,
-  block_vpc_connections: false,
-  hipaa: false,
+/** What a project that never set anything reports, as Neon does; and the quota that its organization gives to new ones. */
+export function initialProjectSettings(limits: OrganizationLimits): ProjectSettings {
+  const quota = newProjectQuota(limits)
+  return {
+    ...(Object.keys(quota).length > 0 ? { quota } : {}),
+    allowed_ips: { ips: [], protected_branches_only: false },
+    enable_logical_replication: false,
+    maintenance_window: { weekdays: [5], start_time: '07:00', end_time: '08:00' },
+    block_public_connections: false,
+    block_vpc_connections: false,
+    hipaa: false,
+  }
+}
+
+function newProjectQuota(limits: OrganizationLimits): Record<string, number> {
+  const quota = {
+    active_time_seconds: limits.newProjectActiveTimeSeconds,
+    compute_time_seconds: limits.newProjectComputeTimeSeconds,
+    written_data_bytes: limits.newProjectWrittenDataBytes,
+    data_transfer_bytes: limits.newProjectDataTransferBytes,
+    logical_size_bytes: limits.newProjectLogicalSizeBytes,
+  }
+  return Object.fromEntries(Object.entries(quota).filter(([, value]) => value > 0))
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

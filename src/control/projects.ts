@@ -6,7 +6,7 @@ import { failpoint } from '../lib/failpoint.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError } from '../model/errors.ts'
 import { newBranchId, newEndpointId, newProjectId } from '../model/ids.ts'
-import { defaultHistoryRetentionSeconds, longestHistoryRetentionSeconds, type Project } from '../model/project.ts'
+import { longestHistoryRetentionSeconds, type Project } from '../model/project.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import { getUser } from '../store/accounts.ts'
 import { insertBranch, listAllBranches } from '../store/branches.ts'
@@ -19,10 +19,10 @@ import { insertRole } from '../store/roles.ts'
 import { lockVisibleProjectEvenDeleted, organizationFor, visibleProject } from './access.ts'
 import { addressRules } from './address-rules.ts'
 import { refreshAssignments } from './assignments.ts'
-import { branchesLimit } from './branch-names.ts'
 import type { Control, CreateProjectInput, PreloadLibrary } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { mergeEndpointDefaults, newEndpointDefaults, newEndpointSettings } from './endpoint-settings.ts'
+import { assertHistoryLimit, assertProjectsLimit, limitsOf, organizationLimits, organizationPlan } from './limits.ts'
 import { assertDatabaseName, assertDisplayName, assertRoleName } from './names.ts'
 import { isLogicalReplicationOn, preloadLibrariesOf } from './compute-spec.ts'
 import { prepareStart } from './operations/create-project.ts'
@@ -69,8 +69,7 @@ async function createProject(
   const pgMajor = assertMajor(control, input.pgVersion)
   const regionId = input.regionId ?? defaultRegionId
   assertRegion(regionId)
-  const historyRetentionSeconds = input.historyRetentionSeconds ?? defaultHistoryRetentionSeconds
-  assertHistoryRetention(historyRetentionSeconds)
+  if (input.historyRetentionSeconds !== undefined) assertHistoryRetention(input.historyRetentionSeconds)
   if (input.name !== undefined) assertDisplayName(input.name, 'project')
   const branchName = input.branch?.name ?? 'main'
   assertDisplayName(branchName, 'branch')
@@ -80,23 +79,30 @@ async function createProject(
   assertRoleName(roleName)
   const storePasswords = input.storePasswords ?? true
   const preloadable = input.settings?.['preload_libraries'] === undefined ? [] : await control.preloadable(pgMajor)
+  await control.storage.assertRoom()
+  const [organization, secret] = await Promise.all([
+    organizationFor(control.store, caller, input.orgId, 'projects:create'),
+    newRoleSecret(control.cipher, branchId, roleName, storePasswords),
+  ])
+  const limits = limitsOf(organization)
+  if (input.historyRetentionSeconds !== undefined) assertHistoryLimit(input.historyRetentionSeconds, limits)
   const newProject = {
     id,
+    orgId: organization.id,
     name: input.name ?? id,
     regionId,
     pgMajor,
     storePasswords,
-    historyRetentionSeconds,
-    endpointDefaults: newEndpointDefaults(input.endpointDefaults),
-    settings: mergeProjectSettings(initialProjectSettings, input.settings ?? {}, preloadable),
+    historyRetentionSeconds:
+      input.historyRetentionSeconds ??
+      Math.min(limits.newProjectHistoryRetentionSeconds, limits.historyRetentionSeconds),
+    endpointDefaults: newEndpointDefaults(input.endpointDefaults, limits),
+    settings: mergeProjectSettings(initialProjectSettings(limits), input.settings ?? {}, preloadable),
     creationSource: input.creationSource,
   }
-  await control.storage.assertRoom()
-  const secret = await newRoleSecret(control.cipher, branchId, roleName, storePasswords)
   const slot = takeSlot(control, newProject)
   const writing = control.store.transaction(async (sql) => {
-    const organization = await organizationFor(sql, caller, input.orgId)
-    const project = await insertProject(sql, control.cell, { ...newProject, orgId: organization.id })
+    const project = await insertProject(sql, control.cell, newProject)
     const owned = slot !== undefined && (await ownSlot(sql, slot))
     const branch = await insertBranch(sql, {
       id: branchId,
@@ -119,7 +125,7 @@ async function createProject(
       disabled: false,
       creationSource: input.creationSource,
       regionId,
-      ...newEndpointSettings(project, {}, []),
+      ...newEndpointSettings(project, {}, [], limits),
     })
     const role = await insertRole(sql, {
       branchId,
@@ -138,6 +144,7 @@ async function createProject(
         { action: 'start_compute', branchId, endpointId: endpoint.id },
       ],
     })
+    await assertProjectsLimit(sql, organization.id, limits)
     return { project, branch, endpoint, role, database, operations }
   })
   const created = await writing.catch((error: unknown) => {
@@ -205,9 +212,10 @@ async function getDetails(
   projectId: string,
 ): ReturnType<Control['projects']['get']> {
   const project = await visibleProject(control.store, caller, projectId)
-  const [owner, endpoints] = await Promise.all([
+  const [owner, endpoints, { plan, limits }] = await Promise.all([
     getUser(control.store, caller.userId),
     listEndpoints(control.store, project.id),
+    organizationPlan(control.store, project.orgId),
   ])
   if (!owner) throw new AppError('internal', 'the caller has lost its user')
   const times = endpoints.map(
@@ -215,7 +223,8 @@ async function getDetails(
       control.computes.servingEndpoint(endpoint.id)?.serving.lastActivityAt ?? endpoint.lastActiveAt?.getTime() ?? 0,
   )
   const last = Math.max(0, ...times)
-  return { project, owner, lastActiveAt: last > 0 ? new Date(last) : undefined, branchesLimit }
+  const lastActiveAt = last > 0 ? new Date(last) : undefined
+  return { project, owner, lastActiveAt, plan, branchesLimit: limits.branchesPerProject }
 }
 
 async function update(
@@ -231,11 +240,14 @@ async function update(
     const preloadable =
       input.settings?.['preload_libraries'] === undefined ? [] : await control.preloadable(project.pgMajor)
     const settings = mergeProjectSettings(project.settings, input.settings ?? {}, preloadable)
+    const limits = await organizationLimits(sql, project.orgId)
+    const retention = input.historyRetentionSeconds
+    if (retention !== undefined && retention > project.historyRetentionSeconds) assertHistoryLimit(retention, limits)
     const changed = await updateProject(sql, project.id, {
       name: input.name ?? project.name,
       settings,
-      endpointDefaults: mergeEndpointDefaults(project.endpointDefaults, input.endpointDefaults),
-      historyRetentionSeconds: input.historyRetentionSeconds ?? project.historyRetentionSeconds,
+      endpointDefaults: mergeEndpointDefaults(project.endpointDefaults, input.endpointDefaults, limits),
+      historyRetentionSeconds: retention ?? project.historyRetentionSeconds,
     })
     rulesChanged = !isDeepStrictEqual(addressRules(settings, true), addressRules(project.settings, true))
     rulesChanged ||= !isDeepStrictEqual(addressRules(settings, false), addressRules(project.settings, false))
@@ -320,6 +332,7 @@ async function recover(
     if (await hasUnfinishedChain(sql, project.id)) throw projectLocked()
     const recovered = await setProjectDeleted(sql, project.id, undefined)
     const branches = (await listAllBranches(sql, project.id)).filter((branch) => !branch.deletedAt)
+    await assertProjectsLimit(sql, project.orgId, await organizationLimits(sql, project.orgId))
     return { project: recovered, branches }
   })
   // Remembered as not there.

@@ -11,11 +11,10 @@ import { syncedBranch } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
+import { assertRolesLimit } from './limits.ts'
 import { assertRoleName } from './names.ts'
 import { schedule } from './operations/schedule.ts'
 import { newRoleSecret, revealRolePassword } from './role-secrets.ts'
-
-export const rolesLimit = 500
 
 async function existingRole(sql: Sql, branch: Branch, name: string): Promise<Role> {
   const role = await getRole(sql, branch.id, name)
@@ -42,11 +41,7 @@ export function roleControl(control: ControlContext): Control['roles'] {
         const roles = await listRoles(sql, branch.id)
         if (roles.some((role) => role.name === name))
           throw new AppError('already_exists', `role ${JSON.stringify(name)} already exists`)
-        if (roles.length >= rolesLimit) {
-          throw new AppError('unprocessable', `roles limit of ${rolesLimit} exceeded`, {
-            apiCode: 'ROLES_LIMIT_EXCEEDED',
-          })
-        }
+        await assertRolesLimit(sql, project.orgId, roles.length)
         const secret = noLogin
           ? undefined
           : await newRoleSecret(control.cipher, branch.id, name, project.storePasswords)

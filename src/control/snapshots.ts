@@ -11,22 +11,16 @@ import type { Sql } from '../store/database.ts'
 import { insertDatabase, listDatabases } from '../store/databases.ts'
 import { insertEndpoint, listBranchEndpoints } from '../store/endpoints.ts'
 import { insertRole, listRoles } from '../store/roles.ts'
-import {
-  countManualSnapshots,
-  getSnapshot,
-  insertSnapshot,
-  listSnapshots,
-  setSnapshotDeleting,
-  updateSnapshot,
-} from '../store/snapshots.ts'
+import { getSnapshot, insertSnapshot, listSnapshots, setSnapshotDeleting, updateSnapshot } from '../store/snapshots.ts'
 import { liveBranch, lockVisibleProject, visibleProject } from './access.ts'
-import { assertBranchesLimit, freeBranchName } from './branch-names.ts'
+import { freeBranchName } from './branch-names.ts'
 import { syncCatalog } from './catalog.ts'
 import type { Control, CreateSnapshotInput, RestoreSnapshotInput, UpdateSnapshotInput } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { newEndpointSettings } from './endpoint-settings.ts'
 import { endpointStatuses } from './endpoints.ts'
 import { inheritedSettings } from './inherited-settings.ts'
+import { assertBranchLimits, assertSnapshotsLimit } from './limits.ts'
 import { parseExpiry } from './expiry.ts'
 import { assertMetadata } from './metadata.ts'
 import { assertDisplayName } from './names.ts'
@@ -123,13 +117,7 @@ async function create(
   await syncCatalog(control, seen)
   const planned = await planSnapshot(control, seen, input)
   const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
-    if ((await countManualSnapshots(sql, project.id)) >= control.limits.snapshotsPerProject) {
-      throw new AppError(
-        'unprocessable',
-        `snapshots limit of ${control.limits.snapshotsPerProject} per project exceeded; delete one first`,
-        { apiCode: 'SNAPSHOTS_LIMIT_EXCEEDED' },
-      )
-    }
+    await assertSnapshotsLimit(sql, project)
     const name = input.name ?? `${seen.name} at ${planned.pointAt.toISOString()}`.slice(0, 256)
     const snapshot = await insertPlannedSnapshot(control, sql, seen, {
       ...planned,
@@ -216,7 +204,7 @@ async function restore(
           : 'target branch not found',
       )
     }
-    await assertBranchesLimit(sql, projectId)
+    const limits = await assertBranchLimits(sql, project, { root: true, protected: false })
     await control.storage.assertRoom()
     const id = newBranchId()
     const wished = input.finalize ? undefined : input.name
@@ -269,7 +257,7 @@ async function restore(
         },
       }
     }
-    const settings = newEndpointSettings(project, {}, [])
+    const settings = newEndpointSettings(project, {}, [], limits)
     const endpoint = await insertEndpoint(sql, {
       id: newEndpointId(),
       projectId: project.id,

@@ -31,5 +31,13 @@ export type Project = {
   purgingAt: Date | undefined
 }
 
-export const defaultHistoryRetentionSeconds = 86_400
 export const longestHistoryRetentionSeconds = 2_592_000
+
+/** A project shared with whoever has this address, in lower case. */
+export type ProjectPermission = {
+  id: string
+  projectId: ProjectId
+  grantedToEmail: string
+  grantedAt: Date
+  revokedAt: Date | undefined
+}

@@ -151,7 +151,7 @@ async function start(
     pgDump: (major, owner) => trees.pgDump(major, owner),
     servicePassword,
     recoveryWindowSeconds: config.recoveryWindowSeconds,
-    limits: { snapshotsPerProject: config.snapshotsPerProject, heldSessionMs: config.heldSessionSeconds * 1000 },
+    limits: { heldSessionMs: config.heldSessionSeconds * 1000 },
     journalFolder: home.journal,
     poolLimits: config.pool,
     latencyBucketsSeconds,

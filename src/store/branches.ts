@@ -133,6 +133,18 @@ export async function countBranches(sql: Sql, projectId: string, search: string 
   return row?.count ?? 0
 }
 
+export async function countLiveBranches(
+  sql: Sql,
+  projectId: ProjectId,
+): Promise<{ all: number; roots: number; protected: number }> {
+  const [row] = await sql.query<{ all: number; roots: number; protected: number }>(
+    `select count(*) as "all", count(*) filter (where parent_id is null) as roots, count(*) filter (where protected) as protected
+       from branches where project_id = $1 and deleted_at is null`,
+    [projectId],
+  )
+  return row ?? { all: 0, roots: 0, protected: 0 }
+}
+
 /** Children that are not deleted. */
 export async function countChildren(sql: Sql, id: BranchId): Promise<number> {
   const [row] = await sql.query<{ count: number }>(
@@ -309,7 +321,7 @@ export async function adoptIncomingTimeline(
 ): Promise<void> {
   const { branch, incoming, backupId, lsn } = change
   await sql.query(
-    `update branches set timeline_id = $2, incoming_timeline_id = null, last_reset_at = now(), updated_at = now(),
+    `update branches set timeline_id = $2, incoming_timeline_id = null, size_standing = null, last_reset_at = now(), updated_at = now(),
             parent_lsn = case when parent_id is null then parent_lsn else $3::pg_lsn end,
             parent_timestamp = case when parent_id is null then parent_timestamp else now() end,
             expires_at = case when ttl_interval_seconds is null then expires_at else date_trunc('second', now()) + make_interval(secs => ttl_interval_seconds) end

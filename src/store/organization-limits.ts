@@ -15,3 +15,12 @@ export async function getPlan(
   )
   return row && { plan: row.plan, overrides: row.limits }
 }
+
+/** Live projects as of the last commit; nobody else adds any until this transaction ends. */
+export async function lockProjectCount(sql: Sql, orgId: OrganizationId): Promise<number> {
+  const [row] = await sql.query<{ projects: number }>(
+    'select projects from organization_counts where org_id = $1 for no key update',
+    [orgId],
+  )
+  return row?.projects ?? 0
+}

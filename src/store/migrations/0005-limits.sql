@@ -12,18 +12,21 @@ create table organization_counts (
 insert into organization_counts (org_id, projects)
 select o.id, (select count(*) from projects p where p.org_id = o.id and p.deleted_at is null) from organizations o;
 
-create function add_to_projects(counted_org text, added integer) returns void language sql as $$
-  insert into organization_counts (org_id, projects) values (counted_org, added)
-  on conflict (org_id) do update set projects = organization_counts.projects + added
-$$;
+create function count_new_organization() returns trigger language plpgsql as $$
+begin
+  insert into organization_counts (org_id, projects) values (new.id, 0);
+  return null;
+end $$;
+create trigger count_new_organization after insert on organizations
+  for each row execute function count_new_organization();
 
 create function count_projects() returns trigger language plpgsql as $$
 begin
   if tg_op <> 'INSERT' and old.deleted_at is null then
-    perform add_to_projects(old.org_id, -1);
+    update organization_counts set projects = projects - 1 where org_id = old.org_id;
   end if;
   if tg_op <> 'DELETE' and new.deleted_at is null then
-    perform add_to_projects(new.org_id, 1);
+    update organization_counts set projects = projects + 1 where org_id = new.org_id;
   end if;
   return null;
 end $$;
