@@ -1,10 +1,12 @@
 // Public keys as their publishers hand them out, fetched when a token needs them and kept for a while.
 //
-// The address is a tenant's to choose: no redirect is followed, little is read and not for long, and what comes back is shown to nobody.
+// The address is a tenant's to choose (`outbound-urls.ts`), and what comes back is shown to nobody.
 
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose'
 import { SingleFlight } from '../lib/single-flight.ts'
 import { AppError } from '../model/errors.ts'
+import type { Jwks } from '../model/jwks.ts'
+import { requestOutbound } from './outbound-urls.ts'
 
 export type KeySet = ReturnType<typeof createLocalJWKSet>
 
@@ -17,6 +19,9 @@ const fetchTimeoutMs = 5_000
 const mostBytes = 64 * 1024
 const mostSets = 1_000
 
+/** Keys from inside are for those who may reach inside. */
+type Place = Pick<Jwks, 'url' | 'privateAllowed'>
+
 type Known = { keys: KeySet | undefined; fetchedAt: number; triedAt: number }
 
 export class KeySets {
@@ -24,25 +29,26 @@ export class KeySets {
   readonly #flights = new SingleFlight<Known>()
 
   /** `renewed`: the token's key is not among those that were had. Throws `unauthorized` where there are none. */
-  async get(url: string, { renewed = false } = {}): Promise<KeySet> {
-    const known = this.#known.get(url)
+  async get(place: Place, { renewed = false } = {}): Promise<KeySet> {
+    const known = this.#known.get(nameOf(place))
     const now = Date.now()
     const due = !known?.keys || renewed || now - known.fetchedAt > freshMs
-    const current = due && (!known || now - known.triedAt > pauseMs) ? await this.#renew(url) : known
+    const current = due && (!known || now - known.triedAt > pauseMs) ? await this.#renew(place) : known
     if (current?.keys && now - current.fetchedAt < usableMs) return current.keys
-    throw new AppError('unauthorized', `the keys at ${url} cannot be read; the token cannot be checked`)
+    throw new AppError('unauthorized', `the keys at ${place.url} cannot be read; the token cannot be checked`)
   }
 
-  #renew(url: string): Promise<Known> {
-    return this.#flights.run(url, async () => {
-      const before = this.#known.get(url)
+  #renew(place: Place): Promise<Known> {
+    const name = nameOf(place)
+    return this.#flights.run(name, async () => {
+      const before = this.#known.get(name)
       const triedAt = Date.now()
-      const keys = await fetchKeys(url).catch(() => undefined)
+      const keys = await fetchKeys(place).catch(() => undefined)
       const known = keys
         ? { keys, fetchedAt: triedAt, triedAt }
         : { keys: before?.keys, fetchedAt: before?.fetchedAt ?? 0, triedAt }
-      this.#known.delete(url)
-      this.#known.set(url, known)
+      this.#known.delete(name)
+      this.#known.set(name, known)
       for (const oldest of this.#known.keys()) {
         if (this.#known.size <= mostSets) break
         this.#known.delete(oldest)
@@ -52,23 +58,15 @@ export class KeySets {
   }
 }
 
-async function fetchKeys(url: string): Promise<KeySet> {
-  const response = await fetch(url, {
-    redirect: 'error',
-    headers: { accept: 'application/json, application/jwk-set+json' },
-    signal: AbortSignal.timeout(fetchTimeoutMs),
-  })
-  if (!response.ok) throw new Error(`answered ${response.status}`)
-  return createLocalJWKSet(JSON.parse(await boundedText(response)) as JSONWebKeySet)
-}
+const nameOf = ({ url, privateAllowed }: Place): string => `${privateAllowed ? 'anywhere' : 'public'} ${url}`
 
-async function boundedText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength
-    if (bytes > mostBytes) throw new Error('too large')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
+async function fetchKeys({ url, privateAllowed }: Place): Promise<KeySet> {
+  const { status, body } = await requestOutbound(url, {
+    privateAllowed,
+    headers: { accept: 'application/json, application/jwk-set+json' },
+    timeoutMs: fetchTimeoutMs,
+    mostBytes,
+  })
+  if (status !== 200) throw new Error(`answered ${status}`)
+  return createLocalJWKSet(JSON.parse(body) as JSONWebKeySet)
 }

@@ -1,7 +1,7 @@
 // Addresses that callers give us to connect to: key sets, webhooks.
 //
 // Whoever may name one can make this machine knock there, so most may name the open internet only, over TLS. What is private is for
-// those who own the installation or an organization of it: `mayNamePrivate` decides when an address is stored, and the decision is kept
+// those who run the installation and the organizations that are theirs: `mayNamePrivate` decides when an address is stored, and the decision is kept
 // with it. A name is looked up for each request and the connection goes to the very addresses that were checked, so that a name
 // that leads elsewhere later leads nowhere. No redirect is followed, little is read and not for long.
 
@@ -13,21 +13,18 @@ import { addressKind } from '../lib/public-address.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError } from '../model/errors.ts'
 import type { OrganizationId } from '../model/ids.ts'
-import { listMembers } from '../store/accounts.ts'
+import { isAdministeredByOperator } from '../store/access.ts'
 import type { Sql } from '../store/database.ts'
+import { findAccess } from './access.ts'
+import { may } from './authorization.ts'
 
-/** The organization's admins and its own key: a developer's machine is his to name. */
+/**
+ * Admins of an organization and its own key, where the organization is one of the operator's own: a developer's machine is his to name,
+ * the network that pgrove runs in is not a stranger's, however much he is the admin of what he claimed.
+ */
 export async function mayNamePrivate(sql: Sql, caller: Caller, orgId: OrganizationId): Promise<boolean> {
-  switch (caller.kind) {
-    case 'organization':
-      return caller.orgId === orgId
-    case 'project':
-      return false
-    case 'user': {
-      const members = await listMembers(sql, orgId)
-      return members.some(({ userId, role }) => userId === caller.userId && role === 'admin')
-    }
-  }
+  const { role } = await findAccess(sql, caller, 'organization:admin', { orgId })
+  return may(role, 'organization:admin') && (await isAdministeredByOperator(sql, orgId))
 }
 
 const longestUrl = 2048
@@ -59,7 +56,7 @@ function refusalOf(url: URL, privateAllowed: boolean): string | undefined {
   const kind = addressKind(host) ?? (localName.test(host) ? 'private' : 'public')
   if (kind === 'special') return 'no service can be at this address'
   if (kind === 'private' && !privateAllowed)
-    return 'it is private; an admin of the organization, or its own key, may name it'
+    return 'it is private; only an admin of an organization that the operator runs, or its own key, may name it'
   if (url.protocol === 'http:' && kind === 'public') return 'its scheme is http:'
   return undefined
 }

@@ -73,18 +73,18 @@ export class TokenExchange {
     throw refusal ?? unauthorized('the token cannot be checked')
   }
 
-  async #verifiedBy(token: string, { url, audience }: Jwks): Promise<JWTPayload> {
+  async #verifiedBy(token: string, set: Jwks): Promise<JWTPayload> {
     const options = {
       algorithms,
       requiredClaims: ['exp'],
       clockTolerance: leewaySeconds,
-      ...(audience === undefined ? {} : { audience }),
+      ...(set.audience === undefined ? {} : { audience: set.audience }),
     }
     try {
-      return (await jwtVerify(token, await this.#keySets.get(url), options)).payload
+      return (await jwtVerify(token, await this.#keySets.get(set), options)).payload
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
-      return (await jwtVerify(token, await this.#keySets.get(url, { renewed: true }), options)).payload
+      return (await jwtVerify(token, await this.#keySets.get(set, { renewed: true }), options)).payload
     }
   }
 

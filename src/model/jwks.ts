@@ -7,6 +7,8 @@ export type Jwks = {
   /** Undefined: all branches. */
   branchId: BranchId | undefined
   url: string
+  /** Whether the URL may lead into a private network. */
+  privateAllowed: boolean
   providerName: string
   audience: string | undefined
   /** As they were given; undefined: the default roles. */

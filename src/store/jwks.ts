@@ -7,6 +7,7 @@ const toJwks = (row: Row): Jwks => ({
   projectId: row['project_id'] as ProjectId,
   branchId: (row['branch_id'] as BranchId | null) ?? undefined,
   url: row['jwks_url'] as string,
+  privateAllowed: row['private_allowed'] as boolean,
   providerName: row['provider_name'] as string,
   audience: (row['jwt_audience'] as string | null) ?? undefined,
   roleNames: (row['role_names'] as string[] | null) ?? undefined,
@@ -16,13 +17,14 @@ const toJwks = (row: Row): Jwks => ({
 
 export async function insertJwks(sql: Sql, jwks: Omit<Jwks, 'createdAt' | 'updatedAt'>): Promise<Jwks> {
   const [row] = await sql.query(
-    `insert into project_jwks (id, project_id, branch_id, jwks_url, provider_name, jwt_audience, role_names)
-     values ($1, $2, $3, $4, $5, $6, $7) returning *`,
+    `insert into project_jwks (id, project_id, branch_id, jwks_url, private_allowed, provider_name, jwt_audience, role_names)
+     values ($1, $2, $3, $4, $5, $6, $7, $8) returning *`,
     [
       jwks.id,
       jwks.projectId,
       jwks.branchId ?? null,
       jwks.url,
+      jwks.privateAllowed,
       jwks.providerName,
       jwks.audience ?? null,
       jwks.roleNames === undefined ? null : JSON.stringify(jwks.roleNames),
