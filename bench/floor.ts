@@ -84,6 +84,7 @@ export class Floor {
       pgSettings: {},
       preloadLibraries: [],
       logicalReplication: false,
+      outbound: false,
       owner,
       serviceKeyId: '',
     }

@@ -7,6 +7,7 @@ import type { Config } from '../config.ts'
 import { apiSocket, controlSocket, lockHome, openHome, removeDrafts, type Home } from '../home.ts'
 import { allowedEnvironment } from '../lib/run.ts'
 import { AppError, errorChain, toErrorCode } from '../model/errors.ts'
+import { findBounds, type ForkCommand } from '../processes/bounds.ts'
 import type { EdgeSettings } from '../processes/edge-settings.ts'
 import type { ControlReady, FromControl, FromEdge, Ports, ToControl, ToEdge } from '../processes/messages.ts'
 import { edgeOffset, findUidRange, ownerAt } from '../processes/uids.ts'
@@ -21,7 +22,7 @@ export async function start(config: Config, printer: Printer): Promise<void> {
   await lockHome(home)
   await removeDrafts(home)
   try {
-    await new Watch(config, home, printer).run()
+    await new Watch(config, home, printer, await findBounds(config.isRoot)).run()
   } finally {
     await rm(home.lock, { force: true })
   }
@@ -31,6 +32,7 @@ class Watch {
   readonly #config: Config
   readonly #home: Home
   readonly #printer: Printer
+  readonly #bounds: (nodeOptions: readonly string[]) => ForkCommand
   #control: ChildProcess | undefined
   #edge: ChildProcess | undefined
   #ports: Ports | undefined
@@ -38,10 +40,11 @@ class Watch {
   readonly #connection = Promise.withResolvers<string | undefined>()
   #stopping = false
 
-  constructor(config: Config, home: Home, printer: Printer) {
+  constructor(config: Config, home: Home, printer: Printer, bounds: (nodeOptions: readonly string[]) => ForkCommand) {
     this.#config = config
     this.#home = home
     this.#printer = printer
+    this.#bounds = bounds
   }
 
   async run(): Promise<void> {
@@ -66,7 +69,7 @@ class Watch {
   async #startControl(logFd: number): Promise<ControlReady> {
     const child = fork(main, ['control'], {
       // Short-lived garbage is all that an API makes: a small nursery keeps the process 80 MB smaller under load.
-      execArgv: [...process.execArgv, '--max-semi-space-size=2'],
+      ...this.#bounds([...process.execArgv, '--max-semi-space-size=2']),
       stdio: ['ignore', logFd, logFd, 'ipc'],
     })
     this.#control = child
@@ -128,7 +131,7 @@ class Watch {
 
   async #listen(settings: EdgeSettings, logFd: number): Promise<void> {
     const child = fork(main, ['edge'], {
-      execArgv: process.execArgv,
+      ...this.#bounds(process.execArgv),
       env: edgeEnvironment(),
       stdio: ['ignore', logFd, logFd, 'ipc'],
     })

@@ -73,8 +73,9 @@ export class ComputeFiles {
     try {
       const saved = JSON.parse(text) as SavedSpec
       if (saved.spec.timelineId !== id || !isPgMajor(saved.spec.pgMajor)) return undefined
-      // JSON has no undefined.
-      return { ...saved, spec: { ...saved.spec, owner: saved.spec.owner } }
+      // JSON has no undefined, and an older pgrove knew nothing of outbound.
+      const { owner, outbound = false } = saved.spec as Partial<ComputeSpec>
+      return { ...saved, spec: { ...saved.spec, owner, outbound } }
     } catch {
       // Cut short by a power failure.
       return undefined

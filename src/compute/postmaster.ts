@@ -11,6 +11,7 @@ import { readIfThere } from '../lib/durable-file.ts'
 import { failpoint } from '../lib/failpoint.ts'
 import type { Owner, StopMode } from '../model/compute.ts'
 import type { Launch } from './confinement.ts'
+import { backendsDieFirst } from './out-of-memory.ts'
 import { AppError } from '../model/errors.ts'
 import { identify, isAlive, poll, processesIn, workingFolder, type ProcessIdentity } from './process.ts'
 import { openServerLog, serverLogSize, serverLogTail } from './server-log.ts'
@@ -240,6 +241,7 @@ function environment(strangersPid: number | undefined): Record<string, string> {
     PGPASSFILE: '/nonexistent',
     PGSERVICEFILE: '/nonexistent',
     PGSYSCONFDIR: '/nonexistent',
+    ...backendsDieFirst,
     // postgres: src/backend/utils/init/miscinit.c, CreateLockFile: the pid named here is no rival for the data directory.
     ...(strangersPid === undefined ? {} : { PG_GRANDPARENT_PID: String(strangersPid) }),
   }

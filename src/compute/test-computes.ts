@@ -109,6 +109,7 @@ export class TestComputes implements AsyncDisposable {
       pgSettings: {},
       preloadLibraries: ['pg_stat_statements'],
       logicalReplication: false,
+      outbound: false,
       owner: testOwner,
       serviceKeyId: 'test',
       ...more,

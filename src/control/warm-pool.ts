@@ -42,6 +42,7 @@ export function slotSpec(
     pgSettings: {},
     preloadLibraries: defaultLibraries(timeline.pgMajor),
     logicalReplication: false,
+    outbound: false,
     owner: ownerOf(timeline.uidOffset),
     serviceKeyId: timeline.serviceKeyId,
   }
@@ -49,14 +50,15 @@ export function slotSpec(
 
 /** Can a started slot serve a compute with these wishes without a restart? */
 export function isSlotClass(
-  wish: Pick<ComputeSpec, 'minCu' | 'pgSettings' | 'preloadLibraries' | 'logicalReplication'>,
+  wish: Pick<ComputeSpec, 'minCu' | 'pgSettings' | 'preloadLibraries' | 'logicalReplication' | 'outbound'>,
   defaultLibraries: readonly string[],
 ): boolean {
   return (
     wish.minCu === smallestCu &&
     Object.keys(wish.pgSettings).length === 0 &&
     wish.preloadLibraries.join() === defaultLibraries.join() &&
-    !wish.logicalReplication
+    !wish.logicalReplication &&
+    !wish.outbound
   )
 }
 

@@ -21,6 +21,10 @@ export type ComputeSpec = {
   pgSettings: Readonly<Record<string, string>>
   preloadLibraries: readonly string[]
   logicalReplication: boolean
+  /** May open connections to the outside. Only where computes have networks of their own does it make a difference. */
+  outbound: boolean
+  /** Transactions are read-only unless they say otherwise: the branch has reached its size. Absent: no. */
+  readOnly?: boolean | undefined
   /** Numeric uid and gid of the processes and files; undefined when pgrove itself is not root. */
   owner: Owner | undefined
   /** Names the secret that the service role's password is derived from. A branch inherits its parent's. */

@@ -125,6 +125,7 @@ async function openEmbedded(options: OpenOptions): Promise<ControlDatabase> {
       pgSettings: {},
       preloadLibraries: [],
       logicalReplication: false,
+      outbound: false,
       owner,
       serviceKeyId: serviceKey,
     })

@@ -59,9 +59,10 @@ const prepared = new Map<EndpointId, Prepared>()
 export function prepareStart(
   rows: { project: Project; branch: Branch; endpoint: Endpoint; role: Role; database: Database },
   { timeline, client }: Slot,
+  outbound: boolean,
 ): void {
   const { role, database, endpoint } = rows
-  const target = newProjectTarget(rows, timeline)
+  const target = newProjectTarget(rows, timeline, outbound)
   const claimed = client && claim(client, target.pgMajor, role, database)
   // Whoever awaits it hears of it; a process that dies before does not matter.
   claimed?.catch(() => {})
