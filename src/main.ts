@@ -12,6 +12,7 @@ const help = `pgrove: a self-hosted Postgres platform that answers the Neon API
   pgrove status              what runs, and why each compute is awake
   pgrove doctor              what this machine offers: Postgres, storage, ports, names
   pgrove postgres add MAJOR  fetch another major version of Postgres (14 to 18) with npm
+  pgrove org …               organizations and what each may have: list, limits, create
   pgrove reset --yes         remove everything below the home folder
   pgrove --help, --version
 
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
       help: { type: 'boolean', short: 'h' },
       version: { type: 'boolean', short: 'v' },
       yes: { type: 'boolean' },
+      plan: { type: 'string' },
     },
   })
   if (values.version) return out.line(version())
@@ -45,6 +47,8 @@ async function main(): Promise<void> {
       return await (await import('./cli/reset.ts')).reset(readConfig(process.env), out, values.yes === true)
     case 'postgres':
       return await (await import('./cli/postgres.ts')).postgres(readConfig(process.env), out, rest)
+    case 'org':
+      return await (await import('./cli/org.ts')).org(readConfig(process.env), out, rest, { plan: values.plan })
     // What `start` runs as its children.
     case 'control':
       return await (await import('./processes/control-child.ts')).runControlChild()

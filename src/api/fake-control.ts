@@ -23,6 +23,7 @@ import type { Jwks } from '../model/jwks.ts'
 import type { Lsn } from '../model/lsn.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Organization } from '../model/organization.ts'
+import type { OrganizationPlan } from '../model/plan.ts'
 import type { Project } from '../model/project.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { Role } from '../model/role.ts'
@@ -47,6 +48,14 @@ export const organization: Organization = {
   limits: {},
   createdAt: then,
   updatedAt: then,
+}
+
+const organizationPlan: OrganizationPlan = {
+  id: organization.id,
+  name: organization.name,
+  plan: organization.plan,
+  overrides: {},
+  projects: 1,
 }
 
 export const jwks: Jwks = {
@@ -229,7 +238,10 @@ export const operation: Operation = {
 
 export const apiKey: ApiKey = {
   id: 7,
+  kind: 'user',
   userId: user.id,
+  orgId: undefined,
+  projectId: undefined,
   name: 'a key',
   createdAt: then,
   lastUsedAt: undefined,
@@ -375,6 +387,11 @@ export function fakeControl(replacements: Replacements = {}): Control {
       get: async () => organization,
       members: async () => [{ id: 'e1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11', user, role: 'admin', joinedAt: then }],
       ...replacements.organizations,
+    },
+    organizationLimits: {
+      get: async () => organizationPlan,
+      change: async () => organizationPlan,
+      ...replacements.organizationLimits,
     },
     aliases: {
       projectOfBranch: async () => project.id,

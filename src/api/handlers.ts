@@ -9,6 +9,7 @@ import type { Handlers } from './handler.ts'
 import { branchServices } from './branch-services.ts'
 import { jwks } from './jwks.ts'
 import { operations } from './operations.ts'
+import { organizationLimits } from './organization-limits.ts'
 import { organizations } from './organizations.ts'
 import { projects } from './projects.ts'
 import { regions } from './regions.ts'
@@ -32,5 +33,6 @@ export const handlers: Handlers = {
   ...apiKeys,
   ...users,
   ...organizations,
+  ...organizationLimits,
   ...branchServices,
 }

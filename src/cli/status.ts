@@ -1,13 +1,11 @@
 // `pgrove status`: what runs, and why each compute is awake.
 
 import type { Config } from '../config.ts'
-import { adminSocket, homeAt, lockHolder } from '../home.ts'
-import { connectRpc } from '../lib/rpc.ts'
 import type { AwakeReason } from '../model/compute.ts'
-import { AppError } from '../model/errors.ts'
 import type { EndpointReport } from '../control/create-control.ts'
 import type { Ports } from '../processes/messages.ts'
 import type { StorageDescription } from '../storage/timelines.ts'
+import { withAdmin } from './admin.ts'
 import type { Printer } from './printer.ts'
 
 type Report = {
@@ -18,19 +16,11 @@ type Report = {
   ports: Ports
 }
 
-const connectTimeoutMs = 3000
-
 /** Throws `unavailable` when nothing runs on the home folder. */
 export async function status(config: Config, printer: Printer): Promise<void> {
-  const home = homeAt(config.home)
-  const holder = await lockHolder(home)
-  if (!holder)
-    throw new AppError('unavailable', `pgrove is not running on ${home.root}; start it with \`pgrove start\``)
-  const rpc = connectRpc(adminSocket(home))
-  try {
-    await rpc.whenConnected(connectTimeoutMs)
-    const report = (await rpc.call('report', {})) as Report
-    printer.line(`running    process ${holder.pid}, home ${home.root}`)
+  await withAdmin(config, async ({ home, pid, call }) => {
+    const report = (await call('report', {})) as Report
+    printer.line(`running    process ${pid}, home ${home}`)
     printer.line(
       `listening  http ${report.ports.http}, postgres ${report.ports.pg}${report.ports.https ? `, https ${report.ports.https}` : ''}`,
     )
@@ -42,9 +32,7 @@ export async function status(config: Config, printer: Printer): Promise<void> {
         `  ${endpoint.endpointId}  ${endpoint.projectId}  ${endpoint.awakeReasons.map(sentence).join(', ') || 'about to be suspended'}`,
       )
     }
-  } finally {
-    rpc.close()
-  }
+  })
 }
 
 const gigabytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`

@@ -6,17 +6,21 @@ import { defaultRegionId, regions } from '../model/region.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { projectsOfEndpoints } from '../store/endpoints.ts'
 import { deleteOldIdempotencyKeys } from '../store/idempotency-keys.ts'
-import { Authenticator, apiKeyControl, organizationControl, userControl } from './accounts.ts'
+import { authorize } from './access.ts'
+import { Authenticator } from './accounts.ts'
 import { aliasControl } from './aliases.ts'
+import { apiKeyControl } from './api-keys.ts'
+import { auditControl, AuditLog, forgetOldAuditEntries } from './audit-log.ts'
 import { readAllBack } from './catalog.ts'
 import { branchControl } from './branches.ts'
-import { Computes, type Running } from './computes.ts'
+import { Computes, type EndpointListener, type Running } from './computes.ts'
 import { connectionUriControl } from './connection-uris.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { databaseControl } from './databases.ts'
 import { currentAwakeReasons, endpointControl } from './endpoints.ts'
 import { idempotencyControl } from './idempotency.ts'
+import { invitationControl } from './invitations.ts'
 import { jwksControl } from './jwks.ts'
 import { KeySets } from './key-sets.ts'
 import { Journal } from './journal.ts'
@@ -49,9 +53,13 @@ import {
   restoreSnapshotChain,
 } from './operations/snapshot-chains.ts'
 import { operationControl } from './operations.ts'
+import { organizationControl } from './organizations.ts'
+import { organizationAdmin, organizationLimitControl, type OrganizationAdmin } from './organization-limits.ts'
 import type { AskToPark } from './parking.ts'
 import { PastReads } from './past-reads.ts'
+import { permissionControl } from './project-permissions.ts'
 import { projectControl } from './projects.ts'
+import { enforceQuotas, forgiveOverPeriods } from './reconcilers/enforce-quotas.ts'
 import { expireBranches } from './reconcilers/expire-branches.ts'
 import { makeScheduledSnapshots } from './reconcilers/scheduled-snapshots.ts'
 import { purgeDeleted } from './reconcilers/purge-deleted.ts'
@@ -66,6 +74,7 @@ import { schemaControl } from './schemas.ts'
 import { ServiceSessions } from './service-sessions.ts'
 import { snapshotControl } from './snapshots.ts'
 import { TokenExchange, type TokenAccess } from './token-access.ts'
+import { userControl } from './users.ts'
 import { WarmPool, type PoolLimits } from './warm-pool.ts'
 
 export const chainDefinitions = [
@@ -92,7 +101,7 @@ export const chainDefinitions = [
 
 export type ControlParts = Omit<
   ControlContext,
-  'computes' | 'metering' | 'runner' | 'pool' | 'pastReads' | 'sessions' | 'branchLocks' | 'historyLocks'
+  'audit' | 'computes' | 'metering' | 'runner' | 'pool' | 'pastReads' | 'sessions' | 'branchLocks' | 'historyLocks'
 > & {
   journalFolder: string
   poolLimits: PoolLimits
@@ -123,11 +132,13 @@ export type ControlPlane = {
       activity: readonly (EndpointTraffic & { lastActivityAt: number })[],
       latencies: Latencies,
     ): Promise<void>
-    onEndpointChanged(listener: (endpointId: string, what: 'address' | 'all') => Promise<void>): void
+    onEndpointChanged(listener: EndpointListener): void
     parkWith(ask: AskToPark): void
   }
   /** For `pgrove status`. */
   report(): Promise<{ endpoints: EndpointReport[]; pool: { started: number; unstarted: number } }>
+  /** For `pgrove org`. */
+  organizations: OrganizationAdmin
   context: ControlContext
 }
 
@@ -137,6 +148,7 @@ export function createControl(parts: ControlParts): ControlPlane {
   const journal = new Journal({ folder: journalFolder, store: given.store, cell: given.cell, logger: given.logger })
   const context: ControlContext = {
     ...given,
+    audit: new AuditLog(get),
     branchLocks: new KeyedLock(),
     historyLocks: new KeyedLock(),
     computes: new Computes(get, journal),
@@ -170,6 +182,8 @@ export function createControl(parts: ControlParts): ControlPlane {
       open = true
       rounds.start([
         { name: 'suspend-idle', everyMs: 500, run: () => suspendIdle(context) },
+        { name: 'enforce-quotas', everyMs: 1000, run: () => enforceQuotas(context) },
+        { name: 'quota-periods', everyMs: 30_000, run: () => forgiveOverPeriods(context) },
         { name: 'purge-deleted', everyMs: 2000, run: () => purgeDeleted(context) },
         { name: 'take-images', everyMs: 5000, run: () => takeImages(context) },
         { name: 'trim-history', everyMs: 30_000, run: () => trimHistory(context) },
@@ -182,6 +196,7 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'metrics', everyMs: 60_000, run: () => forgetMetrics(context, metrics) },
         { name: 'refill-pool', everyMs: 5000, run: async () => context.pool.refill() },
         { name: 'idempotency', everyMs: 3_600_000, run: () => deleteOldIdempotencyKeys(context.store) },
+        { name: 'audit-log', everyMs: 3_600_000, run: () => forgetOldAuditEntries(context) },
       ])
     },
     async close({ stopsComputes }) {
@@ -193,6 +208,7 @@ export function createControl(parts: ControlParts): ControlPlane {
       await context.pool.close()
       if (stopsComputes) await readAllBack(context)
       await journal.flush()
+      await context.audit.close()
     },
     proxy: {
       lookupRole: (endpointId, role) => lookupRole(context, endpointId, role),
@@ -216,6 +232,7 @@ export function createControl(parts: ControlParts): ControlPlane {
       parkWith: (ask) => context.computes.parkWith(ask),
     },
     report: async () => ({ endpoints: await reportEndpoints(context), pool: context.pool.counts() }),
+    organizations: organizationAdmin(context),
   }
 }
 
@@ -239,9 +256,14 @@ function surface(context: ControlContext, metrics: Metrics): Control {
     operations: operationControl(context),
     schemas: schemaControl(context),
     connectionUris: connectionUriControl(context),
+    authorize: (caller, requirement, place) => authorize(context.store, caller, requirement, place),
     apiKeys: apiKeyControl(context),
     users: userControl(context),
     organizations: organizationControl(context),
+    invitations: invitationControl(context),
+    permissions: permissionControl(context),
+    audit: auditControl(context),
+    organizationLimits: organizationLimitControl(context),
     aliases: aliasControl(context),
     regions: { list: async () => ({ regions, defaultRegionId }) },
     jwks: jwksControl(context),

@@ -1,5 +1,7 @@
 // What an organization may have: one table of limits, and what each plan says of them. An operator may give an organization other values.
 
+import type { OrganizationId } from './ids.ts'
+
 /** Switches are booleans, everything else is a number. */
 export type OrganizationLimits = {
   /** Live projects. */
@@ -165,4 +167,14 @@ export function planLimits(plan: string): OrganizationLimits {
 /** What holds for an organization: its plan's values, and those that an operator gave it instead. */
 export function effectiveLimits(plan: string, overrides: LimitOverrides): OrganizationLimits {
   return { ...planLimits(plan), ...overrides }
+}
+
+/** As its operator sees an organization. */
+export type OrganizationPlan = {
+  id: OrganizationId
+  name: string
+  plan: string
+  overrides: LimitOverrides
+  /** How many there are. */
+  projects: number
 }

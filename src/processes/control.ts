@@ -11,7 +11,8 @@ import { fillTemplate } from '../compute/template.ts'
 import type { Config } from '../config.ts'
 import { adminSocket, apiSocket, controlSocket, loadApiKey, loadCell, loadMasterKey, type Home } from '../home.ts'
 import { Addresses } from '../control/addresses.ts'
-import { ensureFirstUser, newApiKey } from '../control/accounts.ts'
+import { ensureFirstUser } from '../control/accounts.ts'
+import { newApiKey } from '../control/api-keys.ts'
 import { createControl } from '../control/create-control.ts'
 import { templateServiceKey } from '../control/warm-pool.ts'
 import { ensureCertificates } from '../lib/certificates.ts'
@@ -27,9 +28,11 @@ import { latencyBucketsSeconds } from '../proxy/control-plane.ts'
 import { askToPark, controlPlaneMethods, pushEndpointChanged } from '../proxy/rpc-control-plane.ts'
 import { openStorage, type Storage } from '../storage/timelines.ts'
 import { exampleConnection } from './example-project.ts'
+import { openConfinements } from './confinements.ts'
 import { openControlDatabase } from './control-database.ts'
 import { findDomain } from './domain.ts'
 import type { ControlReady, Ports } from './messages.ts'
+import { organizationMethods } from './organization-methods.ts'
 import { listInstallations, PostgresTrees } from './postgres-trees.ts'
 import { controlDatabaseOffset, edgeOffset, findUidRange, ownerAt, templateOffset } from './uids.ts'
 
@@ -99,6 +102,9 @@ async function start(
   let unmounts = true
   closers.push(() => storage.close({ unmount: unmounts }))
 
+  const confinements = await openConfinements(logger)
+  closers.push(() => confinements.close())
+
   const servicePassword = (serviceKeyId: string): string => cipher.derive(`service role of ${serviceKeyId}`)
   const supervisor = new Supervisor({
     timelineDir: (id) => storage.timelineDir(id),
@@ -107,6 +113,7 @@ async function start(
     tree: (major) => trees.tree(major),
     servicePassword,
     edgeGid,
+    confinement: confinements.confinement,
     logger,
   })
   await supervisor.adopt()
@@ -151,6 +158,7 @@ async function start(
     pgDump: (major, owner) => trees.pgDump(major, owner),
     servicePassword,
     recoveryWindowSeconds: config.recoveryWindowSeconds,
+    requiresOrgId: config.requiresOrgId,
     limits: { heldSessionMs: config.heldSessionSeconds * 1000 },
     journalFolder: home.journal,
     poolLimits: config.pool,
@@ -171,7 +179,7 @@ async function start(
     logger,
   })
   closers.push(() => rpc.close())
-  plane.proxy.onEndpointChanged((endpointId, what) => pushEndpointChanged(rpc, endpointId, what))
+  plane.proxy.onEndpointChanged((endpointId, what, notice) => pushEndpointChanged(rpc, endpointId, what, notice))
   plane.proxy.parkWith((request) => askToPark(rpc, request))
   const admin = await serveRpc(
     adminSocket(home),
@@ -182,6 +190,7 @@ async function start(
         free: await storage.freeBytes(),
         ports,
       }),
+      ...organizationMethods(plane.organizations),
       ...(config.failpoints === ''
         ? {}
         : { setFailpoints: async (text) => setFailpoints(String(text), [process.ppid]) }),

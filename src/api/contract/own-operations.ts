@@ -54,6 +54,16 @@ function own({ id, method, path, query, body, answer }: Description): ContractOp
 
 const errorBody = object({ code: text, message: text })
 
+/** What an organization may have, by the names of the table of limits: numbers and switches. */
+const organizationLimits = object({
+  org_id: text,
+  name: text,
+  plan: text,
+  projects_count: count,
+  limits: { type: 'object', additionalProperties: { type: ['number', 'boolean'] } },
+  overridden: list(text),
+})
+
 /** In the seed, in no client: one flat object. */
 const consumption = object({
   project_id: text,
@@ -66,12 +76,25 @@ const consumption = object({
   written_data_bytes: count,
 })
 
-const ownNames = ['getProjectConsumption'] as const
+const ownNames = ['getProjectConsumption', 'getOrganizationLimits', 'updateOrganizationLimits'] as const
 
 export type OwnOperationName = (typeof ownNames)[number]
 
 export const ownOperations: readonly ContractOperation[] = [
   own({ id: 'getProjectConsumption', method: 'GET', path: '/projects/{project_id}/consumption', answer: consumption }),
+  own({
+    id: 'getOrganizationLimits',
+    method: 'GET',
+    path: '/operator/organizations/{org_id}/limits',
+    answer: organizationLimits,
+  }),
+  own({
+    id: 'updateOrganizationLimits',
+    method: 'PATCH',
+    path: '/operator/organizations/{org_id}/limits',
+    body: object({ plan: text, limits: { type: 'object' } }, []),
+    answer: organizationLimits,
+  }),
 ]
 
 export const isOwnOperation = (id: string): id is OwnOperationName => ownNames.some((name) => name === id)
