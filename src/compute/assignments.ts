@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { readIfThere, writeDurably } from '../lib/durable-file.ts'
 import { KeyedLock } from '../lib/keyed-lock.ts'
 import type { ComputeSpec } from '../model/compute.ts'
+import type { SizeStanding, UsageStanding } from '../model/quota.ts'
 
 export type Assignment = {
   endpointId: string
@@ -15,6 +16,9 @@ export type Assignment = {
   spec: ComputeSpec
   /** Undefined in files of an older pgrove, and where the control database was away when it was written first. */
   access?: AssignedAccess | undefined
+  /** What quotas said when it was written: absent where all was fine. */
+  usageStandings?: readonly UsageStanding[] | undefined
+  sizeStanding?: SizeStanding | undefined
 }
 
 /** Who may come in. A verifier checks a password and is none. */

@@ -76,6 +76,7 @@ export function settingsFor(spec: ComputeSpec, context: ConfContext): Record<str
     recovery_init_sync_method: 'fsync',
     cluster_name: spec.timelineId,
     ...(spec.pgMajor >= 17 ? { allow_alter_system: 'off' } : {}),
+    ...(spec.readOnly ? { default_transaction_read_only: 'on' } : {}),
 
     // The log is ours, and statements, parameters and rows are not: only the server's own voice, FATAL and PANIC.
     log_destination: 'stderr',

@@ -33,6 +33,8 @@ export async function refreshAssignment(control: ControlContext, endpointId: str
     suspendTimeoutSeconds: target.suspendTimeoutSeconds,
     spec: toComputeSpec({ ...target, timelineId: target.timelineId }, control),
     access: await accessOf(control, endpointId),
+    usageStandings: target.usageStandings,
+    sizeStanding: target.sizeStanding,
   })
 }
 

@@ -55,6 +55,9 @@ async function plainSpec(control: ControlContext, branch: Branch, timelineId: Ti
       preloadLibraries: [],
       uidOffset: timeline?.uidOffset ?? 0,
       serviceKeyId: timeline?.serviceKeyId ?? '',
+      outbound: false,
+      usageStandings: undefined,
+      sizeStanding: undefined,
     },
     control,
   )

@@ -6,6 +6,7 @@ import type { Endpoint } from '../model/endpoint.ts'
 import type { Project } from '../model/project.ts'
 import type { Timeline } from '../model/timeline.ts'
 import type { TimelineId } from '../model/ids.ts'
+import { isReadOnly } from '../model/quota.ts'
 import type { EndpointTarget } from '../store/endpoints.ts'
 import type { ControlContext } from './context.ts'
 
@@ -30,6 +31,7 @@ export function isLogicalReplicationOn(projectSettings: Record<string, unknown>)
 export function newProjectTarget(
   rows: { project: Project; branch: Branch; endpoint: Endpoint },
   timeline: Timeline,
+  outbound: boolean,
 ): EndpointTarget & { timelineId: TimelineId } {
   const { project, branch, endpoint } = rows
   return {
@@ -49,6 +51,9 @@ export function newProjectTarget(
     preloadLibraries: endpoint.preloadLibraries,
     uidOffset: timeline.uidOffset,
     serviceKeyId: timeline.serviceKeyId,
+    outbound,
+    usageStandings: undefined,
+    sizeStanding: undefined,
   }
 }
 
@@ -67,7 +72,9 @@ export function toComputeSpec(
       defaultLibraries(target.pgMajor),
     ),
     logicalReplication: isLogicalReplicationOn(target.projectSettings),
+    outbound: target.outbound,
     owner: ownerOf(target.uidOffset),
     serviceKeyId: target.serviceKeyId,
+    ...(isReadOnly(target.sizeStanding) ? { readOnly: true } : {}),
   }
 }

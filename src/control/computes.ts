@@ -14,6 +14,8 @@ import { toComputeSpec } from './compute-spec.ts'
 import type { ControlContext } from './context.ts'
 import type { Journal } from './journal.ts'
 import { nobodyConnected, type AskToPark, type ParkReport } from './parking.ts'
+import { assertMayConnect, assertMayStart, type Standings } from './start-gate.ts'
+import { sizeNoticeOf } from './quotas/refusals.ts'
 
 export type Serving = {
   endpointId: EndpointId
@@ -29,10 +31,18 @@ export type Serving = {
   held: { count: number; askedAt: number } | undefined
 }
 
-export type Running = { socketDir: string; generation: string }
+export type Running = {
+  socketDir: string
+  generation: string
+  /** What new sessions are told. */
+  notice?: string | undefined
+}
+
+/** `notice`: what new sessions are told from now on; null is nothing, undefined is as before. */
+export type EndpointListener = (endpointId: string, what: 'address' | 'all', notice?: string | null) => Promise<void>
 
 /** What woke a compute or put it to sleep; API chains have operation rows of their own. */
-export type Cause = 'chain' | 'connect' | 'idle'
+export type Cause = 'chain' | 'connect' | 'idle' | 'quota'
 
 const chainPatienceMs = 60_000
 const drainPatienceMs = 2_000
@@ -42,7 +52,7 @@ export class Computes {
   readonly #journal: Journal
   readonly #wakes = new SingleFlight<Running>()
   readonly #serving = new Map<TimelineId, Serving>()
-  readonly #changed = new Set<(endpointId: string, what: 'address' | 'all') => Promise<void>>()
+  readonly #changed = new Set<EndpointListener>()
   #askToPark: AskToPark = async () => nobodyConnected
 
   constructor(context: () => ControlContext, journal: Journal) {
@@ -51,7 +61,7 @@ export class Computes {
   }
 
   /** Called with an endpoint whose address or state is no longer what it was. */
-  onChanged(listener: (endpointId: string, what: 'address' | 'all') => Promise<void>): void {
+  onChanged(listener: EndpointListener): void {
     this.#changed.add(listener)
   }
 
@@ -65,8 +75,13 @@ export class Computes {
     await this.#tell(endpointId, 'address')
   }
 
-  async #tell(endpointId: string, what: 'address' | 'all'): Promise<void> {
-    await Promise.allSettled([...this.#changed].map((listener) => listener(endpointId, what)))
+  /** As `moved`; from now on new sessions are told this. Undefined: nothing. */
+  async noticeChanged(endpointId: string, notice: string | undefined): Promise<void> {
+    await this.#tell(endpointId, 'address', notice ?? null)
+  }
+
+  async #tell(...changed: Parameters<EndpointListener>): Promise<void> {
+    await Promise.allSettled([...this.#changed].map((listener) => listener(...changed)))
   }
 
   /** Who asks the proxy; until then nobody is connected. */
@@ -77,6 +92,14 @@ export class Computes {
   /** Before a suspension: whoever is at rest and has nothing to lose goes on without its server connection. Not for one that is stopped anyway. */
   async park(endpointId: string, { endHeld }: { endHeld: boolean }): Promise<ParkReport> {
     return await this.#askToPark({ endpointId, mode: 'suspend', patienceMs: 0, endHeld })
+  }
+
+  /** Before a compute is stopped that its clients may still use: they get a moment to come to rest, and are set aside. */
+  async drain(computeName: string, farewell?: string): Promise<void> {
+    const request = { endpointId: computeName, mode: 'drain' as const, patienceMs: drainPatienceMs }
+    await this.#askToPark(
+      farewell === undefined ? { ...request, endHeld: false } : { ...request, endHeld: true, farewell },
+    )
   }
 
   serving(): ReadonlyMap<TimelineId, Serving> {
@@ -136,7 +159,7 @@ export class Computes {
     serving.currentCu = cu
   }
 
-  /** Many connects at once are one wake. Throws endpoint_not_found, endpoint_disabled, compute_start_failed, unavailable. */
+  /** Many connects at once are one wake. Throws endpoint_not_found, endpoint_disabled, quota_exceeded, compute_start_failed, unavailable. */
   wake(endpointId: string): Promise<Running> {
     return this.#wakes.run(endpointId, () => this.#wake(endpointId))
   }
@@ -145,11 +168,14 @@ export class Computes {
     const { store, branchLocks } = this.#context()
     try {
       const seen = await this.#wakeableTarget(endpointId)
+      assertMayConnect(seen)
       const running = await this.#runningFor(seen)
-      if (running) return running
+      if (running) return withNotice(running, seen)
       using _lock = await branchLocks.acquire(seen.branchId, `wake of ${endpointId}`)
       // Whoever had the lock may have deleted, disabled or moved what we looked at.
-      return await this.start(assertWakeable(await getEndpointTarget(store, endpointId)), 'connect')
+      const target = assertWakeable(await getEndpointTarget(store, endpointId))
+      await assertMayStart(this.#context(), target)
+      return withNotice(await this.start(target, 'connect'), target)
     } catch (error) {
       if (!isAppError(error, 'control_database_unavailable')) throw error
       return await this.#wakeFromAssignment(endpointId, error)
@@ -192,9 +218,11 @@ export class Computes {
     const assignment = await assignments.read(endpointId)
     if (!assignment) throw cause
     if (assignment.disabled) throw new AppError('endpoint_disabled', `endpoint ${endpointId} is disabled`)
+    const standings = { usageStandings: assignment.usageStandings, sizeStanding: assignment.sizeStanding }
+    assertMayConnect(standings)
     logger.warn({ endpoint: endpointId, cause: errorChain(cause) }, 'waking from the assignment file')
     using _lock = await branchLocks.acquire(assignment.branchId, `wake of ${endpointId}`)
-    return await this.#startAssigned(assignment, 'connect')
+    return withNotice(await this.#startAssigned(assignment, 'connect'), standings)
   }
 
   /** The caller holds the branch's lock. */
@@ -206,6 +234,8 @@ export class Computes {
       disabled: target.disabled,
       suspendTimeoutSeconds: target.suspendTimeoutSeconds,
       spec: toComputeSpec(target, this.#context()),
+      usageStandings: target.usageStandings,
+      sizeStanding: target.sizeStanding,
     }
     return await this.#startAssigned(assignment, cause)
   }
@@ -268,19 +298,20 @@ export class Computes {
   /**
    * Stops a compute, whoever it serves. The caller holds the branch's lock, and has parked its sessions where the cause is that it is idle.
    * `drains`: what is connected is given a moment to set itself aside, since it may go on afterwards; there is no afterwards where the
-   * endpoint is going away.
+   * endpoint is going away. `farewell`: what those are told who could not.
    */
-  async suspend(timelineId: TimelineId, cause: Cause, { drains = cause !== 'idle' } = {}): Promise<void> {
+  async suspend(
+    timelineId: TimelineId,
+    cause: Cause,
+    { drains = cause !== 'idle', farewell }: { drains?: boolean; farewell?: string } = {},
+  ): Promise<void> {
     const { supervisor, sessions, logger } = this.#context()
     const serving = this.#serving.get(timelineId)
     const startedAt = Date.now()
     // First out of the books, so that a connect from here on asks for a wake and waits for our lock.
     this.#serving.delete(timelineId)
     if (serving) await this.moved(serving.endpointId)
-    if (serving && drains) {
-      const { endpointId } = serving
-      await this.#askToPark({ endpointId, mode: 'drain', patienceMs: drainPatienceMs, endHeld: false })
-    }
+    if (serving && drains) await this.drain(serving.endpointId, farewell)
     sessions.close(timelineId)
     try {
       await supervisor.ensureStopped(timelineId, 'fast')
@@ -341,6 +372,11 @@ function servingOf(
     suspendTimeoutSeconds: target.suspendTimeoutSeconds,
     currentCu: target.minCu,
   }
+}
+
+function withNotice(running: Running, { sizeStanding }: Standings): Running {
+  const notice = sizeNoticeOf(sizeStanding)
+  return notice === undefined ? running : { ...running, notice }
 }
 
 function assertWakeable(target: EndpointTarget | undefined): EndpointTarget & { timelineId: TimelineId } {

@@ -7,6 +7,8 @@ export type ParkRequest = {
   patienceMs: number
   /** A session at rest with state that would be lost is ended with a clear error instead of being left alone. */
   endHeld: boolean
+  /** What clients are told that cannot be set aside in time, in place of Postgres' own farewell. Undefined: they hear that one. */
+  farewell?: string | undefined
 }
 
 export type ParkReport = { parked: number; busy: number; held: number }

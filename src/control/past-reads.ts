@@ -10,7 +10,7 @@ import { SingleFlight } from '../lib/single-flight.ts'
 import type { Branch } from '../model/branch.ts'
 import type { ComputeSpec } from '../model/compute.ts'
 import { AppError, errorChain } from '../model/errors.ts'
-import type { BranchId, EndpointId, TimelineId } from '../model/ids.ts'
+import type { BranchId, EndpointId, ProjectId, TimelineId } from '../model/ids.ts'
 import { formatLsn, type Lsn } from '../model/lsn.ts'
 import { getBranch } from '../store/branches.ts'
 import { getEndpointTarget } from '../store/endpoints.ts'
@@ -19,6 +19,7 @@ import { toComputeSpec } from './compute-spec.ts'
 import type { Running } from './computes.ts'
 import type { ControlContext } from './context.ts'
 import { originOf, placeTimeline, withoutReceiving } from './placing.ts'
+import { assertMayStart } from './start-gate.ts'
 import { parsePoint, resolvePoint, type Point, type ResolvedPoint } from './points.ts'
 import { removeTimeline } from './timeline-removal.ts'
 
@@ -32,10 +33,13 @@ const mostPerEndpoint = 4
 
 type PastRead = {
   endpointId: EndpointId
+  projectId: ProjectId
   branchId: BranchId
   timelineId: TimelineId
   running: Running
   lastUsedAt: number
+  /** As clients call it: many names may come to the same place. */
+  names: Set<string>
 }
 
 export class PastReads {
@@ -74,6 +78,7 @@ export class PastReads {
     const target = await getEndpointTarget(control.store, asked.endpointId)
     if (!target) throw new AppError('endpoint_not_found', `endpoint ${asked.endpointId} not found`)
     if (target.disabled) throw new AppError('endpoint_disabled', `endpoint ${asked.endpointId} is disabled`)
+    await assertMayStart(control, target)
     const branch = await getBranch(control.store, target.projectId, target.branchId)
     if (!branch?.timelineId) throw new AppError('unavailable', `endpoint ${asked.endpointId} has no data yet`)
     using _lock = await control.historyLocks.acquire(branch.timelineId, 'past read')
@@ -82,6 +87,7 @@ export class PastReads {
     const known = this.#open.get(key)
     if (known) {
       known.lastUsedAt = Date.now()
+      known.names.add(nameOf(asked))
       if (await control.supervisor.answering(known.timelineId)) return known.running
       await this.#close(key, known)
     }
@@ -94,8 +100,9 @@ export class PastReads {
       await control.supervisor.ensureStopped(timelineId, 'fast')
       await makeStandby(control.storage.timelineDir(timelineId), spec.owner)
       const running = await control.supervisor.ensureRunning(spec, { fresh: true })
-      const { endpointId, branchId } = target
-      this.#open.set(key, { endpointId, branchId, timelineId, running, lastUsedAt: Date.now() })
+      const { endpointId, projectId, branchId } = target
+      const names = new Set([nameOf(asked)])
+      this.#open.set(key, { endpointId, projectId, branchId, timelineId, running, lastUsedAt: Date.now(), names })
       return running
     } catch (error) {
       await removeTimeline(control, timelineId)
@@ -187,6 +194,24 @@ export class PastReads {
     }
   }
 
+  /** Whose past is being read at the moment. */
+  projects(): ProjectId[] {
+    return [...this.#open.values()].map((read) => read.projectId)
+  }
+
+  /** Its clients are set aside, and those that cannot be are told `farewell`. */
+  async closeOf(projectId: ProjectId, farewell: string): Promise<void> {
+    for (const [key, read] of this.#open) {
+      if (read.projectId !== projectId) continue
+      this.#open.delete(key)
+      for (const name of read.names) {
+        await this.#context().computes.moved(name)
+        await this.#context().computes.drain(name, farewell)
+      }
+      await removeTimeline(this.#context(), read.timelineId)
+    }
+  }
+
   async closeAll(): Promise<void> {
     for (const [key, read] of this.#open) await this.#close(key, read)
   }
@@ -196,3 +221,13 @@ export class PastReads {
     await removeTimeline(this.#context(), read.timelineId)
   }
 }
+
+const nameOf = ({
+  endpointId,
+  lsn,
+  timestamp,
+}: {
+  endpointId: string
+  lsn: string | undefined
+  timestamp: string | undefined
+}): string => (lsn === undefined ? `${endpointId}@timestamp:${timestamp}` : `${endpointId}@lsn:${lsn}`)

@@ -91,6 +91,11 @@ export function exceededUsage(standings: readonly UsageStanding[] | undefined, n
   return standings?.find(({ level, periodEnd }) => level === 'exceeded' && now.getTime() < Date.parse(periodEnd))
 }
 
+/** New transactions are. Beyond that the compute is stopped; should it run all the same, nobody is to write. */
+export function isReadOnly(standing: SizeStanding | undefined): standing is SizeStanding {
+  return standing?.level === 'read_only' || standing?.level === 'blocked'
+}
+
 /** Whether two lists say the same; how much exactly was used is no difference. */
 export function sameUsageStandings(a: readonly UsageStanding[], b: readonly UsageStanding[]): boolean {
   return (

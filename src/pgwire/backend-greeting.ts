@@ -16,6 +16,7 @@ const typeErrorResponse = 'E'.charCodeAt(0)
 
 export class BackendGreeting {
   readonly #exchangeKey: (key: BackendKey) => BackendKey
+  readonly #addition: Buffer | undefined
   /** An unfinished header, or an unfinished BackendKeyData. */
   #held: Buffer = Buffer.alloc(0)
   /** Bytes of the current message that are still to come and just pass. */
@@ -24,8 +25,10 @@ export class BackendGreeting {
   #refused = false
   #done = false
 
-  constructor(exchangeKey: (key: BackendKey) => BackendKey) {
+  /** `addition`: messages that the client gets as well, once it is in. */
+  constructor(exchangeKey: (key: BackendKey) => BackendKey, addition?: Buffer) {
     this.#exchangeKey = exchangeKey
+    this.#addition = addition
   }
 
   /** ReadyForQuery has passed: from here on bytes need no reading. */
@@ -73,6 +76,7 @@ export class BackendGreeting {
         const given = { pid: rest.readInt32BE(5), secret: Buffer.from(rest.subarray(9, length)) }
         const { pid, secret } = this.#exchangeKey(given)
         out.push(writeBackendKeyData(pid, secret))
+        if (this.#addition) out.push(this.#addition)
         rest = rest.subarray(length)
         continue
       }

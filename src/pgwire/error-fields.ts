@@ -4,7 +4,7 @@ import { ProtocolError } from './protocol-error.ts'
 import { cString, writeMessage } from './message.ts'
 
 export type ErrorFields = {
-  severity: 'ERROR' | 'FATAL' | 'PANIC'
+  severity: 'ERROR' | 'FATAL' | 'PANIC' | 'WARNING'
   sqlState: string
   message: string
   detail?: string | undefined
@@ -12,6 +12,15 @@ export type ErrorFields = {
 }
 
 export function writeErrorResponse(fields: ErrorFields): Buffer {
+  return writeFields('E', fields)
+}
+
+/** A NoticeResponse: the session goes on as it was. */
+export function writeWarning(message: string): Buffer {
+  return writeFields('N', { severity: 'WARNING', sqlState: '01000', message })
+}
+
+function writeFields(type: string, fields: ErrorFields): Buffer {
   const parts: Buffer[] = []
   const field = (type: string, value: string | undefined): void => {
     // An empty field is left out: libpq prints it as an empty DETAIL line.
@@ -24,7 +33,7 @@ export function writeErrorResponse(fields: ErrorFields): Buffer {
   field('D', fields.detail)
   field('H', fields.hint)
   parts.push(Buffer.of(0))
-  return writeMessage('E', ...parts)
+  return writeMessage(type, ...parts)
 }
 
 /** All fields of an ErrorResponse's body by their type letter. */

@@ -43,6 +43,12 @@ export class FrameTracker {
     return this.#bodyLeft === 0 && this.#headFilled === 0 && !this.#malformed
   }
 
+  /** Where in the bytes to come the message ends that has begun; undefined where they do not tell. */
+  boundaryIn(chunk: Buffer): number | undefined {
+    if (this.#headFilled > 0 || this.#malformed || this.#bodyLeft > chunk.length) return undefined
+    return this.#bodyLeft
+  }
+
   push(chunk: Buffer): void {
     const end = chunk.length
     let at = 0

@@ -19,6 +19,8 @@ export type WokenCompute = {
   socketDir: string
   /** Changes whenever another process answers: a cached address of an older generation is stale. */
   generation: string
+  /** What new sessions are told. */
+  notice?: string | undefined
 }
 
 /** What SCRAM yields to whoever has checked a password: enough to log in as that role, and not the password. Base64 on the RPC. */
@@ -61,6 +63,8 @@ export type ParkRequest = {
   patienceMs: number
   /** A session at rest with state that would be lost is ended with a clear error instead of being left alone. */
   endHeld: boolean
+  /** What clients are told that cannot be set aside in time, in place of Postgres' own farewell. Undefined: they hear that one. */
+  farewell?: string | undefined
 }
 
 export type ParkReport = {
@@ -83,7 +87,12 @@ export interface ControlPlane {
 }
 
 /** Pushed by control: what the proxy holds about this endpoint is no longer true. `address`: only where its compute answers. */
-export type EndpointChanged = { endpointId: string; what: 'address' | 'all' }
+export type EndpointChanged = {
+  endpointId: string
+  what: 'address' | 'all'
+  /** What new sessions are told from now on; null is nothing, undefined is as before. */
+  notice?: string | null | undefined
+}
 
 /** How the proxy hears of changes. Each method takes one listener. */
 export interface ControlPlaneEvents {

@@ -1,7 +1,7 @@
 // A client with a server connection of its own: bytes go both ways as they come, and only as fast as the other side takes them.
 //
 //   relaying ──park──► checking ──clean──► parked ──next message──► waking ──► relaying
-//                         └──state that would be lost──► relaying, held
+//                         └──state that would be lost──► relaying, held      waking ──compute refused──► refusing ──► parked
 //
 // Frames are followed, to know when the session is at rest; what is in them is not read. Whatever the client sends while there is no
 // server is kept, and the client is not read any further. An end on one side becomes an end on the other: a client that has said its
@@ -9,6 +9,7 @@
 
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { isAppError } from '../model/errors.ts'
 import { BackendGreeting, type BackendKey } from '../pgwire/backend-greeting.ts'
 import { writeParameterStatus } from '../pgwire/backend-messages.ts'
 import { FrameTracker } from '../pgwire/frame-tracker.ts'
@@ -16,9 +17,10 @@ import { functionCall, query, sync, terminate } from '../pgwire/frontend-types.t
 import type { EndpointMeter } from './activity.ts'
 import { forwardCancel } from './cancel.ts'
 import type { ConnectedCompute } from './connect-compute.ts'
-import { errorResponseFor, refusals } from './errors.ts'
+import { errorResponseFor, refusals, requestErrorFor } from './errors.ts'
 import { openServerPatiently, type ServerTarget } from './open-server.ts'
 import type { Refusal } from './refusal.ts'
+import { RefusedRequests } from './refused-requests.ts'
 import {
   bringsCustomSetting,
   readsHarmless,
@@ -52,6 +54,8 @@ type State =
   | { kind: 'checking'; server: ConnectedCompute }
   | { kind: 'parked'; statements: readonly PreparedStatement[] }
   | { kind: 'waking' }
+  /** What was asked is answered with an error up to its end. */
+  | { kind: 'refusing'; requests: RefusedRequests; statements: readonly PreparedStatement[] }
   | { kind: 'ended' }
 
 /** How long a client that takes nothing may keep the last bytes of a server that ended. */
@@ -86,6 +90,9 @@ export class DirectSession {
   /** Before Postgres 16: it ran nothing yet that could have made a custom setting. */
   #harmless: boolean
   #held: { reasons: readonly string[]; asked: number } | undefined
+  /** To be said at the next place between two messages, as the last thing. */
+  #farewell: Refusal | undefined
+  #noticed: boolean
 
   constructor(options: DirectSessionOptions) {
     const { client, server, context } = options
@@ -98,15 +105,17 @@ export class DirectSession {
     this.#state = { kind: 'relaying', server }
     this.ended = this.#end.promise
     this.#key = context.cancelKeys.mint({ isAllowed: options.isCancelAllowed, cancel: () => this.#cancel() })
+    const notice = context.waker.noticeOf(options.target.computeName)
+    this.#noticed = notice !== undefined
     this.#greeting = new BackendGreeting((backend) => {
       this.#backend = backend
       return this.#key
-    })
+    }, notice)
     this.#meter.sessionOpened()
     this.#meter.serverTaken()
 
     client.on('data', (chunk: Buffer) => this.#clientSaid(chunk))
-    client.on('drain', () => this.#server?.resume())
+    client.on('drain', () => (this.#isWithoutServer ? this.#client : this.#server)?.resume())
     client.on('end', () => this.#clientEnded())
     client.on('error', () => {})
     client.on('close', () => this.#clientClosed())
@@ -137,7 +146,7 @@ export class DirectSession {
    * take to come to rest, as `performance.now()` has it.
    */
   async park(fresh: () => Promise<FreshState | undefined>, deadline: number): Promise<ParkOutcome> {
-    if (this.#state.kind === 'parked' || this.#state.kind === 'ended') return 'parked'
+    if (this.#isWithoutServer || this.#state.kind === 'ended') return 'parked'
     if (!this.isAtRest && !(await this.#rest(deadline))) return 'busy'
     // Nothing happened since it was found held: it is held still.
     if (this.#held?.asked === this.#asked) return this.#goOn('held')
@@ -157,6 +166,18 @@ export class DirectSession {
   /** Ends it in place of its compute, which would lose what it holds. */
   endHeld(): void {
     if (this.#state.kind === 'relaying') this.#endWith(refusals.heldTooLong(this.heldBy))
+  }
+
+  /** Ends it in place of its compute, which is about to be stopped: at once, or at the end of the message that is on its way. */
+  leave(farewell: Refusal): void {
+    if (this.#state.kind !== 'relaying' || !this.#greeting.done) return
+    if (this.#fromServer.atBoundary) this.#endWith(farewell)
+    else this.#farewell = farewell
+  }
+
+  /** Its next message, or the next byte of it, asks for a compute. */
+  get #isWithoutServer(): boolean {
+    return this.#state.kind === 'parked' || this.#state.kind === 'refusing'
   }
 
   #hold(reasons: readonly string[]): ParkOutcome {
@@ -209,6 +230,7 @@ export class DirectSession {
       return
     }
     if (this.#state.kind === 'ended') return
+    if (this.#state.kind === 'refusing') return this.#refuse(this.#state, chunk)
     if (this.#state.kind === 'parked' && this.#fromClient.lastType === terminate) return this.#finish()
     this.#meter.touch()
     this.#kept.push(chunk)
@@ -217,6 +239,11 @@ export class DirectSession {
   }
 
   #serverSaid(chunk: Buffer): void {
+    const boundary = this.#farewell && this.#fromServer.boundaryIn(chunk)
+    if (boundary !== undefined) {
+      this.#client.write(chunk.subarray(0, boundary))
+      return this.#endWith(this.#farewell)
+    }
     this.#meter.bytesToClient += chunk.length
     this.#meter.touch()
     const { roleChanges } = this.#fromServer
@@ -254,7 +281,7 @@ export class DirectSession {
   #clientEnded(): void {
     this.#clientHasEnded = true
     if (this.#state.kind === 'relaying') this.#state.server.socket.end()
-    else if (this.#state.kind === 'parked') this.#finish()
+    else if (this.#isWithoutServer) this.#finish()
   }
 
   #clientClosed(): void {
@@ -372,15 +399,39 @@ export class DirectSession {
       this.#meter.serverTaken()
       this.#state = { kind: 'relaying', server }
       this.#tellChanges(server.parameters)
+      const notice = this.#noticed ? undefined : waker.noticeOf(this.target.computeName)
+      this.#noticed ||= notice !== undefined
+      if (notice) this.#client.write(notice)
       this.#attach(server.socket, () => {})
       server.socket.removeAllListeners('data')
       this.#relay(server)
     } catch (error) {
       if (!this.#isStill('waking')) return
+      if (isAppError(error, 'quota_exceeded')) return this.#refuseKept(error, statements)
       const response = errorResponseFor(error)
       if (this.#client.writable && response) this.#client.write(response)
       this.#finish()
     }
+  }
+
+  /** It may be had again later, so the session stays: what was asked is refused, and the next message asks anew. */
+  #refuseKept(error: unknown, statements: readonly PreparedStatement[]): void {
+    const state = { kind: 'refusing', requests: new RefusedRequests(requestErrorFor(error)), statements } as const
+    this.#state = state
+    const kept = this.#kept
+    this.#kept = []
+    this.#client.resume()
+    this.#refuse(state, Buffer.concat(kept))
+    if (this.#clientHasEnded) this.#finish()
+  }
+
+  #refuse({ requests, statements }: Extract<State, { kind: 'refusing' }>, bytes: Buffer): void {
+    const { answer, isOver } = requests.push(bytes)
+    // Counted like those of a server: each request has its answer.
+    this.#fromServer.push(answer)
+    if (!this.#client.write(answer)) this.#client.pause()
+    if (isOver) this.#finish()
+    else if (requests.atRest) this.#state = { kind: 'parked', statements }
   }
 
   /** What the server reports may have changed while the session was parked; what is the same need not be said again. */

@@ -78,8 +78,12 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     poolers,
   }
   controlPlane.onPark((request) => parking.park(request))
-  controlPlane.onEndpointChanged(async ({ endpointId, what }) => {
+  controlPlane.onEndpointChanged(async ({ endpointId, what, notice }) => {
     waker.forget(endpointId)
+    if (notice !== undefined) {
+      waker.setNotice(endpointId, notice)
+      poolers.forgetGreetings(endpointId)
+    }
     if (what === 'all') roles.changed(endpointId)
     serverless.forget(endpointId)
     // Who is on the way to the compute cannot be seen in it yet, and control is about to decide whether it may sleep.

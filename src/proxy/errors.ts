@@ -106,6 +106,11 @@ function fieldsForAppError(error: AppError): ErrorFields {
   }
 }
 
+/** For a session that is to go on: what was asked is refused, and nothing else. */
+export function requestErrorFor(error: unknown): Buffer {
+  return writeErrorResponse({ ...errorFieldsFor(error), severity: 'ERROR' })
+}
+
 export const refusals = {
   insecure: (): Refusal => new Refusal(invalidAuthorization, 'connection is insecure (try using `sslmode=require`)'),
 
@@ -198,6 +203,9 @@ export const refusals = {
       `unsupported startup parameter: ${name.slice(0, 100)}`.replace(': in options', ' in options') +
         '. Please use unpooled connection or remove this parameter from the startup package. More details: https://neon.tech/docs/connect/connection-errors#unsupported-startup-parameter',
     ),
+
+  /** `message` names the quota: its compute is about to be stopped. */
+  quotaExceeded: (message: string): Refusal => new Refusal(configurationLimitExceeded, message),
 
   heldTooLong: (reasons: readonly string[]): Refusal =>
     new Refusal(

@@ -5,7 +5,9 @@
 
 import type { ParkReport, ParkRequest } from './control-plane.ts'
 import type { DirectSession } from './direct-session.ts'
+import { refusals } from './errors.ts'
 import { openServerAt } from './open-server.ts'
+import type { Refusal } from './refusal.ts'
 import { answersTo } from './server-answers.ts'
 import {
   readCheckAnswer,
@@ -22,6 +24,8 @@ export type OtherUser = {
    * free is given up as well.
    */
   park(computeName: string, isLeaving: boolean): { busy: number; clients: number }
+  /** Clients that are still at work there are told this as their last word. */
+  end?(computeName: string, farewell: Refusal): void
 }
 
 const atOnce = 8
@@ -46,16 +50,26 @@ export class Parking {
   }
 
   /** Never rejects. */
-  async park({ endpointId, mode, patienceMs, endHeld }: ParkRequest): Promise<ParkReport> {
+  async park({ endpointId, mode, patienceMs, endHeld, farewell }: ParkRequest): Promise<ParkReport> {
     const deadline = performance.now() + patienceMs
+    const last = farewell === undefined ? undefined : refusals.quotaExceeded(farewell)
     const [sessions, others] = await Promise.all([
-      this.#parkSessions(endpointId, deadline, endHeld),
+      this.#parkSessions(endpointId, deadline, endHeld, last),
       this.#parkOthers(endpointId, deadline, mode === 'drain'),
     ])
+    if (last) {
+      for (const session of this.#sessions.get(endpointId) ?? []) session.leave(last)
+      for (const other of this.#others) other.end?.(endpointId, last)
+    }
     return { ...sessions, parked: sessions.parked + others.clients, busy: sessions.busy + others.busy }
   }
 
-  async #parkSessions(name: string, deadline: number, endHeld: boolean): Promise<ParkReport> {
+  async #parkSessions(
+    name: string,
+    deadline: number,
+    endHeld: boolean,
+    last: Refusal | undefined,
+  ): Promise<ParkReport> {
     const report: ParkReport = { parked: 0, busy: 0, held: 0 }
     const fresh = new Map<string, Promise<FreshState | undefined>>()
     const waiting = [...(this.#sessions.get(name) ?? [])]
@@ -63,8 +77,10 @@ export class Parking {
       for (let session = waiting.pop(); session; session = waiting.pop()) {
         const like = session
         const outcome = await session.park(() => this.#freshLike(like, fresh), deadline)
-        if (outcome === 'held' && endHeld) session.endHeld()
-        else report[outcome]++
+        if (outcome === 'held' && endHeld) {
+          if (last) session.leave(last)
+          else session.endHeld()
+        } else report[outcome]++
       }
     }
     // Those at rest first: whoever is busy may take all the time there is.

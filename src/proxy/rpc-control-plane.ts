@@ -111,8 +111,9 @@ export function pushEndpointChanged(
   server: RpcServer,
   endpointId: string,
   what: EndpointChanged['what'] = 'all',
+  notice?: EndpointChanged['notice'],
 ): Promise<void> {
-  return server.notify(endpointChangedEvent, { endpointId, what } satisfies EndpointChanged)
+  return server.notify(endpointChangedEvent, { endpointId, what, notice } satisfies EndpointChanged)
 }
 
 /** The sum over all edges. One that does not answer has nothing to say: whoever stops a compute does not wait for it for ever. */

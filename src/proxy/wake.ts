@@ -4,6 +4,7 @@
 // unheard. An answer that was on its way when the endpoint changed is given to those who asked before, and kept for nobody.
 
 import { SingleFlight } from '../lib/single-flight.ts'
+import { writeWarning } from '../pgwire/error-fields.ts'
 import type { ControlPlane, WokenCompute } from './control-plane.ts'
 import type { Latencies } from './latencies.ts'
 
@@ -12,6 +13,8 @@ export class Waker {
   readonly #latencies: Pick<Latencies, 'woken'>
   readonly #known = new Map<string, WokenCompute>()
   readonly #flights = new SingleFlight<WokenCompute>()
+  /** By endpoint; most have none. */
+  readonly #notices = new Map<string, Buffer>()
   /** Endpoints with a wake on its way, and how often each was forgotten since. */
   readonly #epochs = new Map<string, number>()
   #allEpoch = 0
@@ -29,7 +32,10 @@ export class Waker {
       const since = performance.now()
       const woken = await this.#controlPlane.wake(endpointId)
       this.#latencies.woken(since)
-      if (this.#epoch(endpointId) === epoch) this.#known.set(endpointId, woken)
+      if (this.#epoch(endpointId) === epoch) {
+        this.#known.set(endpointId, woken)
+        this.setNotice(endpointId, woken.notice)
+      }
       return woken
     })
   }
@@ -44,8 +50,19 @@ export class Waker {
     this.#epochs.set(endpointId, (this.#epochs.get(endpointId) ?? 0) + 1)
   }
 
+  /** A NoticeResponse for new sessions, as far as is known: control says it with an address, and when it changes. */
+  noticeOf(endpointId: string): Buffer | undefined {
+    return this.#notices.get(endpointId)
+  }
+
+  setNotice(endpointId: string, notice: string | null | undefined): void {
+    if (notice) this.#notices.set(endpointId, writeWarning(notice))
+    else this.#notices.delete(endpointId)
+  }
+
   forgetAll(): void {
     this.#known.clear()
+    this.#notices.clear()
     this.#epochs.clear()
     this.#allEpoch++
   }

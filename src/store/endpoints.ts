@@ -2,6 +2,8 @@ import type { PgMajor } from '../model/compute.ts'
 import type { Endpoint, EndpointType } from '../model/endpoint.ts'
 import type { BranchId, EndpointId, ProjectId, TimelineId } from '../model/ids.ts'
 import type { ProjectSettings } from '../model/project.ts'
+import { effectiveLimits, type LimitOverrides } from '../model/plan.ts'
+import type { SizeStanding, UsageStanding } from '../model/quota.ts'
 import type { Row, Sql } from './database.ts'
 
 const toEndpoint = (row: Row): Endpoint => ({
@@ -184,17 +186,24 @@ export type EndpointTarget = {
   preloadLibraries: string[]
   uidOffset: number
   serviceKeyId: string
+  /** Whether the organization's computes may connect to the outside. */
+  outbound: boolean
+  /** Of the project's quotas: those that are not fine. */
+  usageStandings: readonly UsageStanding[] | undefined
+  sizeStanding: SizeStanding | undefined
 }
 
 export async function getEndpointTarget(sql: Sql, id: string): Promise<EndpointTarget | undefined> {
   const [row] = await sql.query(
     `select e.id, e.project_id, e.branch_id, e.disabled, e.suspend_timeout_seconds, e.autoscaling_limit_min_cu, e.autoscaling_limit_max_cu,
-            e.pg_settings, e.preload_libraries, b.timeline_id, b.state, p.settings, p.pg_major, t.uid_offset, t.service_key_id,
+            e.pg_settings, e.preload_libraries, b.timeline_id, b.state, b.size_standing, p.usage_standings, p.settings, p.pg_major, t.uid_offset, t.service_key_id,
+            o.plan, o.limits,
             exists (select from chains c join operations o on o.chain_id = c.id
                      where c.project_id = e.project_id and c.state in ('running', 'undoing') and o.branch_id = e.branch_id) as busy
        from endpoints e
        join branches b on b.id = e.branch_id
        join projects p on p.id = e.project_id
+       join organizations o on o.id = p.org_id
        left join timelines t on t.id = b.timeline_id
       where e.id = $1 and e.deleted_at is null and b.deleted_at is null and p.deleted_at is null`,
     [id],
@@ -217,5 +226,8 @@ export async function getEndpointTarget(sql: Sql, id: string): Promise<EndpointT
     preloadLibraries: row['preload_libraries'] as string[],
     uidOffset: (row['uid_offset'] as number | null) ?? 0,
     serviceKeyId: (row['service_key_id'] as string | null) ?? '',
+    outbound: effectiveLimits(row['plan'] as string, row['limits'] as LimitOverrides).outbound,
+    usageStandings: (row['usage_standings'] as UsageStanding[] | null) ?? undefined,
+    sizeStanding: (row['size_standing'] as SizeStanding | null) ?? undefined,
   }
 }

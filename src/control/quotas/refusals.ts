@@ -1,7 +1,13 @@
 // What is said to those who ask for a compute that a quota forbids: the quota by its name, the figures, until when, and what to do.
 
 import { AppError } from '../../model/errors.ts'
-import type { QuotaName, SizeStanding, UsageQuota, UsageStanding } from '../../model/quota.ts'
+import {
+  isReadOnly,
+  type QuotaName,
+  type SizeStanding,
+  type UsageQuota,
+  type UsageStanding,
+} from '../../model/quota.ts'
 
 /** Neon's reasons, as its proxy knows them. */
 const apiCodes: Readonly<Record<QuotaName, string>> = {
@@ -44,8 +50,10 @@ export function sizeExceeded({ used, limit }: SizeStanding): AppError {
   )
 }
 
-/** Said to each new session of a branch that is at its size: how to go on writing, so that something can be deleted. */
-export function sizeNotice({ used, limit }: SizeStanding): string {
+/** Said to each new session of a branch that is at its size: how to go on writing, so that something can be deleted. Undefined: it is not. */
+export function sizeNoticeOf(standing: SizeStanding | undefined): string | undefined {
+  if (!isReadOnly(standing)) return undefined
+  const { used, limit } = standing
   return (
     `the branch has reached its logical size quota (logical_size_bytes): ${used} of ${limit} bytes. New transactions are read-only. ` +
     'To delete, run SET default_transaction_read_only = off or BEGIN READ WRITE; dropping and truncating tables gives room at once, DELETE with a VACUUM FULL after it. ' +

@@ -65,6 +65,8 @@ export class PoolServer {
   #closed = false
   #cancelling = 0
   #freeWhenCancelled = false
+  /** To be said to its client at the next place between two messages, as the last thing. */
+  #farewell: Buffer | undefined
 
   constructor(open: OpenServer, sets: TrackedParameterSets, events: PoolServerEvents) {
     this.#open = open
@@ -143,6 +145,20 @@ export class PoolServer {
     if (isAtWork) void forwardCancel({ socketPath, backend: key })
   }
 
+  /** Its compute is about to be stopped: its client hears this, and nothing more. In the middle of a message, at its end. */
+  leave(farewell: Buffer): void {
+    if (!this.client) return this.close()
+    this.#farewell = farewell
+    if (this.#bodyLeft === 0 && !this.#held) this.#sayFarewell(farewell)
+  }
+
+  #sayFarewell(farewell: Buffer): void {
+    const { client } = this
+    this.abandon()
+    client?.lostServerSilently()
+    client?.refuse(farewell)
+  }
+
   /** Closes once its client is done with it. */
   retire(): void {
     this.retireLater()
@@ -195,6 +211,10 @@ export class PoolServer {
         if (this.#bodyIsOurs) start = at
         start = this.#between(bytes, start, at)
         continue
+      }
+      if (this.#farewell) {
+        if (at > start) this.#tell(bytes.subarray(start, at))
+        return this.#sayFarewell(this.#farewell)
       }
       if (end - at < headerLength) break
       const letter = bytes[at] ?? 0

@@ -1,8 +1,8 @@
 // Server connections of one role to one database, lent to clients for a transaction each: first come, first served.
 
 import type { Logger } from '../../lib/logger.ts'
-import { errorChain } from '../../model/errors.ts'
-import { errorResponseFor, refusals } from '../errors.ts'
+import { errorChain, isAppError } from '../../model/errors.ts'
+import { errorResponseFor, refusals, requestErrorFor } from '../errors.ts'
 import { openServer, openServerPatiently, type OpenServer, type ServerTarget } from '../open-server.ts'
 import { ServerRefused } from '../server-refused.ts'
 import type { Waker } from '../wake.ts'
@@ -141,6 +141,16 @@ export class Pool {
     for (const server of this.#servers) server.retire()
   }
 
+  /** What is still at work is about to lose its compute. */
+  leave(farewell: Buffer): void {
+    for (const server of this.#servers) server.leave(farewell)
+  }
+
+  /** The next one who comes asks anew how servers greet, and whether there are any to be had. */
+  forgetGreeting(): void {
+    this.greeting = undefined
+  }
+
   /** To be called now and then. */
   sweep(now: number): void {
     for (const server of this.#idle.filter(
@@ -251,8 +261,13 @@ export class Pool {
     }
     // Those that there are will come free.
     if (this.#servers.size > 0) return
-    const response = errorResponseFor(error)
-    for (const [client] of this.#waiting) client.refuse(response)
+    const waiting = [...this.#waiting.keys()]
     this.#waiting.clear()
+    // It may be had again later: they are told so each time they ask.
+    if (isAppError(error, 'quota_exceeded')) {
+      for (const client of waiting) client.refuseRequest(requestErrorFor(error))
+    } else {
+      for (const client of waiting) client.refuse(errorResponseFor(error))
+    }
   }
 }

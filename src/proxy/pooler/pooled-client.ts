@@ -25,6 +25,7 @@ import { readStatementReference } from '../../pgwire/statement-reference.ts'
 import type { EndpointMeter } from '../activity.ts'
 import { errorResponseFor, refusals } from '../errors.ts'
 import { destroySoon } from '../socket-reader.ts'
+import { RefusedRequests } from '../refused-requests.ts'
 import { expected } from './expectations.ts'
 import type { Pool } from './pool.ts'
 import type { PoolServer } from './pool-server.ts'
@@ -63,6 +64,8 @@ export class PooledClient {
   #held: Buffer | undefined
   #heldBytes = 0
   #isWaiting = false
+  /** What it asked is answered with an error up to its end. */
+  #refused: RefusedRequests | undefined
   /** Bytes of a message that still just go by. */
   #bodyLeft = 0
   #isEnding = false
@@ -76,7 +79,10 @@ export class PooledClient {
     this.key = key
     this.ended = this.#end.promise
     client.on('data', (chunk: Buffer) => this.#said(chunk))
-    client.on('drain', () => this.#server?.resume())
+    client.on('drain', () => {
+      this.#server?.resume()
+      if (this.#refused) this.#client.resume()
+    })
     client.on('end', () => this.#saidGoodbye())
     client.on('error', () => {})
     client.on('close', () => this.#over())
@@ -153,6 +159,26 @@ export class PooledClient {
     this.#meter.serverLeft()
   }
 
+  /** Its compute may not be had for now. It stays, and asks anew with its next request. */
+  refuseRequest(error: Buffer): void {
+    if (this.#isOver) return
+    this.#isWaiting = false
+    const held = this.#held
+    this.#hold(undefined)
+    this.#refused = new RefusedRequests(error)
+    this.#client.resume()
+    if (held) this.#refuse(this.#refused, held)
+    if (this.#isEnding) this.#finish()
+  }
+
+  #refuse(requests: RefusedRequests, bytes: Buffer): void {
+    const { answer, isOver } = requests.push(bytes)
+    const isTaken = this.#client.write(answer)
+    if (isOver) return this.#finish()
+    if (!isTaken) this.#client.pause()
+    else if (requests.atRest) this.#refused = undefined
+  }
+
   /** Last words. */
   refuse(response: Buffer | undefined): void {
     if (this.#isOver) return
@@ -166,6 +192,8 @@ export class PooledClient {
 
   #said(chunk: Buffer): void {
     this.#meter.bytesFromClient += chunk.length
+    if (this.#refused && !this.#refused.atRest) return this.#refuse(this.#refused, chunk)
+    this.#refused = undefined
     let bytes = this.#held ? Buffer.concat([this.#held, chunk]) : chunk
     this.#hold(undefined)
     if (this.#server) return this.#forward(this.#server, bytes)

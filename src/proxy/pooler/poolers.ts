@@ -15,9 +15,10 @@ import { parameterValue, type StartupParameter } from '../../pgwire/startup-pack
 import type { ActivityLedger } from '../activity.ts'
 import type { Credentials } from '../authenticate.ts'
 import type { CancelKeys } from '../cancel.ts'
-import { refusals } from '../errors.ts'
+import { errorResponseFor, refusals } from '../errors.ts'
 import type { ServerTarget } from '../open-server.ts'
 import type { OtherUser } from '../parking.ts'
+import type { Refusal } from '../refusal.ts'
 import type { Waker } from '../wake.ts'
 import { Pool } from './pool.ts'
 import { PooledClient } from './pooled-client.ts'
@@ -60,7 +61,7 @@ export class Poolers implements OtherUser {
   /** Throws AppError, Refusal, ServerRefused. */
   async serve(start: PooledStart): Promise<{ ended: Promise<void> }> {
     const { client, target, credentials, isCancelAllowed, onReady } = start
-    const { ledger, cancelKeys } = this.#options
+    const { ledger, cancelKeys, waker } = this.#options
     const wished = readParameters(target.parameters)
     if (this.#clientsOf(target.computeName) >= mostClients) throw refusals.tooManyClients()
     const { user } = credentials
@@ -81,7 +82,7 @@ export class Poolers implements OtherUser {
       cancelKeys.forget(key)
       meter.sessionClosed()
     })
-    client.write(writeWelcome(new Map([...greeting, ...wished]), key))
+    client.write(writeWelcome(new Map([...greeting, ...wished]), key, waker.noticeOf(target.computeName)))
     onReady()
     return pooled
   }
@@ -103,6 +104,20 @@ export class Poolers implements OtherUser {
       clients += pool.clients
     }
     return { busy, clients }
+  }
+
+  end(computeName: string, farewell: Refusal): void {
+    const response = errorResponseFor(farewell)
+    if (!response) return
+    for (const pool of this.#computes.get(computeName)?.values() ?? []) {
+      pool.leave(response)
+      pool.forgetGreeting()
+    }
+  }
+
+  /** What servers report at their start is no longer what it was. */
+  forgetGreetings(computeName: string): void {
+    for (const pool of this.#computes.get(computeName)?.values() ?? []) pool.forgetGreeting()
   }
 
   close(): void {
@@ -192,11 +207,16 @@ function tracked(name: string, value: string, say: (name: string) => string): St
   return [[known, value]]
 }
 
-function writeWelcome(parameters: ReadonlyMap<string, string>, { pid, secret }: BackendKey): Buffer {
+function writeWelcome(
+  parameters: ReadonlyMap<string, string>,
+  { pid, secret }: BackendKey,
+  notice: Buffer | undefined,
+): Buffer {
   return Buffer.concat([
     writeAuthenticationOk(),
     ...[...parameters].map(([name, value]) => writeParameterStatus(name, value)),
     writeBackendKeyData(pid, secret),
+    ...(notice ? [notice] : []),
     writeReadyForQuery('I'),
   ])
 }

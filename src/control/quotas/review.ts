@@ -1,0 +1,189 @@
+// Looks what a project has used, keeps what its quotas say of that, and does what follows from it.
+//
+// First the rows, then the machine: from the moment the rows say that something is used up, nobody gets in and nothing is started, whatever
+// becomes of us. Doing what the rows say is repeated with every look, so a crash in between is made up for by the next one.
+
+import { failpoint } from '../../lib/failpoint.ts'
+import { within } from '../../lib/within.ts'
+import { AppError, errorChain } from '../../model/errors.ts'
+import type { BranchId, ProjectId, TimelineId } from '../../model/ids.ts'
+import {
+  exceededUsage,
+  isReadOnly,
+  sameSizeStanding,
+  sameUsageStandings,
+  sizeQuota,
+  sizeStanding,
+  usageStandings,
+  type SizeStanding,
+} from '../../model/quota.ts'
+import { getBranch } from '../../store/branches.ts'
+import { getEndpointTarget, listBranchEndpoints } from '../../store/endpoints.ts'
+import { recordEvent } from '../../store/events.ts'
+import {
+  listQuotaRows,
+  listSizedBranches,
+  lockQuotaRow,
+  setSizeStanding,
+  setUsageStandings,
+  type QuotaRow,
+} from '../../store/quotas.ts'
+import { refreshAssignment, refreshAssignments } from '../assignments.ts'
+import { withClient } from '../branch-compute.ts'
+import { rereadCatalog } from '../catalog.ts'
+import { toComputeSpec } from '../compute-spec.ts'
+import type { Serving } from '../computes.ts'
+import type { ControlContext } from '../context.ts'
+import { noteSubscriptions } from '../wal-head.ts'
+import { sizeEvents, usageEvents } from './quota-events.ts'
+import { sizeExceeded, sizeNoticeOf, usageExceeded } from './refusals.ts'
+
+/** A compute that is to be stopped is asked a few things first; a tenant who keeps it from answering is not waited for. */
+const lastLookMs = 3_000
+/** A chain at work holds its branch; the next round tries again. */
+const lockPatienceMs = 5_000
+
+/** After its quotas were changed: what is forbidden no longer is allowed when this returns. Branches that sleep are looked at as well. */
+export async function reviewProject(control: ControlContext, projectId: ProjectId): Promise<void> {
+  const [row] = await listQuotaRows(control.store, [projectId])
+  if (!row) return
+  const sized = await listSizedBranches(control.store, projectId)
+  await review(control, row, new Set([...sized, ...servingBranches(control, projectId)]))
+}
+
+/** As often as there is something at work in the project. */
+export async function reviewRunning(control: ControlContext, row: QuotaRow): Promise<void> {
+  await review(control, row, servingBranches(control, row.projectId))
+}
+
+async function review(control: ControlContext, row: QuotaRow, branchIds: ReadonlySet<BranchId>): Promise<void> {
+  const usage = await reviewUsage(control, row)
+  const refusal = exceededUsage(usage, new Date())
+  if (refusal) await stopProject(control, row.projectId, usageExceeded(refusal).message)
+  if ((row.quotas[sizeQuota] ?? 0) === 0 && row.sizes.size === 0) return
+  for (const branchId of branchIds) {
+    const standing = await reviewSize(control, row, branchId)
+    if (!refusal) await applySize(control, branchId, standing)
+  }
+}
+
+async function reviewUsage(control: ControlContext, row: QuotaRow): Promise<QuotaRow['usage']> {
+  const figures = await control.metering.periodUsage(row.projectId)
+  if (sameUsageStandings(row.usage, usageStandings(figures, row.quotas))) return row.usage
+  const { usage, changed } = await control.store.transaction(async (sql) => {
+    const before = await lockQuotaRow(sql, row.projectId)
+    if (!before) return { usage: [], changed: false }
+    const after = usageStandings(figures, before.quotas)
+    if (sameUsageStandings(before.usage, after)) return { usage: before.usage, changed: false }
+    await setUsageStandings(sql, row.projectId, after)
+    for (const event of usageEvents(before, before.usage, after)) await recordEvent(sql, event)
+    return { usage: after, changed: true }
+  })
+  await failpoint('quota.decided')
+  if (changed) await refreshAssignments(control, row.projectId)
+  return usage
+}
+
+async function reviewSize(
+  control: ControlContext,
+  row: QuotaRow,
+  branchId: BranchId,
+): Promise<SizeStanding | undefined> {
+  const bytes = await control.metering.logicalSize(branchId)
+  const known = row.sizes.get(branchId)
+  if (bytes === undefined || sameSizeStanding(known, sizeStanding(bytes, row.quotas))) return known
+  const { standing, changed } = await control.store.transaction(async (sql) => {
+    const before = await lockQuotaRow(sql, row.projectId)
+    if (!before) return { standing: undefined, changed: false }
+    const was = before.sizes.get(branchId)
+    const after = sizeStanding(bytes, before.quotas)
+    if (sameSizeStanding(was, after)) return { standing: was, changed: false }
+    await setSizeStanding(sql, branchId, after)
+    for (const event of sizeEvents(before, branchId, was, after, new Date())) await recordEvent(sql, event)
+    return { standing: after, changed: true }
+  })
+  await failpoint('quota.size_decided')
+  if (changed) {
+    for (const { id } of await listBranchEndpoints(control.store, branchId)) await refreshAssignment(control, id)
+  }
+  return standing
+}
+
+/** The branch's compute, if it runs: stopped, told to write no more or to write again. */
+async function applySize(
+  control: ControlContext,
+  branchId: BranchId,
+  standing: SizeStanding | undefined,
+): Promise<void> {
+  const found = servingOf(control, branchId)
+  if (!found) return
+  const [timelineId, serving] = found
+  if (standing?.level === 'blocked') return await stop(control, timelineId, serving, sizeExceeded(standing).message)
+  const spec = await control.supervisor.readSpec(timelineId)
+  if (!spec || (spec.readOnly ?? false) === isReadOnly(standing)) return
+  const lock = await control.branchLocks.acquireWithin(branchId, 'quota', lockPatienceMs)
+  if (!lock) return
+  using _lock = lock
+  if (control.computes.serving().get(timelineId) !== serving) return
+  const target = await getEndpointTarget(control.store, serving.endpointId)
+  if (target?.timelineId !== timelineId) return
+  await control.supervisor.reconfigure(toComputeSpec({ ...target, timelineId }, control))
+  await control.computes.noticeChanged(serving.endpointId, sizeNoticeOf(target.sizeStanding))
+  control.logger.info(
+    { endpoint: serving.endpointId, readOnly: isReadOnly(target.sizeStanding) },
+    'a size quota changed what new transactions may do',
+  )
+}
+
+async function stopProject(control: ControlContext, projectId: ProjectId, farewell: string): Promise<void> {
+  const running = [...control.computes.serving()].filter(([, serving]) => serving.projectId === projectId)
+  await Promise.all([
+    control.pastReads.closeOf(projectId, farewell),
+    ...running.map(([timelineId, serving]) => stop(control, timelineId, serving, farewell)),
+  ])
+}
+
+/** Sessions at rest outlive it, as they do when it sleeps because nobody uses it. */
+async function stop(
+  control: ControlContext,
+  timelineId: TimelineId,
+  serving: Serving,
+  farewell: string,
+): Promise<void> {
+  const lock = control.branchLocks.tryAcquire(serving.branchId, 'quota')
+  if (!lock) return
+  using _lock = lock
+  if (control.computes.serving().get(timelineId) !== serving) return
+  await failpoint('quota.stopping')
+  await within(
+    lastLook(control, timelineId, serving),
+    lastLookMs,
+    () => new AppError('unavailable', 'it took too long'),
+  ).catch((error: unknown) =>
+    control.logger.warn(
+      { endpoint: serving.endpointId, cause: errorChain(error) },
+      'a compute was not read back before its quota stopped it',
+    ),
+  )
+  await control.computes.suspend(timelineId, 'quota', { farewell })
+  await refreshAssignment(control, serving.endpointId)
+}
+
+/** Roles and databases made by SQL are known while it sleeps as well. */
+async function lastLook(control: ControlContext, timelineId: TimelineId, serving: Serving): Promise<void> {
+  await withClient(control, timelineId, (client) => noteSubscriptions(control, timelineId, client))
+  const branch = await getBranch(control.store, serving.projectId, serving.branchId)
+  if (branch) await rereadCatalog(control, branch, timelineId)
+}
+
+function servingOf(control: ControlContext, branchId: BranchId): [TimelineId, Serving] | undefined {
+  for (const each of control.computes.serving()) if (each[1].branchId === branchId) return each
+  return undefined
+}
+
+function servingBranches(control: ControlContext, projectId: ProjectId): Set<BranchId> {
+  const branches = new Set<BranchId>()
+  for (const { projectId: of, branchId } of control.computes.serving().values())
+    if (of === projectId) branches.add(branchId)
+  return branches
+}
