@@ -47,7 +47,7 @@ const rules: Readonly<Record<ErrorCode, Rule>> = {
   master_key_wrong: { status: 500, shown: false },
 }
 
-export type ErrorBody = { code: string; message: string; request_id: string }
+export type ErrorBody = Readonly<Record<string, unknown>> & { code: string; message: string; request_id: string }
 
 export type ErrorAnswer = { status: number; retryAfterSeconds: number | undefined; body: ErrorBody }
 
@@ -58,6 +58,7 @@ export function errorAnswer(error: unknown, requestId: string): ErrorAnswer {
     status,
     retryAfterSeconds: known.retryAfterSeconds ?? retryAfterSeconds,
     body: {
+      ...known.details,
       code: known.apiCode,
       message: shown ? known.message : 'internal server error; the log has the reason under this request id',
       request_id: requestId,

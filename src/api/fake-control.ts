@@ -22,9 +22,9 @@ import type {
 import type { Jwks } from '../model/jwks.ts'
 import type { Lsn } from '../model/lsn.ts'
 import type { Operation } from '../model/operation.ts'
-import type { Organization } from '../model/organization.ts'
+import type { Invitation, Member, Organization } from '../model/organization.ts'
 import type { OrganizationPlan } from '../model/plan.ts'
-import type { Project } from '../model/project.ts'
+import type { Project, ProjectPermission } from '../model/project.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { Role } from '../model/role.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -249,6 +249,30 @@ export const apiKey: ApiKey = {
   revokedAt: undefined,
 }
 
+export const member: Member = {
+  id: 'e1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11',
+  userId: user.id,
+  role: 'admin',
+  joinedAt: then,
+}
+
+export const invitation: Invitation = {
+  id: 'f1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11',
+  orgId: organization.id,
+  email: 'invited@example.com',
+  role: 'member',
+  invitedBy: user.id,
+  invitedAt: then,
+}
+
+export const permission: ProjectPermission = {
+  id: 'a1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11',
+  projectId: project.id,
+  grantedToEmail: 'friend@example.com',
+  grantedAt: then,
+  revokedAt: undefined,
+}
+
 const connection = {
   uri: 'postgresql://neondb_owner:secret@ep-quiet-river-cccc3333.localhost/neondb',
   database: database.name,
@@ -293,6 +317,7 @@ export function fakeControl(replacements: Replacements = {}): Control {
         projects: [{ project, orgName: organization.name, lastActiveAt: then }],
         cursor: project.id,
       }),
+      listShared: async () => ({ projects: [], cursor: undefined }),
       get: async () => ({ project, owner: user, lastActiveAt: undefined, plan: 'scale_v3', branchesLimit: 5000 }),
       update: async () => ({ project, operations: [] }),
       delete: async () => project,
@@ -375,28 +400,58 @@ export function fakeControl(replacements: Replacements = {}): Control {
     },
     schemas: { get: async () => ({ kind: 'sql', sql: '' }), compare: async () => '', ...replacements.schemas },
     connectionUris: { get: async () => connection.uri, ...replacements.connectionUris },
+    authorize: async () => ({ orgId: organization.id, refusal: undefined }),
     apiKeys: {
       list: async () => ({ keys: [apiKey], user }),
       create: async () => ({ key: apiKey, secret: 'napi_new' }),
       revoke: async () => ({ key: apiKey, user }),
+      listForOrganization: async () => [{ key: apiKey, creator: user }],
+      createForOrganization: async () => ({ key: apiKey, secret: 'napi_new' }),
+      revokeForOrganization: async () => apiKey,
       ...replacements.apiKeys,
     },
-    users: { me: async () => ({ user, organization }), ...replacements.users },
+    users: {
+      me: async () => ({ user, organization }),
+      update: async () => ({ user, organization }),
+      create: async () => ({ user, key: apiKey, secret: 'napi_new' }),
+      ...replacements.users,
+    },
     organizations: {
       list: async () => [organization],
       get: async () => organization,
-      members: async () => [{ id: 'e1f3a2de-8f0c-4a4e-9a61-2d0b7f5d1c11', user, role: 'admin', joinedAt: then }],
+      members: async () => [{ ...member, user }],
+      member: async () => member,
+      updateMember: async () => member,
+      removeMember: async () => {},
+      create: async () => organization,
       ...replacements.organizations,
     },
-    organizationLimits: {
-      get: async () => organizationPlan,
-      change: async () => organizationPlan,
-      ...replacements.organizationLimits,
+    invitations: {
+      list: async () => [invitation],
+      create: async () => [invitation],
+      withdraw: async () => {},
+      listOwn: async () => [{ invitation, orgName: organization.name }],
+      accept: async () => ({ organization, member }),
+      ...replacements.invitations,
     },
+    permissions: {
+      list: async () => [permission],
+      grant: async () => permission,
+      revoke: async () => ({ ...permission, revokedAt: then }),
+      ...replacements.permissions,
+    },
+    audit: { record: () => {}, list: async () => ({ entries: [], next: undefined }), ...replacements.audit },
     aliases: {
       projectOfBranch: async () => project.id,
       projectOfSnapshot: async () => project.id,
       ...replacements.aliases,
+    },
+    rateLimits: {
+      take: async () => {},
+      refusal: () => undefined,
+      get: async () => ({ text: '700/min,40/s', isDefault: true }),
+      set: async (_kind, _id, text) => ({ text: text ?? '700/min,40/s', isDefault: text === undefined }),
+      ...replacements.rateLimits,
     },
     regions: { list: async () => ({ regions, defaultRegionId }), ...replacements.regions },
     jwks: { list: async () => [jwks], add: async () => jwks, delete: async () => jwks },

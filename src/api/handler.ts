@@ -17,6 +17,12 @@ export type PathParams = Readonly<
     | 'jwks_id'
     | 'role_name'
     | 'database_name'
+    | 'user_id'
+    | 'member_id'
+    | 'permission_id'
+    | 'invitation_id'
+    | 'request_id'
+    | 'source_org_id'
     | 'org_id',
     string
   > & { key_id: number }

@@ -1,21 +1,26 @@
 // Every operation that is written. What is not here, the server answers with 501 and docs/api-coverage.md says so.
 
 import { apiKeys } from './api-keys.ts'
+import { auditLog } from './audit-log.ts'
 import { branches } from './branches.ts'
 import { connectionUri } from './connection-uri.ts'
 import { databases } from './databases.ts'
 import { endpoints } from './endpoints.ts'
 import type { Handlers } from './handler.ts'
 import { branchServices } from './branch-services.ts'
+import { invitations } from './invitations.ts'
 import { jwks } from './jwks.ts'
 import { operations } from './operations.ts'
 import { organizationLimits } from './organization-limits.ts'
 import { organizations } from './organizations.ts'
+import { projectPermissions } from './project-permissions.ts'
 import { projects } from './projects.ts'
+import { rateLimits } from './rate-limits.ts'
 import { regions } from './regions.ts'
 import { roles } from './roles.ts'
 import { schemas } from './schemas.ts'
 import { snapshots } from './snapshots.ts'
+import { transfers } from './transfers.ts'
 import { users } from './users.ts'
 
 export const handlers: Handlers = {
@@ -29,10 +34,15 @@ export const handlers: Handlers = {
   ...operations,
   ...connectionUri,
   ...jwks,
+  ...rateLimits,
   ...regions,
   ...apiKeys,
+  ...transfers,
   ...users,
   ...organizations,
+  ...invitations,
+  ...projectPermissions,
+  ...auditLog,
   ...organizationLimits,
   ...branchServices,
 }

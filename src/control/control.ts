@@ -4,20 +4,27 @@
 // `api/`'s business. Every function throws AppError; rules are enforced here and nowhere above.
 
 import type { Branch } from '../model/branch.ts'
-import type { ApiKey, Caller, User } from '../model/caller.ts'
+import type { AuditEntry, AuditRecord } from '../model/audit.ts'
+import type { ApiKey, Caller, Creator, User } from '../model/caller.ts'
 import type { AwakeReason, ComputeState } from '../model/compute.ts'
 import type { Database } from '../model/database.ts'
 import type { Endpoint, EndpointType } from '../model/endpoint.ts'
-import type { ProjectId } from '../model/ids.ts'
+import type { AppError } from '../model/errors.ts'
+import type { OrganizationId, ProjectId } from '../model/ids.ts'
 import type { Jwks } from '../model/jwks.ts'
 import type { Operation } from '../model/operation.ts'
-import type { Organization } from '../model/organization.ts'
-import type { EndpointDefaults, Project, ProjectSettings } from '../model/project.ts'
+import type { Invitation, Member, Organization } from '../model/organization.ts'
+import type { EndpointDefaults, Project, ProjectPermission, ProjectSettings } from '../model/project.ts'
 import type { Region } from '../model/region.ts'
 import type { Role } from '../model/role.ts'
 import type { SchemaTable } from '../model/schema-table.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { SnapshotScheduleItem } from '../model/snapshot-schedule.ts'
+import type { TransferRequest } from '../model/transfer-request.ts'
+import type { OrganizationPlan } from '../model/plan.ts'
+import type { Place } from './access.ts'
+import type { Requirement } from './authorization.ts'
+import type { LimitChange } from './organization-limits.ts'
 
 /** An endpoint with what its compute does at the moment. */
 export type EndpointStatus = {
@@ -208,6 +215,13 @@ export type UpdateEndpointInput = EndpointSettingsInput & {
   disabled?: boolean | undefined
 }
 
+export type TransferInput = { destinationOrgId: string; projectIds: readonly string[] }
+
+export type UserWithDefault = { user: User; organization: Organization | undefined }
+
+/** As it is written in `PGROVE_RATE_LIMIT`. */
+export type RateLimitOf = { text: string; isDefault: boolean }
+
 /** A stored first answer to a request that carried an Idempotency-Key. */
 export type StoredAnswer = { status: number; body: string }
 
@@ -239,6 +253,8 @@ export interface Control {
   projects: {
     create(caller: Caller, input: CreateProjectInput): Promise<CreatedProject>
     list(caller: Caller, query: ListProjectsQuery): Promise<ProjectPage>
+    /** Those of other organizations that are shared with the caller. */
+    listShared(caller: Caller, query: Pick<ListProjectsQuery, 'cursor' | 'limit' | 'search'>): Promise<ProjectPage>
     get(caller: Caller, projectId: string): Promise<ProjectDetails>
     update(
       caller: Caller,
@@ -391,23 +407,103 @@ export interface Control {
       },
     ): Promise<string>
   }
+  /** What the caller is where this is asked, and the refusal where that is not enough. */
+  authorize(
+    caller: Caller,
+    requirement: Requirement,
+    place: Place,
+  ): Promise<{ orgId: OrganizationId | undefined; refusal: AppError | undefined }>
   apiKeys: {
     list(caller: Caller): Promise<{ keys: ApiKey[]; user: User }>
     create(caller: Caller, name: string): Promise<{ key: ApiKey; secret: string }>
     revoke(caller: Caller, keyId: number): Promise<{ key: ApiKey; user: User }>
+    /** The organization's own and those of its projects. */
+    listForOrganization(caller: Caller, orgId: string): Promise<{ key: ApiKey; creator: Creator }[]>
+    /** With a project: a key for that one alone. */
+    createForOrganization(
+      caller: Caller,
+      orgId: string,
+      input: { name: string; projectId?: string | undefined },
+    ): Promise<{ key: ApiKey; secret: string }>
+    revokeForOrganization(caller: Caller, orgId: string, keyId: number): Promise<ApiKey>
   }
   users: {
-    me(caller: Caller): Promise<{ user: User; organization: Organization }>
+    /** `organization`: where he creates projects without naming one; undefined where he is a member of none. */
+    me(caller: Caller): Promise<UserWithDefault>
+    update(caller: Caller, input: { defaultOrgId?: string | undefined }): Promise<UserWithDefault>
+    create(input: {
+      email: string
+      name?: string | undefined
+    }): Promise<{ user: User; key: ApiKey; secret: string }>
   }
   organizations: {
     list(caller: Caller): Promise<Organization[]>
     get(caller: Caller, orgId: string): Promise<Organization>
-    members(caller: Caller, orgId: string): Promise<{ id: string; user: User; role: string; joinedAt: Date }[]>
+    members(caller: Caller, orgId: string): Promise<(Member & { user: User })[]>
+    member(caller: Caller, orgId: string, memberId: string): Promise<Member>
+    /** Keys that he made there end where they would give more than the new role. */
+    updateMember(caller: Caller, orgId: string, memberId: string, role: string): Promise<Member>
+    removeMember(caller: Caller, orgId: string, memberId: string): Promise<void>
+    /** `adminEmail`: of the user who is its admin, where that is not the caller. */
+    create(
+      caller: Caller,
+      input: { name: string; plan: string; adminEmail?: string | undefined },
+    ): Promise<Organization>
+  }
+  invitations: {
+    list(caller: Caller, orgId: string): Promise<Invitation[]>
+    create(caller: Caller, orgId: string, invitations: { email: string; role: string }[]): Promise<Invitation[]>
+    withdraw(caller: Caller, orgId: string, invitationId: string): Promise<void>
+    /** Those that the caller may accept. */
+    listOwn(caller: Caller): Promise<{ invitation: Invitation; orgName: string }[]>
+    accept(caller: Caller, invitationId: string): Promise<{ organization: Organization; member: Member }>
+  }
+  permissions: {
+    list(caller: Caller, projectId: string): Promise<ProjectPermission[]>
+    grant(caller: Caller, projectId: string, email: string): Promise<ProjectPermission>
+    revoke(caller: Caller, projectId: string, permissionId: string): Promise<ProjectPermission>
+  }
+  audit: {
+    /** Keeps it for the next write; never fails and never waits. */
+    record(entry: AuditRecord): void
+    /** Newest first; `before`: the id of the last entry of the page before. */
+    list(
+      caller: Caller,
+      orgId: string,
+      query: { limit: number; before?: number | undefined },
+    ): Promise<{ entries: AuditEntry[]; next: number | undefined }>
+  }
+  /** All or nothing, without an interruption; throw `not_acceptable` where the destination would have too many projects. */
+  transfers: {
+    betweenOrganizations(caller: Caller, sourceOrgId: string, input: TransferInput): Promise<void>
+    fromDefaultOrganization(caller: Caller, input: TransferInput): Promise<void>
+    createRequest(caller: Caller, projectId: string, ttlSeconds?: number): Promise<TransferRequest>
+    /** Into the caller's default organization where none is named. */
+    acceptRequest(caller: Caller, projectId: string, requestId: string, orgId: string | undefined): Promise<void>
+    /** Returns how many there were. */
+    withdrawRequests(caller: Caller, projectId: string): Promise<number>
+  }
+  /** What organizations may have; for operators. */
+  organizationLimits: {
+    get(caller: Caller, orgId: string): Promise<OrganizationPlan>
+    /** Holds from the next thing that somebody asks for. */
+    change(caller: Caller, orgId: string, wanted: LimitChange): Promise<OrganizationPlan>
   }
   /** For paths that leave out their project. Throw `not_found` for what the caller may not see. */
   aliases: {
     projectOfBranch(caller: Caller, branchId: string): Promise<ProjectId>
     projectOfSnapshot(caller: Caller, snapshotId: string): Promise<ProjectId>
+  }
+  /** Which account a caller's requests count against, and how many it may make. */
+  rateLimits: {
+    /** Counts one. Throws `rate_limited`. */
+    take(caller: Caller, operationId: string): Promise<void>
+    /** What `take` would throw, as far as that is known without asking anybody. */
+    refusal(caller: Caller, operationId: string): AppError | undefined
+    /** Throw `not_found`. */
+    get(kind: 'user' | 'organization', id: string): Promise<RateLimitOf>
+    /** Undefined: as everybody's. Throws `bad_request`. */
+    set(kind: 'user' | 'organization', id: string, text: string | undefined): Promise<RateLimitOf>
   }
   regions: {
     list(): Promise<{ regions: readonly Region[]; defaultRegionId: string }>

@@ -6,6 +6,8 @@ import { defaultRegionId, regions } from '../model/region.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { projectsOfEndpoints } from '../store/endpoints.ts'
 import { deleteOldIdempotencyKeys } from '../store/idempotency-keys.ts'
+import { forgetFullBudgets } from '../store/rate-limits.ts'
+import type { RateLimits } from '../model/rate-limit.ts'
 import { authorize } from './access.ts'
 import { Authenticator } from './accounts.ts'
 import { aliasControl } from './aliases.ts'
@@ -60,6 +62,7 @@ import { PastReads } from './past-reads.ts'
 import { permissionControl } from './project-permissions.ts'
 import { projectControl } from './projects.ts'
 import { enforceQuotas, forgiveOverPeriods } from './reconcilers/enforce-quotas.ts'
+import { RateLimiter, rateLimitControl } from './rate-limits.ts'
 import { expireBranches } from './reconcilers/expire-branches.ts'
 import { makeScheduledSnapshots } from './reconcilers/scheduled-snapshots.ts'
 import { purgeDeleted } from './reconcilers/purge-deleted.ts'
@@ -73,8 +76,10 @@ import { roleControl } from './roles.ts'
 import { schemaControl } from './schemas.ts'
 import { ServiceSessions } from './service-sessions.ts'
 import { snapshotControl } from './snapshots.ts'
+import { deleteExpiredTransferRequests } from '../store/transfer-requests.ts'
 import { TokenExchange, type TokenAccess } from './token-access.ts'
 import { userControl } from './users.ts'
+import { transferControl } from './transfers.ts'
 import { WarmPool, type PoolLimits } from './warm-pool.ts'
 
 export const chainDefinitions = [
@@ -101,10 +106,21 @@ export const chainDefinitions = [
 
 export type ControlParts = Omit<
   ControlContext,
-  'audit' | 'computes' | 'metering' | 'runner' | 'pool' | 'pastReads' | 'sessions' | 'branchLocks' | 'historyLocks'
+  | 'audit'
+  | 'computes'
+  | 'metering'
+  | 'runner'
+  | 'pool'
+  | 'rateLimiter'
+  | 'pastReads'
+  | 'sessions'
+  | 'branchLocks'
+  | 'historyLocks'
 > & {
   journalFolder: string
   poolLimits: PoolLimits
+  /** Of all accounts that have none of their own. */
+  rateLimits: RateLimits | 'off'
   /** Bounds of the histograms that the proxy reports. */
   latencyBucketsSeconds: readonly number[]
 }
@@ -143,12 +159,13 @@ export type ControlPlane = {
 }
 
 export function createControl(parts: ControlParts): ControlPlane {
-  const { journalFolder, poolLimits, latencyBucketsSeconds, ...given } = parts
+  const { journalFolder, poolLimits, rateLimits, latencyBucketsSeconds, ...given } = parts
   const get = (): ControlContext => context
   const journal = new Journal({ folder: journalFolder, store: given.store, cell: given.cell, logger: given.logger })
   const context: ControlContext = {
     ...given,
     audit: new AuditLog(get),
+    rateLimiter: new RateLimiter(() => context.store, rateLimits),
     branchLocks: new KeyedLock(),
     historyLocks: new KeyedLock(),
     computes: new Computes(get, journal),
@@ -195,6 +212,8 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'journal', everyMs: 5000, run: () => journal.flush() },
         { name: 'metrics', everyMs: 60_000, run: () => forgetMetrics(context, metrics) },
         { name: 'refill-pool', everyMs: 5000, run: async () => context.pool.refill() },
+        { name: 'rate-budgets', everyMs: 600_000, run: () => forgetFullBudgets(context.store) },
+        { name: 'transfer-requests', everyMs: 3_600_000, run: () => deleteExpiredTransferRequests(context.store) },
         { name: 'idempotency', everyMs: 3_600_000, run: () => deleteOldIdempotencyKeys(context.store) },
         { name: 'audit-log', everyMs: 3_600_000, run: () => forgetOldAuditEntries(context) },
       ])
@@ -264,7 +283,9 @@ function surface(context: ControlContext, metrics: Metrics): Control {
     permissions: permissionControl(context),
     audit: auditControl(context),
     organizationLimits: organizationLimitControl(context),
+    transfers: transferControl(context),
     aliases: aliasControl(context),
+    rateLimits: rateLimitControl(context.rateLimiter),
     regions: { list: async () => ({ regions, defaultRegionId }) },
     jwks: jwksControl(context),
     metrics: { read: async () => ({ contentType: metrics.contentType, text: await metrics.text() }) },

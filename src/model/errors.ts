@@ -58,17 +58,25 @@ export class AppError extends Error {
   readonly apiCode: string
   /** Seconds after which the same call may succeed. */
   readonly retryAfterSeconds: number | undefined
+  /** Further fields of the API's answer, where the contract has some for this refusal. */
+  readonly details: Readonly<Record<string, unknown>> | undefined
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; apiCode?: string; retryAfterSeconds?: number } = {},
+    options: {
+      cause?: unknown
+      apiCode?: string
+      retryAfterSeconds?: number
+      details?: Readonly<Record<string, unknown>>
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'AppError'
     this.code = code
     this.apiCode = options.apiCode ?? ''
     this.retryAfterSeconds = options.retryAfterSeconds
+    this.details = options.details
   }
 
   get isCallersFault(): boolean {

@@ -99,6 +99,15 @@ export async function hasUnfinishedChain(sql: Sql, projectId: string): Promise<b
   return rows.length > 0
 }
 
+/** The first of these projects that has one. */
+export async function findBusyProject(sql: Sql, projectIds: readonly ProjectId[]): Promise<ProjectId | undefined> {
+  const [row] = await sql.query<{ project_id: ProjectId }>(
+    `select project_id from chains where project_id = any($1) and state in ('running', 'undoing') order by project_id limit 1`,
+    [projectIds],
+  )
+  return row?.project_id
+}
+
 /** Of the chains that calls scheduled; what nobody asked for changes no rows but its own. */
 export async function newestChain(sql: Sql, projectId: string): Promise<ChainId | undefined> {
   const [row] = await sql.query<{ id: ChainId }>(

@@ -55,39 +55,76 @@ export async function lockProject(sql: Sql, id: string): Promise<Project | undef
   return row && toProject(row)
 }
 
+/** As `lockProject`, in order of their ids: two who want some of the same do not wait for each other in a circle. */
+export async function lockProjects(sql: Sql, ids: readonly string[]): Promise<Project[]> {
+  return (await sql.query('select * from projects where id = any($1) order by id for update', [ids])).map(toProject)
+}
+
+export async function setProjectsOrganization(
+  sql: Sql,
+  ids: readonly ProjectId[],
+  orgId: OrganizationId,
+): Promise<void> {
+  await sql.query('update projects set org_id = $2, updated_at = now() where id = any($1)', [ids, orgId])
+}
+
 export type ProjectListRow = { project: Project; orgName: string; lastActiveAt: Date | undefined }
 
-/** Projects of the user's organizations in order of id; `recoverable` lists the deleted ones instead. */
+const listColumns = `p.*, o.name as org_name,
+            (select max(e.last_active_at) from endpoints e where e.project_id = p.id) as last_active_at`
+
+const toListRow = (row: Row): ProjectListRow => ({
+  project: toProject(row),
+  orgName: row['org_name'] as string,
+  lastActiveAt: (row['last_active_at'] as Date | null) ?? undefined,
+})
+
+type ProjectPageQuery = { after: string | undefined; limit: number; search: string | undefined }
+
+/** Of one organization or of all that a user is a member of, in order of id; `recoverable` lists the deleted ones instead. */
 export async function listProjects(
   sql: Sql,
-  query: {
-    userId: UserId
-    orgId: string | undefined
-    after: string | undefined
-    limit: number
-    search: string | undefined
-    recoverable: boolean
-  },
+  query: ProjectPageQuery & { within: { orgId: OrganizationId } | { userId: UserId }; recoverable: boolean },
 ): Promise<ProjectListRow[]> {
+  const [isWithin, id] =
+    'orgId' in query.within
+      ? ['p.org_id = $1', query.within.orgId]
+      : ['p.org_id in (select org_id from members where user_id = $1)', query.within.userId]
   const rows = await sql.query(
-    `select p.*, o.name as org_name,
-            (select max(e.last_active_at) from endpoints e where e.project_id = p.id) as last_active_at
+    `select ${listColumns}
        from projects p
        join organizations o on o.id = p.org_id
-      where p.org_id in (select org_id from members where user_id = $1)
-        and ($2::text is null or p.org_id = $2)
-        and ($3::text is null or p.id > $3)
-        and ($4::text is null or position(lower($4) in lower(p.name)) > 0 or position(lower($4) in p.id) > 0)
-        and case when $5 then p.deleted_at is not null and p.purging_at is null else p.deleted_at is null end
+      where ${isWithin}
+        and ($2::text is null or p.id > $2)
+        and ($3::text is null or position(lower($3) in lower(p.name)) > 0 or position(lower($3) in p.id) > 0)
+        and ${query.recoverable ? 'p.deleted_at is not null and p.purging_at is null' : 'p.deleted_at is null'}
       order by p.id
-      limit $6`,
-    [query.userId, query.orgId ?? null, query.after ?? null, query.search ?? null, query.recoverable, query.limit],
+      limit $4`,
+    [id, query.after ?? null, query.search ?? null, query.limit],
   )
-  return rows.map((row) => ({
-    project: toProject(row),
-    orgName: row['org_name'] as string,
-    lastActiveAt: (row['last_active_at'] as Date | null) ?? undefined,
-  }))
+  return rows.map(toListRow)
+}
+
+/** Live ones of organizations that the user is no member of. */
+export async function listSharedProjects(
+  sql: Sql,
+  query: ProjectPageQuery & { userId: UserId },
+): Promise<ProjectListRow[]> {
+  const rows = await sql.query(
+    `select ${listColumns}
+       from project_permissions s
+       join projects p on p.id = s.project_id
+       join organizations o on o.id = p.org_id
+      where s.granted_to_email = (select lower(email) from users where id = $1) and s.revoked_at is null
+        and p.deleted_at is null
+        and not exists (select from members m where m.org_id = p.org_id and m.user_id = $1)
+        and ($2::text is null or p.id > $2)
+        and ($3::text is null or position(lower($3) in lower(p.name)) > 0 or position(lower($3) in p.id) > 0)
+      order by p.id
+      limit $4`,
+    [query.userId, query.after ?? null, query.search ?? null, query.limit],
+  )
+  return rows.map(toListRow)
 }
 
 export async function updateProject(

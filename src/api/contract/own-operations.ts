@@ -1,6 +1,7 @@
 // Operations of pgrove's own: what Neon has no route for, or has in its guides only. They are described as the contract describes its
 // own, so that they are routed, checked and answered like the rest, and compared with their description in tests.
 
+import { planNames } from '../../model/plan.ts'
 import type { ContractOperation, ContractParameter, JsonSchema, Method } from './operations.ts'
 
 export const object = (properties: Record<string, JsonSchema>, required = Object.keys(properties)): JsonSchema => ({
@@ -16,6 +17,7 @@ export const moment: JsonSchema = { type: 'string', format: 'date-time' }
 const pathParameters: Readonly<Record<string, JsonSchema>> = {
   project_id: { type: 'string', pattern: '^[a-z0-9-]{1,60}$' },
   org_id: { type: 'string', pattern: '^[a-z0-9-]{1,60}$' },
+  user_id: { type: 'string', format: 'uuid' },
   invitation_id: { type: 'string', format: 'uuid' },
 }
 
@@ -54,6 +56,30 @@ function own({ id, method, path, query, body, answer }: Description): ContractOp
 
 const errorBody = object({ code: text, message: text })
 
+const textOrNull: JsonSchema = { type: ['string', 'null'] }
+const email: JsonSchema = { type: 'string', format: 'email', minLength: 1, maxLength: 256 }
+const user = object({ id: text, email: text, name: text, created_at: moment })
+const organization = object({ id: text, name: text, handle: text, plan: text, created_at: moment, updated_at: moment })
+const invitation = object({ id: text, email: text, org_id: text, org_name: text, invited_at: moment, role: text })
+
+/** One thing that was done or refused. `resources`: what it was done to, by the names that paths have. */
+const auditEntry = object({
+  id: count,
+  at: moment,
+  actor: object({
+    kind: { enum: ['user', 'organization', 'project', 'operator'] },
+    user_id: textOrNull,
+    user_email: textOrNull,
+    key_id: { type: ['integer', 'null'] },
+    key_name: textOrNull,
+  }),
+  operation_id: text,
+  resources: { type: 'object', additionalProperties: text },
+  status: count,
+  request_id: text,
+  remote_address: text,
+})
+
 /** What an organization may have, by the names of the table of limits: numbers and switches. */
 const organizationLimits = object({
   org_id: text,
@@ -76,7 +102,27 @@ const consumption = object({
   written_data_bytes: count,
 })
 
-const ownNames = ['getProjectConsumption', 'getOrganizationLimits', 'updateOrganizationLimits'] as const
+/** `rate_limit` as in `PGROVE_RATE_LIMIT`; null: as everybody's. */
+const rateLimit = object({ rate_limit: text, is_default: { type: 'boolean' } })
+const rateLimitChange = object({ rate_limit: { ...text, nullable: true } })
+
+const ownNames = [
+  'getProjectConsumption',
+  'getOrganizationLimits',
+  'updateOrganizationLimits',
+  'withdrawProjectTransferRequests',
+  'getOrganizationRateLimit',
+  'updateOrganizationRateLimit',
+  'getUserRateLimit',
+  'updateUserRateLimit',
+  'updateCurrentUser',
+  'createUser',
+  'createOrganization',
+  'listOwnInvitations',
+  'acceptInvitation',
+  'withdrawOrganizationInvitation',
+  'listAuditLog',
+] as const
 
 export type OwnOperationName = (typeof ownNames)[number]
 
@@ -94,6 +140,84 @@ export const ownOperations: readonly ContractOperation[] = [
     path: '/operator/organizations/{org_id}/limits',
     body: object({ plan: text, limits: { type: 'object' } }, []),
     answer: organizationLimits,
+  }),
+  own({
+    id: 'withdrawProjectTransferRequests',
+    method: 'DELETE',
+    path: '/projects/{project_id}/transfer_requests',
+    answer: object({ withdrawn: count }),
+  }),
+  own({
+    id: 'getOrganizationRateLimit',
+    method: 'GET',
+    path: '/operator/organizations/{org_id}/rate_limit',
+    answer: rateLimit,
+  }),
+  own({
+    id: 'updateOrganizationRateLimit',
+    method: 'PATCH',
+    path: '/operator/organizations/{org_id}/rate_limit',
+    body: rateLimitChange,
+    answer: rateLimit,
+  }),
+  own({
+    id: 'getUserRateLimit',
+    method: 'GET',
+    path: '/operator/users/{user_id}/rate_limit',
+    answer: rateLimit,
+  }),
+  own({
+    id: 'updateUserRateLimit',
+    method: 'PATCH',
+    path: '/operator/users/{user_id}/rate_limit',
+    body: rateLimitChange,
+    answer: rateLimit,
+  }),
+  own({
+    id: 'updateCurrentUser',
+    method: 'PATCH',
+    path: '/users/me',
+    body: object({ default_org_id: text }, []),
+    answer: object({ user, default_org_id: textOrNull }),
+  }),
+  own({
+    id: 'createUser',
+    method: 'POST',
+    path: '/operator/users',
+    body: object({ email, name: text }, ['email']),
+    answer: object({ user, api_key: object({ id: count, key: text, name: text, created_at: moment }) }),
+  }),
+  own({
+    id: 'createOrganization',
+    method: 'POST',
+    path: '/operator/organizations',
+    body: object({ name: text, plan: { enum: planNames }, admin_email: email }, ['name']),
+    answer: object({ organization }),
+  }),
+  own({
+    id: 'listOwnInvitations',
+    method: 'GET',
+    path: '/users/me/invitations',
+    answer: object({ invitations: list(invitation) }),
+  }),
+  own({
+    id: 'acceptInvitation',
+    method: 'POST',
+    path: '/invitations/{invitation_id}/accept',
+    answer: object({ organization, member: object({ id: text, user_id: text, org_id: text, role: text }) }),
+  }),
+  own({
+    id: 'withdrawOrganizationInvitation',
+    method: 'DELETE',
+    path: '/organizations/{org_id}/invitations/{invitation_id}',
+    answer: null,
+  }),
+  own({
+    id: 'listAuditLog',
+    method: 'GET',
+    path: '/organizations/{org_id}/audit_log',
+    query: { limit: { type: 'integer', minimum: 1, maximum: 1000 }, cursor: text },
+    answer: object({ entries: list(auditEntry), pagination: object({ next: text }, []) }),
   }),
 ]
 

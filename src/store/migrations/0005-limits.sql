@@ -40,11 +40,13 @@ create constraint trigger count_changed_project after update of org_id, deleted_
 create constraint trigger count_gone_project after delete on projects
   deferrable initially deferred for each row when (old.deleted_at is null) execute function count_projects();
 
--- Whoever knows the id may take the project into an organization of his own, once. Kept as SHA-256: 122 random bits need no slow hash.
+-- Whoever knows the id may take the project into an organization of his own, once, while who offered it still may.
+-- The id is kept as SHA-256 only: 122 random bits need no slow hash.
 create table transfer_requests (
   id_hash bytea primary key,
   project_id text not null references projects on delete cascade,
-  created_by uuid,
+  -- The caller who offered it.
+  offered_by jsonb not null,
   created_at timestamptz not null default now(),
   expires_at timestamptz not null
 );
