@@ -38,6 +38,7 @@ import { branchRestoreControl } from './branch-restores.ts'
 import { projectLocked, schedule } from './operations/schedule.ts'
 import { assertSameTimeline, parsePoint, resolvePoint, storablePoint, type ChainPoint } from './points.ts'
 import { snapshotScheduleControl } from './snapshot-schedules.ts'
+import { assertMayUseCompute } from './start-gate.ts'
 import { newRoleSecret, resealRolePassword, revealRolePassword } from './role-secrets.ts'
 
 /** What a call may ask for that has no answer yet: said before anything is written. */
@@ -128,6 +129,7 @@ async function create(
     const databases = await copyDatabases(sql, parent.id, id)
     const endpoints = []
     const inherited = await inheritedSettings(sql, parent.id)
+    if (input.endpoints.length > 0) await assertMayUseCompute(sql, project.id)
     for (const wanted of input.endpoints) {
       const preloadable = wanted.preloadLibraries ? await control.preloadable(project.pgMajor) : []
       const settings = newEndpointSettings(project, wanted, preloadable, limits)

@@ -2,9 +2,10 @@ import type { Branch } from '../model/branch.ts'
 import type { Sql } from '../store/database.ts'
 import { listBranchEndpoints } from '../store/endpoints.ts'
 import type { ControlContext } from './context.ts'
+import { assertMayUseCompute } from './start-gate.ts'
 import type { ChainPlan } from './operations/schedule.ts'
 
-/** apply_config, and suspend_compute after it where the compute was asleep. */
+/** apply_config, and suspend_compute after it where the compute was asleep. Throws `quota_exceeded`. */
 export async function planChange(
   control: ControlContext,
   sql: Sql,
@@ -12,6 +13,7 @@ export async function planChange(
   kind: string,
   input: Record<string, unknown>,
 ): Promise<ChainPlan> {
+  await assertMayUseCompute(sql, branch.projectId, branch.id)
   const endpoint = (await listBranchEndpoints(sql, branch.id)).find(
     ({ type, disabled }) => type === 'read_write' && !disabled,
   )

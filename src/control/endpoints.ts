@@ -32,6 +32,7 @@ import { awakeReasons, isQuiet } from './idle.ts'
 import { organizationLimits } from './limits.ts'
 import { assertDisplayName } from './names.ts'
 import { schedule } from './operations/schedule.ts'
+import { assertMayUseCompute } from './start-gate.ts'
 
 export const readOnlyUnavailable = (): AppError =>
   new AppError(
@@ -89,6 +90,7 @@ async function create(
     if ((await listBranchEndpoints(sql, branch.id)).some((endpoint) => endpoint.type === 'read_write')) {
       throw new AppError('already_exists', 'branch already has a read-write endpoint')
     }
+    if (!input.disabled) await assertMayUseCompute(sql, projectId, branch.id)
     const preloadable = input.preloadLibraries ? await control.preloadable(project.pgMajor) : []
     const endpoint = await insertEndpoint(sql, {
       id: newEndpointId(),
@@ -256,6 +258,7 @@ async function scheduleCompute(
     const active = control.computes.servingEndpoint(endpoint.id) !== undefined
     if (kind === 'restart_endpoint' && !active)
       throw new AppError('unprocessable', 'endpoint is not active, only an active endpoint can be restarted')
+    if (kind !== 'suspend_endpoint') await assertMayUseCompute(sql, projectId, endpoint.branchId)
     const target = { branchId: endpoint.branchId, endpointId: endpoint.id }
     const suspend = { action: 'suspend_compute' as const, ...target }
     const start = { action: 'start_compute' as const, ...target }

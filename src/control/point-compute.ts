@@ -6,8 +6,9 @@ import type { TimelineId } from '../model/ids.ts'
 import { withBranchCompute } from './branch-compute.ts'
 import type { ControlContext } from './context.ts'
 import type { Point } from './points.ts'
+import { assertMayUseCompute } from './start-gate.ts'
 
-/** `work` gets the timeline whose compute runs meanwhile. The caller holds no lock. */
+/** `work` gets the timeline whose compute runs meanwhile. The caller holds no lock. Throws `quota_exceeded`. */
 export async function withPointCompute<T>(
   control: ControlContext,
   branch: Branch,
@@ -15,6 +16,7 @@ export async function withPointCompute<T>(
   holder: string,
   work: (timelineId: TimelineId) => Promise<T>,
 ): Promise<T> {
+  await assertMayUseCompute(control.store, branch.projectId, branch.id)
   if (point.kind !== 'head') return await control.pastReads.during(branch, point, work)
   const { timelineId } = branch
   if (branch.state === 'init' || !timelineId) {

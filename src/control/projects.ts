@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { defaultPgMajor, isPgMajor, type PgMajor } from '../model/compute.ts'
 import { failpoint } from '../lib/failpoint.ts'
 import type { Caller } from '../model/caller.ts'
-import { AppError } from '../model/errors.ts'
+import { AppError, errorChain } from '../model/errors.ts'
 import { newBranchId, newEndpointId, newProjectId } from '../model/ids.ts'
 import { longestHistoryRetentionSeconds, type Project } from '../model/project.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
@@ -14,9 +14,14 @@ import type { Sql } from '../store/database.ts'
 import { insertDatabase } from '../store/databases.ts'
 import { insertEndpoint, listEndpoints, listEndpointsEvenDeleted } from '../store/endpoints.ts'
 import { hasUnfinishedChain } from '../store/operations.ts'
-import { insertProject, listProjects, setProjectDeleted, updateProject } from '../store/projects.ts'
+import { insertProject, listProjects, listSharedProjects, setProjectDeleted, updateProject } from '../store/projects.ts'
 import { insertRole } from '../store/roles.ts'
-import { lockVisibleProjectEvenDeleted, organizationFor, visibleProject } from './access.ts'
+import {
+  assertOrganizationNamed,
+  lockVisibleProjectEvenDeleted,
+  organizationFor,
+  visibleProject,
+} from './access.ts'
 import { addressRules } from './address-rules.ts'
 import { refreshAssignments } from './assignments.ts'
 import type { Control, CreateProjectInput, PreloadLibrary } from './control.ts'
@@ -29,6 +34,7 @@ import { prepareStart } from './operations/create-project.ts'
 import { isSlotClass, ownSlot, type Slot } from './warm-pool.ts'
 import { projectLocked, schedule, writeChain } from './operations/schedule.ts'
 import { initialProjectSettings, mergeProjectSettings } from './project-settings.ts'
+import { reviewProject } from './quotas/review.ts'
 import { newRoleSecret } from './role-secrets.ts'
 
 function assertRegion(regionId: string): void {
@@ -64,6 +70,7 @@ async function createProject(
   caller: Caller,
   input: CreateProjectInput,
 ): ReturnType<Control['projects']['create']> {
+  assertOrganizationNamed(control, caller, input.orgId)
   const id = newProjectId()
   const branchId = newBranchId()
   const pgMajor = assertMajor(control, input.pgVersion)
@@ -100,7 +107,7 @@ async function createProject(
     settings: mergeProjectSettings(initialProjectSettings(limits), input.settings ?? {}, preloadable),
     creationSource: input.creationSource,
   }
-  const slot = takeSlot(control, newProject)
+  const slot = takeSlot(control, newProject, limits.outbound)
   const writing = control.store.transaction(async (sql) => {
     const project = await insertProject(sql, control.cell, newProject)
     const owned = slot !== undefined && (await ownSlot(sql, slot))
@@ -152,7 +159,7 @@ async function createProject(
     if (slot) control.pool.giveBack(slot)
     throw error
   })
-  if (slot && created.branch.timelineId) prepareStart(created, slot)
+  if (slot && created.branch.timelineId) prepareStart(created, slot, limits.outbound)
   await failpoint('create_project.committed')
   control.runner.nudge(id)
   const { project, branch, endpoint, role, database, operations } = created
@@ -178,6 +185,7 @@ async function createProject(
 function takeSlot(
   control: ControlContext,
   project: Pick<Project, 'pgMajor' | 'settings' | 'endpointDefaults'>,
+  outbound: boolean,
 ): Slot | undefined {
   const defaults = control.defaultLibraries(project.pgMajor)
   const wish = {
@@ -185,6 +193,7 @@ function takeSlot(
     pgSettings: project.endpointDefaults.pgSettings,
     preloadLibraries: preloadLibrariesOf(project.settings, [], defaults),
     logicalReplication: isLogicalReplicationOn(project.settings),
+    outbound,
   }
   return control.pool.take(project.pgMajor, { started: isSlotClass(wish, defaults) })
 }
@@ -194,14 +203,32 @@ async function listPage(
   caller: Caller,
   query: Parameters<Control['projects']['list']>[1],
 ): ReturnType<Control['projects']['list']> {
-  if (query.orgId !== undefined) await organizationFor(control.store, caller, query.orgId)
+  assertOrganizationNamed(control, caller, query.orgId)
+  const named = query.orgId ?? (caller.kind === 'user' ? undefined : caller.orgId)
+  const organization =
+    named === undefined ? undefined : await organizationFor(control.store, caller, named, 'projects:list')
   const projects = await listProjects(control.store, {
-    userId: caller.userId,
-    orgId: query.orgId,
+    within: organization ? { orgId: organization.id } : { userId: caller.userId },
     after: query.cursor,
     limit: query.limit,
     search: query.search,
     recoverable: query.recoverable,
+  })
+  return { projects, cursor: projects.at(-1)?.project.id }
+}
+
+/** An organization's key is nobody whom something could be shared with. */
+async function listSharedPage(
+  control: ControlContext,
+  caller: Caller,
+  query: Parameters<Control['projects']['listShared']>[1],
+): ReturnType<Control['projects']['listShared']> {
+  if (caller.kind !== 'user') return { projects: [], cursor: undefined }
+  const projects = await listSharedProjects(control.store, {
+    userId: caller.userId,
+    after: query.cursor,
+    limit: query.limit,
+    search: query.search,
   })
   return { projects, cursor: projects.at(-1)?.project.id }
 }
@@ -271,6 +298,12 @@ async function update(
   await refreshAssignments(control, result.id)
   if (rulesChanged) {
     for (const { id } of await listEndpoints(control.store, result.id)) await control.computes.changed(id)
+  }
+  if (input.settings?.['quota'] !== undefined) {
+    // Who connects from now on is judged by the new quota, whatever comes of this.
+    await reviewProject(control, result.id).catch((error: unknown) =>
+      control.logger.warn({ project: result.id, cause: errorChain(error) }, 'a changed quota could not be looked at'),
+    )
   }
   return { project: result, operations }
 }
@@ -361,6 +394,7 @@ export function projectControl(control: ControlContext): Control['projects'] {
   return {
     create: (caller, input) => createProject(control, caller, input),
     list: (caller, query) => listPage(control, caller, query),
+    listShared: (caller, query) => listSharedPage(control, caller, query),
     get: (caller, projectId) => getDetails(control, caller, projectId),
     update: (caller, projectId, input) => update(control, caller, projectId, input),
     delete: (caller, projectId) => deleteProject(control, caller, projectId),

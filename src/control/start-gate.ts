@@ -5,6 +5,8 @@
 
 import type { AppError } from '../model/errors.ts'
 import { exceededUsage, type SizeStanding, type UsageStanding } from '../model/quota.ts'
+import type { Sql } from '../store/database.ts'
+import { getStandings } from '../store/quotas.ts'
 import type { ControlContext } from './context.ts'
 import { sizeExceeded, usageExceeded } from './quotas/refusals.ts'
 
@@ -25,6 +27,11 @@ export function refusalFor({ usageStandings, sizeStanding }: Standings, now = ne
 export function assertMayConnect(target: Standings): void {
   const refusal = refusalFor(target)
   if (refusal) throw refusal
+}
+
+/** For calls that need the branch's compute, or any of the project where no branch is named. Throws `quota_exceeded`. */
+export async function assertMayUseCompute(sql: Sql, projectId: string, branchId?: string): Promise<void> {
+  assertMayConnect(await getStandings(sql, projectId, branchId))
 }
 
 /** Where it would have to be started. Throws `quota_exceeded`. */

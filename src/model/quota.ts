@@ -86,6 +86,22 @@ function warning(used: number, limit: number): 'warned_80' | 'warned_95' | undef
   return used >= limit * firstWarning ? 'warned_80' : undefined
 }
 
+/**
+ * What was found once, by the quotas of now: whoever raises one is not kept waiting for somebody to look again, and whoever lowers one
+ * neither.
+ */
+export function standingsNow(
+  found: { usage: readonly UsageStanding[] | undefined; size: SizeStanding | undefined },
+  quotas: Quotas | undefined,
+): { usageStandings: UsageStanding[] | undefined; sizeStanding: SizeStanding | undefined } {
+  const usage = found.usage?.flatMap((standing): UsageStanding[] => {
+    const limit = quotas?.[standing.quota] ?? 0
+    const level = usageLevel(standing.used, limit)
+    return level ? [{ ...standing, level, limit }] : []
+  })
+  return { usageStandings: usage, sizeStanding: found.size && sizeStanding(found.size.used, quotas ?? {}) }
+}
+
 /** What a project must not use any more of, if anything: a period that is over is forgiven, whether anybody has looked since or not. */
 export function exceededUsage(standings: readonly UsageStanding[] | undefined, now: Date): UsageStanding | undefined {
   return standings?.find(({ level, periodEnd }) => level === 'exceeded' && now.getTime() < Date.parse(periodEnd))

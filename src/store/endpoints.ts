@@ -3,7 +3,7 @@ import type { Endpoint, EndpointType } from '../model/endpoint.ts'
 import type { BranchId, EndpointId, ProjectId, TimelineId } from '../model/ids.ts'
 import type { ProjectSettings } from '../model/project.ts'
 import { effectiveLimits, type LimitOverrides } from '../model/plan.ts'
-import type { SizeStanding, UsageStanding } from '../model/quota.ts'
+import { standingsNow, type Quotas, type SizeStanding, type UsageStanding } from '../model/quota.ts'
 import type { Row, Sql } from './database.ts'
 
 const toEndpoint = (row: Row): Endpoint => ({
@@ -227,7 +227,14 @@ export async function getEndpointTarget(sql: Sql, id: string): Promise<EndpointT
     uidOffset: (row['uid_offset'] as number | null) ?? 0,
     serviceKeyId: (row['service_key_id'] as string | null) ?? '',
     outbound: effectiveLimits(row['plan'] as string, row['limits'] as LimitOverrides).outbound,
-    usageStandings: (row['usage_standings'] as UsageStanding[] | null) ?? undefined,
-    sizeStanding: (row['size_standing'] as SizeStanding | null) ?? undefined,
+    ...standingsOf(row),
   }
+}
+
+/** Of a row with `settings`, `usage_standings` and `size_standing`. */
+export function standingsOf(row: Row): Pick<EndpointTarget, 'usageStandings' | 'sizeStanding'> {
+  const usage = (row['usage_standings'] as UsageStanding[] | null) ?? undefined
+  const size = (row['size_standing'] as SizeStanding | null) ?? undefined
+  if (!usage && !size) return { usageStandings: undefined, sizeStanding: undefined }
+  return standingsNow({ usage, size }, (row['settings'] as { quota?: Quotas }).quota)
 }

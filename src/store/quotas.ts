@@ -3,6 +3,7 @@
 import type { BranchId, OrganizationId, ProjectId } from '../model/ids.ts'
 import type { Quotas, SizeStanding, UsageStanding } from '../model/quota.ts'
 import type { Row, Sql } from './database.ts'
+import { standingsOf, type EndpointTarget } from './endpoints.ts'
 
 export type QuotaRow = {
   projectId: ProjectId
@@ -80,16 +81,13 @@ export async function getStandings(
   sql: Sql,
   projectId: string,
   branchId: string | undefined,
-): Promise<{ usageStandings: UsageStanding[] | undefined; sizeStanding: SizeStanding | undefined }> {
+): Promise<Pick<EndpointTarget, 'usageStandings' | 'sizeStanding'>> {
   const [row] = await sql.query(
-    `select p.usage_standings, (select b.size_standing from branches b where b.id = $2 and b.project_id = p.id) as size_standing
+    `select p.settings, p.usage_standings, (select b.size_standing from branches b where b.id = $2 and b.project_id = p.id) as size_standing
        from projects p where p.id = $1`,
     [projectId, branchId ?? null],
   )
-  return {
-    usageStandings: (row?.['usage_standings'] as UsageStanding[] | null) ?? undefined,
-    sizeStanding: (row?.['size_standing'] as SizeStanding | null) ?? undefined,
-  }
+  return row ? standingsOf(row) : { usageStandings: undefined, sizeStanding: undefined }
 }
 
 /** Live projects of this cell with a standing of a period that is over. */

@@ -6,18 +6,22 @@ import { toComputeSpec } from '../compute-spec.ts'
 import { refreshAssignment } from '../assignments.ts'
 import { rereadCatalog } from '../catalog.ts'
 import { servingTarget, withClient } from '../branch-compute.ts'
+import { refusalFor } from '../start-gate.ts'
 import { noteSubscriptions } from '../wal-head.ts'
 import { nothingToUndo, type ChainDefinition, type Step, type StepContext } from './chain.ts'
 import { stepBranch } from './step-branch.ts'
 
-/** Starts the branch's compute for its endpoint; an endpoint disabled or deleted meanwhile stays as it is. */
+/** Starts the branch's compute for its endpoint; one that is disabled or deleted meanwhile, or beyond a quota, stays as it is. */
 export const startStep: Step = {
   async run(step) {
     const { control, operation } = step
     const branch = await stepBranch(step)
     using _lock = await control.branchLocks.acquire(branch.id, 'start_compute')
     const target = await servingTarget(control, branch)
-    if (target && target.endpointId === operation.endpointId) await control.computes.start(target, 'chain')
+    if (!target || target.endpointId !== operation.endpointId) return
+    // What the call is about is done; the compute comes when it may be had again.
+    if (refusalFor(target)) return
+    await control.computes.start(target, 'chain')
   },
   undo: nothingToUndo,
 }
