@@ -5,6 +5,7 @@ import { isAbsolute, join, resolve } from 'node:path'
 import { parseFailpoints } from './lib/failpoint.ts'
 import { pgMajors, type PgMajor } from './model/compute.ts'
 import { AppError } from './model/errors.ts'
+import { defaultRateLimits, parseRateLimits, rateLimitForm, type RateLimits } from './model/rate-limit.ts'
 import type { PoolLimits } from './control/warm-pool.ts'
 
 export const storageChoices = ['auto', 'btrfs', 'zfs', 'reflink', 'pool', 'copy'] as const
@@ -34,6 +35,10 @@ export type Config = {
   recoveryWindowSeconds: number
   /** How long sessions at rest with state of their own (temporary tables, `LISTEN`, `SET` …) keep a compute awake; 0: not at all. */
   heldSessionSeconds: number
+  /** Personal keys have to name the organization that they create projects in and list projects of, as at Neon. */
+  requiresOrgId: boolean
+  /** How often an account may call the API, where an operator has set nothing else for it. */
+  rateLimits: RateLimits | 'off'
   failpoints: string
   /** Every response is checked against the contract: for tests. */
   checkResponses: boolean
@@ -122,6 +127,14 @@ function readMasterKey(env: Environment): string | undefined {
   return text
 }
 
+function readRateLimits(env: Environment): RateLimits | 'off' {
+  const text = env['PGROVE_RATE_LIMIT']
+  if (!text) return defaultRateLimits
+  const limits = parseRateLimits(text, defaultRateLimits)
+  if (!limits) throw bad('PGROVE_RATE_LIMIT', text, rateLimitForm)
+  return limits
+}
+
 function readFailpoints(env: Environment): string {
   const text = env['PGROVE_FAILPOINTS'] ?? ''
   parseFailpoints(text)
@@ -150,6 +163,8 @@ export function readConfig(env: Environment): Config {
     diskFloorBytes: readWhole(env, 'PGROVE_DISK_FLOOR_MB', 1024) * 1024 * 1024,
     recoveryWindowSeconds: readWhole(env, 'PGROVE_RECOVERY_WINDOW_SECONDS', 7 * 86_400),
     heldSessionSeconds: readWhole(env, 'PGROVE_HELD_SESSION_SECONDS', 3600),
+    requiresOrgId: env['PGROVE_REQUIRE_ORG_ID'] === '1',
+    rateLimits: readRateLimits(env),
     failpoints: readFailpoints(env),
     checkResponses: env['PGROVE_CHECK_RESPONSES'] === '1',
     postgresOverrides: readOverrides(env),

@@ -1,7 +1,14 @@
-// Personal API keys.
+// API keys: personal ones, and those of organizations and their projects.
 
-import type { ApiKeyCreateRequest } from '@neondatabase/api-client'
-import { apiKeyView, createdApiKeyView, revokedApiKeyView } from './api-key-view.ts'
+import type { ApiKeyCreateRequest, OrgApiKeyCreateRequest } from '@neondatabase/api-client'
+import {
+  apiKeyView,
+  createdApiKeyView,
+  createdOrganizationKeyView,
+  organizationKeyView,
+  revokedApiKeyView,
+  revokedOrganizationKeyView,
+} from './api-key-view.ts'
 import { ok, type ApiRequest, type Handlers } from './handler.ts'
 
 export const apiKeys = {
@@ -19,5 +26,22 @@ export const apiKeys = {
   async revokeApiKey({ control, caller, params }: ApiRequest) {
     const { key } = await control.apiKeys.revoke(caller, params.key_id)
     return ok(revokedApiKeyView(key))
+  },
+
+  async listOrgApiKeys({ control, caller, params }: ApiRequest) {
+    const keys = await control.apiKeys.listForOrganization(caller, params.org_id)
+    return ok(keys.map(({ key, creator }) => organizationKeyView(key, creator)))
+  },
+
+  async createOrgApiKey({ control, caller, params, body }: ApiRequest<unknown, OrgApiKeyCreateRequest>) {
+    const input = { name: body.key_name, projectId: body.project_id }
+    const { key, secret } = await control.apiKeys.createForOrganization(caller, params.org_id, input)
+    return ok(createdOrganizationKeyView(key, secret))
+  },
+
+  async revokeOrgApiKey({ control, caller, params }: ApiRequest) {
+    return ok(
+      revokedOrganizationKeyView(await control.apiKeys.revokeForOrganization(caller, params.org_id, params.key_id)),
+    )
   },
 } satisfies Handlers

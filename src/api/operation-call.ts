@@ -4,11 +4,13 @@ import type { Control } from '../control/control.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError } from '../model/errors.ts'
+import { resourcesIn, type Resources } from './audit.ts'
 import { assertCleanText } from './clean-text.ts'
 import type { ContractOperation } from './contract/operations.ts'
 import type { Validator } from './contract/validator.ts'
 import { creationSourceOf } from './creation-source.ts'
 import type { Answer, CheckedApiRequest, PathParams } from './handler.ts'
+import { assertBodysProject } from './gate.ts'
 import { handlers } from './handlers.ts'
 import { answerOnce, fingerprintOf, parseIdempotencyKey, type WireAnswer } from './idempotency.ts'
 
@@ -31,6 +33,9 @@ export type OperationCall = {
   idempotencyKey: string | string[] | undefined
 }
 
+/** `made`: what the answer shows by its id; undefined where nothing was done anew. */
+export type CalledAnswer = WireAnswer & { replayed: boolean; made: Resources | undefined }
+
 type AnyHandler = (request: CheckedApiRequest<never, never>) => Promise<Answer<unknown>>
 
 export function isImplemented(operation: ContractOperation): boolean {
@@ -45,16 +50,15 @@ export function notImplemented(operation: ContractOperation): AppError {
   )
 }
 
-export async function callOperation(
-  context: OperationContext,
-  call: OperationCall,
-): Promise<WireAnswer & { replayed: boolean }> {
+export async function callOperation(context: OperationContext, call: OperationCall): Promise<CalledAnswer> {
   const { operation, caller } = call
   const checked = context.validator.checkRequest(operation, {
-    params: cleanParams(call.params),
+    params: call.params,
     query: cleanQuery(call.url),
     body: call.body,
   })
+  await assertBodysProject(context.control, caller, call, checked.body)
+  let made: Resources | undefined
   const answer = async (): Promise<WireAnswer> => {
     const answered = await handlerOf(operation)({
       control: context.control,
@@ -65,13 +69,15 @@ export async function callOperation(
       creationSource: creationSourceOf(call.userAgent),
     })
     const body = answered.status === 204 ? '' : JSON.stringify(answered.body)
+    if (answered.status !== 204 && operation.method !== 'GET') made = resourcesIn(answered.body)
     if (context.checkResponses) assertKeepsContract(context.validator, operation, answered.status, body)
     return { status: answered.status, body }
   }
   const key = operation.method === 'POST' ? parseIdempotencyKey(call.idempotencyKey) : undefined
-  if (key === undefined) return { ...(await answer()), replayed: false }
+  if (key === undefined) return { ...(await answer()), replayed: false, made }
   const fingerprint = fingerprintOf(operation.method, call.url, call.body)
-  return await answerOnce({ control: context.control, caller, key, fingerprint, log: context.log }, answer)
+  const once = await answerOnce({ control: context.control, caller, key, fingerprint, log: context.log }, answer)
+  return { ...once, made }
 }
 
 /** Each handler has a type of its own; what it is given has been checked against the schemas that its types were made from. */
@@ -81,11 +87,6 @@ function handlerOf(operation: ContractOperation): AnyHandler {
     : undefined
   if (!handler) throw notImplemented(operation)
   return handler
-}
-
-function cleanParams(params: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  for (const [name, value] of Object.entries(params)) assertCleanText(value, `path: ${name}`)
-  return params
 }
 
 function cleanQuery(url: string): URLSearchParams {

@@ -1,6 +1,12 @@
-import type { MemberRole, MemberWithUser, Organization as OrganizationWire } from '@neondatabase/api-client'
+import type {
+  Invitation as InvitationWire,
+  Member as MemberWire,
+  MemberRole,
+  MemberWithUser,
+  Organization as OrganizationWire,
+} from '@neondatabase/api-client'
 import type { Control } from '../control/control.ts'
-import type { Organization } from '../model/organization.ts'
+import type { Invitation, Member, Organization } from '../model/organization.ts'
 import type { Wire } from './contract/wire.ts'
 import { seconds } from './timestamps.ts'
 
@@ -16,17 +22,29 @@ export function organizationView(organization: Organization): Wire<OrganizationW
   }
 }
 
-type Member = Awaited<ReturnType<Control['organizations']['members']>>[number]
+type MemberOfUser = Awaited<ReturnType<Control['organizations']['members']>>[number]
 
-export function memberView(member: Member, orgId: string): Wire<MemberWithUser> {
+export function memberView(member: MemberOfUser, orgId: string): Wire<MemberWithUser> {
+  return { member: memberFields(member, orgId), user: { email: member.user.email } }
+}
+
+export function memberFields(member: Member, orgId: string): Wire<MemberWire> {
   return {
-    member: {
-      id: member.id,
-      user_id: member.user.id,
-      org_id: orgId,
-      role: member.role as `${MemberRole}`,
-      joined_at: seconds(member.joinedAt),
-    },
-    user: { email: member.user.email },
+    id: member.id,
+    user_id: member.userId,
+    org_id: orgId,
+    role: member.role as `${MemberRole}`,
+    joined_at: seconds(member.joinedAt),
+  }
+}
+
+export function invitationView(invitation: Invitation): Wire<InvitationWire> {
+  return {
+    id: invitation.id,
+    email: invitation.email,
+    org_id: invitation.orgId,
+    invited_by: invitation.invitedBy,
+    invited_at: seconds(invitation.invitedAt),
+    role: invitation.role as `${MemberRole}`,
   }
 }

@@ -3,6 +3,7 @@
 import type {
   DefaultEndpointSettings,
   ListProjectsParams,
+  ListSharedProjectsParams,
   ProjectCreateRequest,
   ProjectUpdateRequest,
 } from '@neondatabase/api-client'
@@ -52,9 +53,19 @@ export const projects = {
     })
   },
 
-  /** Nobody shares projects here yet; the Neon CLI asks with every list. */
-  async listSharedProjects() {
-    return ok({ projects: [] })
+  /** The Neon CLI asks with every list. */
+  async listSharedProjects({ control, caller, query }: ApiRequest<ListSharedProjectsParams>) {
+    const page = await control.projects.listShared(caller, {
+      cursor: parseProjectCursor(query.cursor),
+      limit: query.limit ?? defaultPageSize,
+      search: query.search,
+    })
+    return ok({
+      projects: page.projects.map((item) =>
+        projectListItemView(item, control.addresses.proxyHost, control.recoveryWindowSeconds),
+      ),
+      ...(page.cursor === undefined ? {} : { pagination: { cursor: page.cursor } }),
+    })
   },
 
   async getProject({ control, caller, params }: ApiRequest) {

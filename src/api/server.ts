@@ -10,12 +10,14 @@ import type { Control } from '../control/control.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError, errorChain } from '../model/errors.ts'
-import { authenticate } from './authn.ts'
+import { Callers } from './callers.ts'
+import { audit, type Resources } from './audit.ts'
 import { withAdditions } from './contract/additions.ts'
 import type { Contract, Method } from './contract/operations.ts'
 import { createPathMatcher, type Match, type PathMatcher } from './contract/path-matcher.ts'
 import { createValidator } from './contract/validator.ts'
 import { errorAnswer } from './errors.ts'
+import { askGate, type Passage } from './gate.ts'
 import type { WireAnswer } from './idempotency.ts'
 import { bodyLimitBytes, readJsonBodies } from './json-body.ts'
 import {
@@ -39,6 +41,8 @@ export type ApiServerOptions = {
   checkResponses?: boolean
   /** The peer is pgrove's own edge, whose `X-Forwarded-For` can be believed. */
   behindEdge?: boolean
+  /** Bounds how often a network may come without a good key. */
+  limitsStrangers?: boolean
 }
 
 const requestTimeoutMs = 60_000
@@ -61,6 +65,8 @@ export function createApiServer(options: ApiServerOptions): FastifyInstance {
   })
   server.decorateRequest('caller', undefined)
   server.decorateRequest('match', undefined)
+  server.decorateRequest('passage', undefined)
+  server.decorateRequest('made', undefined)
   server.addHook('onRequest', (request, reply, done) => {
     void reply.headers({ ...requestIdHeaders(request.id), 'x-content-type-options': 'nosniff' })
     done()
@@ -71,12 +77,13 @@ export function createApiServer(options: ApiServerOptions): FastifyInstance {
   })
   server.setErrorHandler(async (error, request, reply) => sendError(options.log, request, reply, error))
   server.setNotFoundHandler(async (request, reply) => sendError(options.log, request, reply, notPartOfApi()))
-  addMetrics(server, options.control, (request) => peerOf(request, options.behindEdge ?? false))
-  server.register(async (api) => addApi(api, options), { prefix: basePath })
+  const callers = new Callers(options.control, { limitsStrangers: options.limitsStrangers ?? false })
+  addMetrics(server, options.control, callers, (request) => peerOf(request, options.behindEdge ?? false))
+  server.register(async (api) => addApi(api, options, callers), { prefix: basePath })
   return server
 }
 
-function addApi(api: FastifyInstance, options: ApiServerOptions): void {
+function addApi(api: FastifyInstance, options: ApiServerOptions, callers: Callers): void {
   const { control, log } = options
   const contract = withAdditions(options.contract)
   const matcher = createPathMatcher(contract.operations)
@@ -89,15 +96,25 @@ function addApi(api: FastifyInstance, options: ApiServerOptions): void {
   readJsonBodies(api)
   // Before the body is read: neither strangers nor operations that nobody has written need to receive an upload.
   api.addHook('onRequest', async (request) => {
-    request.caller = await authenticate(
-      control,
-      request.headers.authorization,
-      peerOf(request, options.behindEdge ?? false),
-    )
+    // What a short path leaves out says nothing about the operation's budget: it counts as a route of its own.
+    const seeming = matcher.match(methodOf(request), pathOf(request))?.operation.id ?? 'other'
+    const from = peerOf(request, options.behindEdge ?? false)
+    request.caller = await callers.identify(request.headers.authorization, from, seeming)
+    await control.rateLimits.take(request.caller, seeming)
     if (request.method === 'OPTIONS') return
     request.match = matcher.match(methodOf(request), await fullPath(control, request.caller, pathOf(request)))
     if (!request.match) throw notPartOfApi()
+    request.passage = await askGate(control, context.validator, request.caller, request.match)
+    if (request.passage.refusal) throw request.passage.refusal
     if (!isImplemented(request.match.operation)) throw notImplemented(request.match.operation)
+  })
+  api.addHook('onResponse', (request, reply, done) => {
+    const { id, caller, match, passage, body, made } = request
+    if (caller && match && passage) {
+      const peer = peerOf(request, options.behindEdge ?? false)
+      audit(control, { id, caller, match, passage, body, made, status: reply.statusCode, peer })
+    }
+    done()
   })
   api.setNotFoundHandler(async (request, reply) => sendError(log, request, reply, notPartOfApi()))
   api.route({
@@ -116,6 +133,7 @@ function addApi(api: FastifyInstance, options: ApiServerOptions): void {
         userAgent: headers['user-agent'],
         idempotencyKey: headers['idempotency-key'],
       })
+      request.made = answer.made
       return await sendAnswer(reply, answer)
     },
   })
@@ -212,5 +230,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     caller: Caller | undefined
     match: Match | undefined
+    passage: Passage | undefined
+    made: Resources | undefined
   }
 }

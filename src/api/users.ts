@@ -1,13 +1,19 @@
-// The caller himself, and how he proved who he is.
+// Users: the caller himself, how he proved who he is, and new ones.
 
 import { effectiveLimits } from '../model/plan.ts'
+import { createdApiKeyView } from './api-key-view.ts'
 import { ok, type ApiRequest, type Handlers } from './handler.ts'
 import { organizationView } from './organization-view.ts'
+import { userView } from './user-view.ts'
+
+/** As Neon answers for somebody without any account to bill. */
+const planWithoutOrganization = 'free_v3'
 
 export const users = {
   async getCurrentUserInfo({ control, caller }: ApiRequest) {
     const { user, organization } = await control.users.me(caller)
-    const limits = effectiveLimits(organization.plan, organization.limits)
+    const plan = organization?.plan ?? planWithoutOrganization
+    const limits = effectiveLimits(plan, organization?.limits ?? {})
     return ok({
       id: user.id,
       email: user.email,
@@ -15,7 +21,7 @@ export const users = {
       name: user.name,
       last_name: '',
       image: '',
-      plan: organization.plan,
+      plan,
       projects_limit: limits.projects,
       branches_limit: limits.branchesPerProject,
       max_autoscaling_limit: limits.maxCu,
@@ -25,12 +31,26 @@ export const users = {
     })
   },
 
+  async updateCurrentUser({ control, caller, body }: ApiRequest<unknown, { default_org_id?: string }>) {
+    const { user, organization } = await control.users.update(caller, { defaultOrgId: body.default_org_id })
+    return ok({ user: userView(user), default_org_id: organization?.id ?? null })
+  },
+
+  async createUser({ control, body }: ApiRequest<unknown, { email: string; name?: string }>) {
+    const { user, key, secret } = await control.users.create(body)
+    return ok({ user: userView(user), api_key: createdApiKeyView(key, secret) })
+  },
+
   async getCurrentUserOrganizations({ control, caller }: ApiRequest) {
     const organizations = await control.organizations.list(caller)
     return ok({ organizations: organizations.map(organizationView) })
   },
 
   async getAuthDetails({ caller }: ApiRequest) {
-    return ok({ account_id: caller.userId, auth_method: 'api_key_user' as const })
+    return ok(
+      caller.kind === 'user'
+        ? { account_id: caller.userId, auth_method: 'api_key_user' as const }
+        : { account_id: caller.orgId, auth_method: 'api_key_org' as const },
+    )
   },
 } satisfies Handlers

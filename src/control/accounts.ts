@@ -1,57 +1,65 @@
-// Users, their organizations and their API keys.
+// The first user and his organizations; and who calls with a key.
 
-import { createHash, randomInt } from 'node:crypto'
 import type { Caller, User } from '../model/caller.ts'
+import { callerOf } from '../model/caller.ts'
 import { AppError } from '../model/errors.ts'
-import { newOrganizationId, newUserId } from '../model/ids.ts'
-import {
-  findApiKey,
-  firstUser,
-  getUser,
-  getUsers,
-  insertApiKey,
-  insertMember,
-  insertOrganization,
-  insertUser,
-  listApiKeys,
-  listMembers,
-  listOrganizationsOf,
-  revokeApiKey,
-  touchApiKey,
-} from '../store/accounts.ts'
-import type { Store } from '../store/database.ts'
-import { organizationFor } from './access.ts'
-import type { Control } from './control.ts'
+import { newOrganizationId, newUserId, type UserId } from '../model/ids.ts'
+import type { Organization } from '../model/organization.ts'
+import { firstUser, insertUser, setDefaultOrganization } from '../store/accounts.ts'
+import { findApiKey, insertApiKey, touchApiKey } from '../store/api-keys.ts'
+import type { Sql, Store } from '../store/database.ts'
+import { insertMember, insertOrganization } from '../store/organizations.ts'
+import { hashOf } from './api-keys.ts'
 import type { ControlContext } from './context.ts'
-import { assertDisplayName } from './names.ts'
 
-const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789'
+/** One for tenants who pay nothing, where projects are created unless another is named, and one for those who do. */
+const firstOrganizations = [
+  { name: 'sponsored', plan: 'free_v3' },
+  { name: 'paid', plan: 'scale_v3' },
+] as const
 
-export function newApiKey(): string {
-  let text = 'napi_'
-  for (let i = 0; i < 64; i++) text += alphabet[randomInt(alphabet.length)]
-  return text
-}
-
-const hashOf = (key: string): Buffer => createHash('sha256').update(key).digest()
-
-/** A first user with one organization, and the key that is printed or configured. Repeatable; a configured key is added to what is there. */
+/**
+ * A first user, who is the operator and admin of the first organizations, and the key that is printed or configured. Repeatable; a
+ * configured key is added to what is there.
+ */
 export async function ensureFirstUser(store: Store, apiKey: string): Promise<User> {
   return await store.transaction(async (sql) => {
-    let user = await firstUser(sql)
-    if (!user) {
-      const id = newUserId()
-      await insertUser(sql, { id, email: 'admin@pgrove.local', name: 'pgrove' })
-      const orgId = newOrganizationId()
-      await insertOrganization(sql, { id: orgId, name: 'pgrove', handle: `pgrove-${orgId}`, plan: 'scale' })
-      await insertMember(sql, orgId, id, 'admin')
-      user = await getUser(sql, id)
-    }
-    if (!user) throw new AppError('internal', 'the first user was not stored')
+    const user = (await firstUser(sql)) ?? (await makeFirstUser(sql))
     const hash = hashOf(apiKey)
-    if (!(await findApiKey(sql, hash))) await insertApiKey(sql, { userId: user.id, name: 'first key', hash })
+    if (!(await findApiKey(sql, hash)))
+      await insertApiKey(sql, { kind: 'user', userId: user.id, name: 'first key', hash })
     return user
   })
+}
+
+async function makeFirstUser(sql: Sql): Promise<User> {
+  const id = newUserId()
+  const user = await insertUser(sql, { id, email: 'admin@pgrove.local', name: 'pgrove', isOperator: true })
+  if (!user) throw new AppError('internal', 'the first user was not stored')
+  const made: Organization[] = []
+  for (const organization of firstOrganizations) made.push(await makeOrganization(sql, organization, id))
+  if (made[0]) await setDefaultOrganization(sql, id, made[0].id)
+  return user
+}
+
+export async function makeOrganization(
+  sql: Sql,
+  { name, plan }: { name: string; plan: string },
+  adminId: UserId,
+): Promise<Organization> {
+  const id = newOrganizationId()
+  const organization = await insertOrganization(sql, { id, name, handle: handleOf(name, id), plan })
+  await insertMember(sql, id, adminId, 'admin')
+  return organization
+}
+
+/** The name as far as it fits into a URL, and the id, which makes it unique. */
+function handleOf(name: string, id: string): string {
+  const words = name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-|-$/g, '')
+  return words === '' ? id : `${words.slice(0, 40)}-${id}`
 }
 
 /** How long a key's last use may stay unwritten: one row written a minute instead of one a request. */
@@ -65,6 +73,7 @@ export class Authenticator {
     this.#context = context
   }
 
+  /** The database is asked each time: a key that is revoked in one process is revoked in all of them, from the next request on. */
   async authenticate(key: string, from: string): Promise<Caller> {
     const { store } = this.#context()
     const found = key === '' ? undefined : await findApiKey(store, hashOf(key))
@@ -74,64 +83,6 @@ export class Authenticator {
       this.#touched.set(found.id, now)
       await touchApiKey(store, found.id, from)
     }
-    return { kind: 'user', userId: found.userId, keyId: found.id }
-  }
-}
-
-async function userOf(control: ControlContext, caller: Caller): Promise<User> {
-  const user = await getUser(control.store, caller.userId)
-  if (!user) throw new AppError('unauthorized', 'the user of this API key is gone')
-  return user
-}
-
-export function apiKeyControl(control: ControlContext): Control['apiKeys'] {
-  return {
-    async list(caller) {
-      return { keys: await listApiKeys(control.store, caller.userId), user: await userOf(control, caller) }
-    },
-    async create(caller, name) {
-      assertDisplayName(name, 'key', 64)
-      const secret = newApiKey()
-      return { key: await insertApiKey(control.store, { userId: caller.userId, name, hash: hashOf(secret) }), secret }
-    },
-    async revoke(caller, keyId) {
-      const key = await revokeApiKey(control.store, caller.userId, keyId)
-      if (!key) throw new AppError('not_found', 'API key not found')
-      return { key, user: await userOf(control, caller) }
-    },
-  }
-}
-
-export function userControl(control: ControlContext): Control['users'] {
-  return {
-    async me(caller) {
-      return {
-        user: await userOf(control, caller),
-        organization: await organizationFor(control.store, caller, undefined),
-      }
-    },
-  }
-}
-
-export function organizationControl(control: ControlContext): Control['organizations'] {
-  return {
-    list: (caller) => listOrganizationsOf(control.store, caller.userId),
-    get: (caller, orgId) => organizationFor(control.store, caller, orgId),
-    async members(caller, orgId) {
-      const organization = await organizationFor(control.store, caller, orgId)
-      const members = await listMembers(control.store, organization.id)
-      const users = new Map(
-        (
-          await getUsers(
-            control.store,
-            members.map(({ userId }) => userId),
-          )
-        ).map((user) => [user.id, user]),
-      )
-      return members.flatMap(({ id, userId, role, joinedAt }) => {
-        const user = users.get(userId)
-        return user ? [{ id, user, role, joinedAt }] : []
-      })
-    },
+    return callerOf(found)
   }
 }

@@ -344,5 +344,3 @@ export const operationRequirements = {
   getUserRateLimit: 'operator',
   updateUserRateLimit: 'operator',
 } as const satisfies Readonly<Record<string, Requirement>>
-
-export type AuthorizedOperation = keyof typeof operationRequirements

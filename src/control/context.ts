@@ -9,9 +9,11 @@ import type { Storage } from '../storage/timelines.ts'
 import type { Store } from '../store/database.ts'
 import type { Owner, PgMajor } from '../model/compute.ts'
 import type { Addresses } from './addresses.ts'
+import type { AuditLog } from './audit-log.ts'
 import type { Computes } from './computes.ts'
 import type { Metering } from './metering/metering.ts'
 import type { PastReads } from './past-reads.ts'
+import type { RateLimiter } from './rate-limits.ts'
 import type { ServiceSessions } from './service-sessions.ts'
 import type { Runner } from './operations/runner.ts'
 import type { WarmPool } from './warm-pool.ts'
@@ -59,5 +61,9 @@ export type ControlContext = {
   /** The service role's password for a timeline, derived from the master key. */
   servicePassword: (serviceKeyId: string) => string
   recoveryWindowSeconds: number
+  /** Personal keys have to say which organization projects are created in and listed of. */
+  requiresOrgId: boolean
+  audit: AuditLog
+  rateLimiter: RateLimiter
   limits: Limits
 }

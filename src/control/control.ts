@@ -524,7 +524,7 @@ export interface Control {
     delete(caller: Caller, projectId: string, jwksId: string): Promise<Jwks>
   }
   metrics: {
-    /** As Prometheus reads it. */
+    /** As Prometheus reads it; for operators. */
     read(caller: Caller): Promise<{ contentType: string; text: string }>
   }
   idempotency: {

@@ -8,7 +8,7 @@ import { projectsOfEndpoints } from '../store/endpoints.ts'
 import { deleteOldIdempotencyKeys } from '../store/idempotency-keys.ts'
 import { forgetFullBudgets } from '../store/rate-limits.ts'
 import type { RateLimits } from '../model/rate-limit.ts'
-import { authorize } from './access.ts'
+import { assertMay, authorize } from './access.ts'
 import { Authenticator } from './accounts.ts'
 import { aliasControl } from './aliases.ts'
 import { apiKeyControl } from './api-keys.ts'
@@ -288,7 +288,13 @@ function surface(context: ControlContext, metrics: Metrics): Control {
     rateLimits: rateLimitControl(context.rateLimiter),
     regions: { list: async () => ({ regions, defaultRegionId }) },
     jwks: jwksControl(context),
-    metrics: { read: async () => ({ contentType: metrics.contentType, text: await metrics.text() }) },
+    metrics: {
+      /** They are everybody's. */
+      async read(caller) {
+        await assertMay(context.store, caller, 'operator')
+        return { contentType: metrics.contentType, text: await metrics.text() }
+      },
+    },
     idempotency: idempotencyControl(context),
   }
 }

@@ -26,12 +26,35 @@ export function subjectOf(caller: Caller): string {
 
 export type User = { id: UserId; email: string; name: string; createdAt: Date }
 
+/** As the lists of keys name him. */
+export type Creator = Pick<User, 'id' | 'name'>
+
+export type ApiKeyKind = Caller['kind']
+
+/** `userId`: who made it. `orgId`: of keys that are an organization's, `projectId`: of those that open one project of it. */
 export type ApiKey = {
   id: number
+  kind: ApiKeyKind
   userId: UserId
+  orgId: OrganizationId | undefined
+  projectId: ProjectId | undefined
   name: string
   createdAt: Date
   lastUsedAt: Date | undefined
   lastUsedFrom: string
   revokedAt: Date | undefined
+}
+
+/** Who calls with this key. */
+export function callerOf({ id: keyId, kind, userId, orgId, projectId }: ApiKey): Caller {
+  switch (kind) {
+    case 'user':
+      return { kind, userId, keyId }
+    case 'organization':
+      if (orgId === undefined) throw new Error(`key ${keyId} of an organization names none`)
+      return { kind, userId, keyId, orgId }
+    case 'project':
+      if (orgId === undefined || projectId === undefined) throw new Error(`key ${keyId} of a project names none`)
+      return { kind, userId, keyId, orgId, projectId }
+  }
 }

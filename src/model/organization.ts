@@ -1,4 +1,4 @@
-import type { OrganizationId } from './ids.ts'
+import type { OrganizationId, UserId } from './ids.ts'
 import type { LimitOverrides } from './plan.ts'
 
 export type Organization = {
@@ -10,4 +10,16 @@ export type Organization = {
   limits: LimitOverrides
   createdAt: Date
   updatedAt: Date
+}
+
+export type Member = { id: string; userId: UserId; role: string; joinedAt: Date }
+
+/** `email` in lower case: a user is found by it however he writes it. */
+export type Invitation = {
+  id: string
+  orgId: OrganizationId
+  email: string
+  role: string
+  invitedBy: UserId
+  invitedAt: Date
 }

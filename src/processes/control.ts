@@ -162,6 +162,7 @@ async function start(
     limits: { heldSessionMs: config.heldSessionSeconds * 1000 },
     journalFolder: home.journal,
     poolLimits: config.pool,
+    rateLimits: config.rateLimits,
     latencyBucketsSeconds,
   })
   if (trees.majors.includes(defaultPgMajor)) await ensureTemplate(defaultPgMajor)
@@ -206,6 +207,7 @@ async function start(
     log: logger,
     checkResponses: config.checkResponses,
     behindEdge: true,
+    limitsStrangers: config.rateLimits !== 'off',
   })
   const listening = await listen(server, { socketPath: apiSocket(home), mode: 0o660, gid: edgeGid })
   closers.push(() => listening.close())

@@ -2,6 +2,7 @@
 
 import type { Caller } from '../model/caller.ts'
 import type { ProjectId } from '../model/ids.ts'
+import { organizationFor } from '../control/access.ts'
 import type { Control } from '../control/control.ts'
 import { ensureSetting, getSetting } from '../store/accounts.ts'
 import { defaultBranch } from '../store/branches.ts'
@@ -15,7 +16,12 @@ const setting = 'example_project'
 export async function exampleConnection(control: Control, store: Store, caller: Caller): Promise<string | undefined> {
   const known = await getSetting(store, setting)
   if (known === undefined) {
-    const created = await control.projects.create(caller, { name: 'example', creationSource: 'console' })
+    const organization = await organizationFor(store, caller, undefined)
+    const created = await control.projects.create(caller, {
+      name: 'example',
+      orgId: organization.id,
+      creationSource: 'console',
+    })
     await ensureSetting(store, setting, created.project.id)
     return created.connections[0]?.uri
   }

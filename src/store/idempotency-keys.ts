@@ -1,4 +1,3 @@
-import type { UserId } from '../model/ids.ts'
 import type { Sql } from './database.ts'
 
 export type IdempotencyKey = {
@@ -11,16 +10,16 @@ export type IdempotencyKey = {
 /** Undefined: the key was free and is ours now. */
 export async function claimIdempotencyKey(
   sql: Sql,
-  key: { userId: UserId; key: string; fingerprint: string; process: string },
+  key: { subject: string; key: string; fingerprint: string; process: string },
 ): Promise<IdempotencyKey | undefined> {
   const inserted = await sql.query(
-    'insert into idempotency_keys (user_id, key, fingerprint, process) values ($1, $2, $3, $4) on conflict do nothing returning key',
-    [key.userId, key.key, key.fingerprint, key.process],
+    'insert into idempotency_keys (subject, key, fingerprint, process) values ($1, $2, $3, $4) on conflict do nothing returning key',
+    [key.subject, key.key, key.fingerprint, key.process],
   )
   if (inserted.length > 0) return undefined
   const [row] = await sql.query(
-    'select fingerprint, process, status, body from idempotency_keys where user_id = $1 and key = $2',
-    [key.userId, key.key],
+    'select fingerprint, process, status, body from idempotency_keys where subject = $1 and key = $2',
+    [key.subject, key.key],
   )
   if (!row) return await claimIdempotencyKey(sql, key)
   return {
@@ -33,20 +32,20 @@ export async function claimIdempotencyKey(
 
 export async function storeAnswer(
   sql: Sql,
-  userId: UserId,
+  subject: string,
   key: string,
   answer: { status: number; body: string },
 ): Promise<void> {
-  await sql.query('update idempotency_keys set status = $3, body = $4 where user_id = $1 and key = $2', [
-    userId,
+  await sql.query('update idempotency_keys set status = $3, body = $4 where subject = $1 and key = $2', [
+    subject,
     key,
     answer.status,
     answer.body,
   ])
 }
 
-export async function freeIdempotencyKey(sql: Sql, userId: UserId, key: string): Promise<void> {
-  await sql.query('delete from idempotency_keys where user_id = $1 and key = $2 and status is null', [userId, key])
+export async function freeIdempotencyKey(sql: Sql, subject: string, key: string): Promise<void> {
+  await sql.query('delete from idempotency_keys where subject = $1 and key = $2 and status is null', [subject, key])
 }
 
 /** A day is longer than any client retries. */

@@ -46,6 +46,8 @@ export type StartOptions = {
   owner?: { uid: number; gid: number }
   /** The package to run where it is not this one. */
   package?: string
+  /** Where the first user's projects are created. By default where most is allowed, unlike in a pgrove that nobody has changed. */
+  defaultOrganization?: 'paid' | 'sponsored'
 }
 
 export async function makeHome(prefix = 'pgrove-test-'): Promise<string> {
@@ -90,6 +92,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
   const pgPort = Number(/^postgres +\S+:(\d+)$/m.exec(output)?.[1])
   const { api_key: apiKey } = JSON.parse(await readFile(join(home, 'credentials.json'), 'utf8')) as { api_key: string }
   const url = new URL(apiUrl)
+  await setDefaultOrganization(apiUrl, apiKey, options.defaultOrganization ?? 'paid')
   return {
     home,
     origin: url.origin,
@@ -109,6 +112,17 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
       await destroyHome(home)
     },
   }
+}
+
+/** Where there is none of this name (an older package, a home of somebody else's making), all stays as it is. */
+async function setDefaultOrganization(apiUrl: string, apiKey: string, name: string): Promise<void> {
+  const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' }
+  const response = await fetch(`${apiUrl}/users/me/organizations`, { headers })
+  const { organizations = [] } = (await response.json()) as { organizations?: { id: string; name: string }[] }
+  const id = organizations.find((organization) => organization.name === name)?.id
+  if (id === undefined) return
+  const body = JSON.stringify({ default_org_id: id })
+  await fetch(`${apiUrl}/users/me`, { method: 'PATCH', headers, body })
 }
 
 /** `pgrove start` that is not expected to become ready. */
@@ -146,6 +160,7 @@ function runStart(
       PGROVE_CHECK_RESPONSES: '1',
       PGROVE_WARM_POOL: '1,2',
       PGROVE_DISK_FLOOR_MB: '64',
+      PGROVE_RATE_LIMIT: 'off',
       ...options.env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -31,12 +31,27 @@ type MethodName = {
 type Respelled = {
   getConnectionURI: 'getConnectionUri'
   getProjectBranchDataAPI: 'getProjectBranchDataApi'
+  createProjectBranchDataAPI: 'createProjectBranchDataApi'
+  updateProjectBranchDataAPI: 'updateProjectBranchDataApi'
+  deleteProjectBranchDataAPI: 'deleteProjectBranchDataApi'
   getProjectJWKS: 'getProjectJwks'
   addProjectJWKS: 'addProjectJwks'
   deleteProjectJWKS: 'deleteProjectJwks'
+  listNeonAuthRedirectURIWhitelistDomains: 'listNeonAuthRedirectUriWhitelistDomains'
+  addNeonAuthDomainToRedirectURIWhitelist: 'addNeonAuthDomainToRedirectUriWhitelist'
+  deleteNeonAuthDomainFromRedirectURIWhitelist: 'deleteNeonAuthDomainFromRedirectUriWhitelist'
+  createNeonAuthProviderSDKKeys: 'createNeonAuthProviderSdkKeys'
+  listProjectVPCEndpoints: 'listProjectVpcEndpoints'
+  assignProjectVPCEndpoint: 'assignProjectVpcEndpoint'
+  deleteProjectVPCEndpoint: 'deleteProjectVpcEndpoint'
+  listOrganizationVPCEndpointsAllRegions: 'listOrganizationVpcEndpointsAllRegions'
+  listOrganizationVPCEndpoints: 'listOrganizationVpcEndpoints'
+  getOrganizationVPCEndpointDetails: 'getOrganizationVpcEndpointDetails'
+  assignOrganizationVPCEndpoint: 'assignOrganizationVpcEndpoint'
+  deleteOrganizationVPCEndpoint: 'deleteOrganizationVpcEndpoint'
 }
 
-export type OperationName = Exclude<MethodName, Respelled[keyof Respelled] | 'request'> | keyof Respelled
+export type OperationName = Exclude<MethodName, Respelled[keyof Respelled] | 'request' | 'instance'> | keyof Respelled
 type MethodOf<Name extends OperationName> = Client[Name extends keyof Respelled
   ? Respelled[Name]
   : Extract<Name, MethodName>]
