@@ -456,6 +456,15 @@ export function fakeControl(replacements: Replacements = {}): Control {
     regions: { list: async () => ({ regions, defaultRegionId }), ...replacements.regions },
     jwks: { list: async () => [jwks], add: async () => jwks, delete: async () => jwks },
     metrics: { read: async () => ({ contentType: 'text/plain', text: '' }) },
+    events: {
+      ofProject: async () => ({ events: [], next: undefined }),
+      ofOrganization: async () => ({ events: [], next: undefined }),
+    },
+    webhooks: {
+      put: () => Promise.reject(new AppError('not_found', 'no organization')),
+      get: () => Promise.reject(new AppError('not_found', 'no organization')),
+      delete: async () => {},
+    },
     idempotency: fakeIdempotency(),
   }
   return control

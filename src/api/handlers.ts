@@ -6,6 +6,7 @@ import { branches } from './branches.ts'
 import { connectionUri } from './connection-uri.ts'
 import { databases } from './databases.ts'
 import { endpoints } from './endpoints.ts'
+import { events } from './events.ts'
 import type { Handlers } from './handler.ts'
 import { branchServices } from './branch-services.ts'
 import { invitations } from './invitations.ts'
@@ -22,6 +23,7 @@ import { schemas } from './schemas.ts'
 import { snapshots } from './snapshots.ts'
 import { transfers } from './transfers.ts'
 import { users } from './users.ts'
+import { webhooks } from './webhooks.ts'
 
 export const handlers: Handlers = {
   ...projects,
@@ -34,6 +36,8 @@ export const handlers: Handlers = {
   ...operations,
   ...connectionUri,
   ...jwks,
+  ...events,
+  ...webhooks,
   ...rateLimits,
   ...regions,
   ...apiKeys,

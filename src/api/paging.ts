@@ -48,6 +48,17 @@ export function parseOperationCursor(cursor: string | undefined): OperationCurso
   return { createdAt, id }
 }
 
+export function formatEventCursor(id: number): string {
+  return encode({ event_id: String(id) })
+}
+
+export function parseEventCursor(cursor: string | undefined): number | undefined {
+  if (cursor === undefined) return undefined
+  const { event_id: id } = decode(cursor)
+  if (typeof id !== 'string' || !/^[1-9]\d{0,14}$/.test(id)) throw invalidCursor()
+  return Number(id)
+}
+
 function isId(value: unknown): value is string {
   return typeof value === 'string' && idPattern.test(value)
 }

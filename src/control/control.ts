@@ -9,6 +9,7 @@ import type { ApiKey, Caller, Creator, User } from '../model/caller.ts'
 import type { AwakeReason, ComputeState } from '../model/compute.ts'
 import type { Database } from '../model/database.ts'
 import type { Endpoint, EndpointType } from '../model/endpoint.ts'
+import type { PlatformEvent } from '../model/event.ts'
 import type { AppError } from '../model/errors.ts'
 import type { OrganizationId, ProjectId } from '../model/ids.ts'
 import type { Jwks } from '../model/jwks.ts'
@@ -20,6 +21,7 @@ import type { Role } from '../model/role.ts'
 import type { SchemaTable } from '../model/schema-table.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { SnapshotScheduleItem } from '../model/snapshot-schedule.ts'
+import type { Webhook } from '../model/webhook.ts'
 import type { TransferRequest } from '../model/transfer-request.ts'
 import type { OrganizationPlan } from '../model/plan.ts'
 import type { Place } from './access.ts'
@@ -235,6 +237,10 @@ export type PreloadLibrary = {
 
 /** A place in the past of a branch; its head where neither is given. */
 export type PointInput = { lsn?: string | undefined; timestamp?: string | undefined }
+
+/** `next`: what the page after it begins before. */
+export type EventPage = { events: PlatformEvent[]; next: number | undefined }
+type EventQuery = { limit: number; before: number | undefined }
 
 export type Schema = { kind: 'sql'; sql: string } | { kind: 'tables'; tables: SchemaTable[] }
 
@@ -526,6 +532,17 @@ export interface Control {
   metrics: {
     /** As Prometheus reads it; for operators. */
     read(caller: Caller): Promise<{ contentType: string; text: string }>
+  }
+  events: {
+    /** Newest first; of deleted projects too. */
+    ofProject(caller: Caller, projectId: string, query: EventQuery): Promise<EventPage>
+    ofOrganization(caller: Caller, orgId: string, query: EventQuery): Promise<EventPage>
+  }
+  webhooks: {
+    /** Replaces what was there. `secret`: is told this once. */
+    put(caller: Caller, orgId: string, input: { url: string }): Promise<{ webhook: Webhook; secret: string }>
+    get(caller: Caller, orgId: string): Promise<Webhook>
+    delete(caller: Caller, orgId: string): Promise<void>
   }
   idempotency: {
     /**

@@ -10,6 +10,7 @@ import { forgetFullBudgets } from '../store/rate-limits.ts'
 import type { RateLimits } from '../model/rate-limit.ts'
 import { assertMay, authorize } from './access.ts'
 import { Authenticator } from './accounts.ts'
+import { ActiveComputes } from './active-computes.ts'
 import { aliasControl } from './aliases.ts'
 import { apiKeyControl } from './api-keys.ts'
 import { auditControl, AuditLog, forgetOldAuditEntries } from './audit-log.ts'
@@ -21,6 +22,7 @@ import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { databaseControl } from './databases.ts'
 import { currentAwakeReasons, endpointControl } from './endpoints.ts'
+import { eventControl, forgetOldEvents } from './events.ts'
 import { idempotencyControl } from './idempotency.ts'
 import { invitationControl } from './invitations.ts'
 import { jwksControl } from './jwks.ts'
@@ -61,6 +63,7 @@ import type { AskToPark } from './parking.ts'
 import { PastReads } from './past-reads.ts'
 import { permissionControl } from './project-permissions.ts'
 import { projectControl } from './projects.ts'
+import { dropOldDeliveries, WebhookDeliveries } from './reconcilers/deliver-webhooks.ts'
 import { enforceQuotas, forgiveOverPeriods } from './reconcilers/enforce-quotas.ts'
 import { RateLimiter, rateLimitControl } from './rate-limits.ts'
 import { expireBranches } from './reconcilers/expire-branches.ts'
@@ -81,6 +84,7 @@ import { TokenExchange, type TokenAccess } from './token-access.ts'
 import { userControl } from './users.ts'
 import { transferControl } from './transfers.ts'
 import { WarmPool, type PoolLimits } from './warm-pool.ts'
+import { webhookControl } from './webhooks.ts'
 
 export const chainDefinitions = [
   createProjectChain,
@@ -106,6 +110,7 @@ export const chainDefinitions = [
 
 export type ControlParts = Omit<
   ControlContext,
+  | 'activeComputes'
   | 'audit'
   | 'computes'
   | 'metering'
@@ -169,6 +174,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     branchLocks: new KeyedLock(),
     historyLocks: new KeyedLock(),
     computes: new Computes(get, journal),
+    activeComputes: new ActiveComputes(get),
     metering: new Metering(get),
     runner: new Runner(get, chainDefinitions),
     pool: new WarmPool(get, poolLimits),
@@ -181,6 +187,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     return { computes: context.computes.serving().size, poolStarted: started, poolUnstarted: unstarted }
   })
   const rounds = new Rounds(given.logger)
+  const deliveries = new WebhookDeliveries(context)
   context.computes.onChanged((endpointId) => context.pastReads.endpointChanged(endpointId))
   let open = false
   watchExits(context, () => open)
@@ -200,6 +207,9 @@ export function createControl(parts: ControlParts): ControlPlane {
       rounds.start([
         { name: 'suspend-idle', everyMs: 500, run: () => suspendIdle(context) },
         { name: 'enforce-quotas', everyMs: 1000, run: () => enforceQuotas(context) },
+        { name: 'webhooks', everyMs: 2000, run: () => deliveries.deliver() },
+        { name: 'old-deliveries', everyMs: 60_000, run: () => dropOldDeliveries(context) },
+        { name: 'old-events', everyMs: 3_600_000, run: () => forgetOldEvents(context) },
         { name: 'quota-periods', everyMs: 30_000, run: () => forgiveOverPeriods(context) },
         { name: 'purge-deleted', everyMs: 2000, run: () => purgeDeleted(context) },
         { name: 'take-images', everyMs: 5000, run: () => takeImages(context) },
@@ -221,6 +231,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     async close({ stopsComputes }) {
       open = false
       await rounds.stop()
+      await deliveries.close()
       await context.runner.stop()
       await context.pastReads.closeAll()
       context.sessions.closeAll()
@@ -295,6 +306,8 @@ function surface(context: ControlContext, metrics: Metrics): Control {
         return { contentType: metrics.contentType, text: await metrics.text() }
       },
     },
+    events: eventControl(context),
+    webhooks: webhookControl(context),
     idempotency: idempotencyControl(context),
   }
 }

@@ -2,6 +2,7 @@
 // own, so that they are routed, checked and answered like the rest, and compared with their description in tests.
 
 import { planNames } from '../../model/plan.ts'
+import { eventKinds } from '../../model/event.ts'
 import type { ContractOperation, ContractParameter, JsonSchema, Method } from './operations.ts'
 
 export const object = (properties: Record<string, JsonSchema>, required = Object.keys(properties)): JsonSchema => ({
@@ -106,8 +107,44 @@ const consumption = object({
 const rateLimit = object({ rate_limit: text, is_default: { type: 'boolean' } })
 const rateLimitChange = object({ rate_limit: { ...text, nullable: true } })
 
+/** What has happened, as webhooks get it as well. */
+const eventPage = object({
+  events: list(
+    object(
+      {
+        id: count,
+        type: { enum: eventKinds },
+        timestamp: moment,
+        org_id: text,
+        project_id: text,
+        branch_id: text,
+        message: text,
+        data: { type: 'object', additionalProperties: { type: ['string', 'number', 'boolean'] } },
+      },
+      ['id', 'type', 'timestamp', 'org_id', 'message', 'data'],
+    ),
+  ),
+  pagination: object({ next: text }, []),
+})
+const pageQuery = { limit: { type: 'integer', minimum: 1, maximum: 1000 }, cursor: text }
+
+/** Without its secret, which only the answer that made it shows. */
+const webhook = object({
+  url: text,
+  created_at: moment,
+  updated_at: moment,
+  last_delivered_at: { ...moment, type: ['string', 'null'] },
+  last_failed_at: { ...moment, type: ['string', 'null'] },
+  last_error: textOrNull,
+})
+
 const ownNames = [
   'getProjectConsumption',
+  'listProjectEvents',
+  'listOrganizationEvents',
+  'setOrganizationWebhook',
+  'getOrganizationWebhook',
+  'deleteOrganizationWebhook',
   'getOrganizationLimits',
   'updateOrganizationLimits',
   'withdrawProjectTransferRequests',
@@ -128,6 +165,39 @@ export type OwnOperationName = (typeof ownNames)[number]
 
 export const ownOperations: readonly ContractOperation[] = [
   own({ id: 'getProjectConsumption', method: 'GET', path: '/projects/{project_id}/consumption', answer: consumption }),
+  own({
+    id: 'listProjectEvents',
+    method: 'GET',
+    path: '/projects/{project_id}/events',
+    query: pageQuery,
+    answer: eventPage,
+  }),
+  own({
+    id: 'listOrganizationEvents',
+    method: 'GET',
+    path: '/organizations/{org_id}/events',
+    query: pageQuery,
+    answer: eventPage,
+  }),
+  own({
+    id: 'setOrganizationWebhook',
+    method: 'PUT',
+    path: '/organizations/{org_id}/webhook',
+    body: object({ url: text }),
+    answer: object({ webhook, secret: text }),
+  }),
+  own({
+    id: 'getOrganizationWebhook',
+    method: 'GET',
+    path: '/organizations/{org_id}/webhook',
+    answer: object({ webhook }),
+  }),
+  own({
+    id: 'deleteOrganizationWebhook',
+    method: 'DELETE',
+    path: '/organizations/{org_id}/webhook',
+    answer: null,
+  }),
   own({
     id: 'getOrganizationLimits',
     method: 'GET',
