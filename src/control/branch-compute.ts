@@ -56,6 +56,7 @@ async function plainSpec(control: ControlContext, branch: Branch, timelineId: Ti
       uidOffset: timeline?.uidOffset ?? 0,
       serviceKeyId: timeline?.serviceKeyId ?? '',
       outbound: false,
+      place: undefined,
       usageStandings: undefined,
       sizeStanding: undefined,
     },

@@ -35,7 +35,7 @@ import { assertBranchLimits, assertProtectedBranchesLimit } from './limits.ts'
 import { assertDisplayName } from './names.ts'
 import { parseExpiry } from './expiry.ts'
 import { branchRestoreControl } from './branch-restores.ts'
-import { projectLocked, schedule } from './operations/schedule.ts'
+import { projectLocked, schedule, scheduleStarts } from './operations/schedule.ts'
 import { assertSameTimeline, parsePoint, resolvePoint, storablePoint, type ChainPoint } from './points.ts'
 import { snapshotScheduleControl } from './snapshot-schedules.ts'
 import { assertMayUseCompute } from './start-gate.ts'
@@ -90,7 +90,8 @@ async function create(
   const expiresAt = input.expiresAt === undefined ? undefined : parseExpiry(input.expiresAt, longestTtlSeconds)
   const schemaOnly = input.initSource === 'schema-only'
   const { point, at, seen } = await resolveParentPoint(control, caller, projectId, input)
-  const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
+  const endpointId = newEndpointId()
+  const { result, operations } = await scheduleStarts(control, caller, projectId, async (sql, project, claim) => {
     const parent = await parentOf(sql, projectId, input)
     if (seen) assertSameTimeline(seen, parent)
     if (parent.expiresAt) {
@@ -133,8 +134,9 @@ async function create(
     for (const wanted of input.endpoints) {
       const preloadable = wanted.preloadLibraries ? await control.preloadable(project.pgMajor) : []
       const settings = newEndpointSettings(project, wanted, preloadable, limits)
+      await claim(endpointId, branch)
       const endpoint = await insertEndpoint(sql, {
-        id: newEndpointId(),
+        id: endpointId,
         projectId: project.id,
         branchId: id,
         name: undefined,

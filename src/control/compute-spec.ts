@@ -6,6 +6,7 @@ import type { Endpoint } from '../model/endpoint.ts'
 import type { Project } from '../model/project.ts'
 import type { Timeline } from '../model/timeline.ts'
 import type { TimelineId } from '../model/ids.ts'
+import type { OrganizationLimits } from '../model/plan.ts'
 import { isReadOnly } from '../model/quota.ts'
 import type { EndpointTarget } from '../store/endpoints.ts'
 import type { ControlContext } from './context.ts'
@@ -31,7 +32,7 @@ export function isLogicalReplicationOn(projectSettings: Record<string, unknown>)
 export function newProjectTarget(
   rows: { project: Project; branch: Branch; endpoint: Endpoint },
   timeline: Timeline,
-  outbound: boolean,
+  limits: OrganizationLimits,
 ): EndpointTarget & { timelineId: TimelineId } {
   const { project, branch, endpoint } = rows
   return {
@@ -51,7 +52,8 @@ export function newProjectTarget(
     preloadLibraries: endpoint.preloadLibraries,
     uidOffset: timeline.uidOffset,
     serviceKeyId: timeline.serviceKeyId,
-    outbound,
+    outbound: limits.outbound,
+    place: { orgId: project.orgId, isDefault: branch.isDefault, limits },
     usageStandings: undefined,
     sizeStanding: undefined,
   }

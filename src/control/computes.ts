@@ -4,6 +4,7 @@
 
 import { SingleFlight } from '../lib/single-flight.ts'
 import { failpoint } from '../lib/failpoint.ts'
+import { withinLimits, type ScalingLimits } from '../model/autoscaling.ts'
 import type { ComputeState } from '../model/compute.ts'
 import { AppError, errorChain, isAppError } from '../model/errors.ts'
 import { newOperationId, type BranchId, type EndpointId, type ProjectId, type TimelineId } from '../model/ids.ts'
@@ -24,6 +25,7 @@ export type Serving = {
   suspendTimeoutSeconds: number
   /** Its size at this moment; begins as the endpoint's minimum. Changed by `setCu` only. */
   currentCu: number
+  scaling: ScalingLimits
   startedAt: number
   /** Client traffic, and queries seen running at a look. */
   lastActivityAt: number
@@ -132,8 +134,12 @@ export class Computes {
 
   /** Of a compute found running at boot. */
   adopt(target: EndpointTarget & { timelineId: TimelineId }, startedAt: number): void {
+    if (target.place) this.#context().activeComputes.take(target.endpointId, target.place)
+    const serving = servingOf(target)
+    const cu = this.#context().supervisor.sizeOf(target.timelineId) ?? serving.currentCu
     this.#serving.set(target.timelineId, {
-      ...servingOf(target),
+      ...serving,
+      currentCu: withinLimits({ cu, reason: 'cpu' }, serving.scaling).cu,
       startedAt,
       lastActivityAt: Date.now(),
       held: undefined,
@@ -143,12 +149,19 @@ export class Computes {
   forget(timelineId: TimelineId): void {
     const serving = this.#serving.get(timelineId)
     this.#serving.delete(timelineId)
-    if (serving) void this.changed(serving.endpointId)
+    if (!serving) return
+    this.#context().activeComputes.release(serving.endpointId)
+    void this.changed(serving.endpointId)
   }
 
   setSuspendTimeout(endpointId: string, seconds: number): void {
     const found = this.servingEndpoint(endpointId)
     if (found) found.serving.suspendTimeoutSeconds = seconds
+  }
+
+  setScaling(endpointId: string, limits: ScalingLimits): void {
+    const found = this.servingEndpoint(endpointId)
+    if (found) found.serving.scaling = limits
   }
 
   /** Of a compute that serves; what was used until now is accounted at the size it had. */
@@ -233,11 +246,19 @@ export class Computes {
       branchId: target.branchId,
       disabled: target.disabled,
       suspendTimeoutSeconds: target.suspendTimeoutSeconds,
+      maxCu: target.maxCu,
       spec: toComputeSpec(target, this.#context()),
       usageStandings: target.usageStandings,
       sizeStanding: target.sizeStanding,
     }
-    return await this.#startAssigned(assignment, cause)
+    const { activeComputes } = this.#context()
+    if (target.place) activeComputes.take(target.endpointId, target.place)
+    try {
+      return await this.#startAssigned(assignment, cause)
+    } catch (error) {
+      if (!this.servingEndpoint(target.endpointId)) activeComputes.release(target.endpointId)
+      throw error
+    }
   }
 
   async #startAssigned(assignment: Assignment, cause: Cause): Promise<Running> {
@@ -259,6 +280,7 @@ export class Computes {
           ...ids,
           suspendTimeoutSeconds: assignment.suspendTimeoutSeconds,
           currentCu: assignment.spec.minCu,
+          scaling: scalingOf(assignment),
           startedAt: at,
           lastActivityAt: at,
           held: undefined,
@@ -320,6 +342,7 @@ export class Computes {
       throw error
     }
     if (!serving) return
+    this.#context().activeComputes.release(serving.endpointId)
     await failpoint('suspend.stopped')
     const ms = Date.now() - startedAt
     logger.info({ endpoint: serving.endpointId, timeline: timelineId, ms, cause }, 'compute suspended')
@@ -364,14 +387,19 @@ export class Computes {
 
 function servingOf(
   target: EndpointTarget,
-): Pick<Serving, 'endpointId' | 'projectId' | 'branchId' | 'suspendTimeoutSeconds' | 'currentCu'> {
+): Pick<Serving, 'endpointId' | 'projectId' | 'branchId' | 'suspendTimeoutSeconds' | 'currentCu' | 'scaling'> {
   return {
     endpointId: target.endpointId,
     projectId: target.projectId,
     branchId: target.branchId,
     suspendTimeoutSeconds: target.suspendTimeoutSeconds,
     currentCu: target.minCu,
+    scaling: { minCu: target.minCu, maxCu: target.maxCu },
   }
+}
+
+function scalingOf({ spec, maxCu = spec.minCu }: Assignment): ScalingLimits {
+  return { minCu: spec.minCu, maxCu: Math.max(spec.minCu, maxCu) }
 }
 
 function withNotice(running: Running, { sizeStanding }: Standings): Running {

@@ -8,9 +8,11 @@ import type { Assignments } from '../compute/assignments.ts'
 import type { Storage } from '../storage/timelines.ts'
 import type { Store } from '../store/database.ts'
 import type { Owner, PgMajor } from '../model/compute.ts'
+import type { ActiveComputes } from './active-computes.ts'
 import type { Addresses } from './addresses.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Computes } from './computes.ts'
+import type { Sizes } from './sizes.ts'
 import type { Metering } from './metering/metering.ts'
 import type { PastReads } from './past-reads.ts'
 import type { RateLimiter } from './rate-limits.ts'
@@ -22,6 +24,8 @@ import type { WarmPool } from './warm-pool.ts'
 export type Limits = {
   /** How long sessions at rest keep their compute awake for the sake of their state. */
   heldSessionMs: number
+  /** How long a smaller size has to have been enough before a compute gets it. */
+  scaleDownMs: number
 }
 
 export type ControlContext = {
@@ -32,6 +36,8 @@ export type ControlContext = {
   cipher: Cipher
   addresses: Addresses
   computes: Computes
+  sizes: Sizes
+  activeComputes: ActiveComputes
   metering: Metering
   runner: Runner
   pool: WarmPool

@@ -29,7 +29,7 @@ import { jwksControl } from './jwks.ts'
 import { KeySets } from './key-sets.ts'
 import { Journal } from './journal.ts'
 import { Metering } from './metering/metering.ts'
-import { Metrics, type EndpointTraffic, type Latencies } from './metrics.ts'
+import { Metrics, type ComputeSizeReport, type EndpointTraffic, type Latencies } from './metrics.ts'
 import { createBranchChain } from './operations/create-branch.ts'
 import { createProjectChain } from './operations/create-project.ts'
 import {
@@ -66,6 +66,7 @@ import { projectControl } from './projects.ts'
 import { dropOldDeliveries, WebhookDeliveries } from './reconcilers/deliver-webhooks.ts'
 import { enforceQuotas, forgiveOverPeriods } from './reconcilers/enforce-quotas.ts'
 import { RateLimiter, rateLimitControl } from './rate-limits.ts'
+import { autoscale } from './reconcilers/autoscale.ts'
 import { expireBranches } from './reconcilers/expire-branches.ts'
 import { makeScheduledSnapshots } from './reconcilers/scheduled-snapshots.ts'
 import { purgeDeleted } from './reconcilers/purge-deleted.ts'
@@ -78,6 +79,7 @@ import { lookupRole, type RoleAccess } from './role-access.ts'
 import { roleControl } from './roles.ts'
 import { schemaControl } from './schemas.ts'
 import { ServiceSessions } from './service-sessions.ts'
+import { Sizes, type SizeStatus } from './sizes.ts'
 import { snapshotControl } from './snapshots.ts'
 import { deleteExpiredTransferRequests } from '../store/transfer-requests.ts'
 import { TokenExchange, type TokenAccess } from './token-access.ts'
@@ -113,6 +115,7 @@ export type ControlParts = Omit<
   | 'activeComputes'
   | 'audit'
   | 'computes'
+  | 'sizes'
   | 'metering'
   | 'runner'
   | 'pool'
@@ -135,6 +138,7 @@ export type EndpointReport = {
   projectId: string
   startedAt: number
   lastActivityAt: number
+  size: SizeStatus | undefined
   awakeReasons: Awaited<ReturnType<typeof currentAwakeReasons>>
 }
 
@@ -174,6 +178,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     branchLocks: new KeyedLock(),
     historyLocks: new KeyedLock(),
     computes: new Computes(get, journal),
+    sizes: new Sizes(get),
     activeComputes: new ActiveComputes(get),
     metering: new Metering(get),
     runner: new Runner(get, chainDefinitions),
@@ -184,7 +189,7 @@ export function createControl(parts: ControlParts): ControlPlane {
   const tokens = new TokenExchange(get, new KeySets())
   const metrics = new Metrics(latencyBucketsSeconds, () => {
     const { started, unstarted } = context.pool.counts()
-    return { computes: context.computes.serving().size, poolStarted: started, poolUnstarted: unstarted }
+    return { sizes: sizesOf(context), poolStarted: started, poolUnstarted: unstarted }
   })
   const rounds = new Rounds(given.logger)
   const deliveries = new WebhookDeliveries(context)
@@ -206,6 +211,7 @@ export function createControl(parts: ControlParts): ControlPlane {
       open = true
       rounds.start([
         { name: 'suspend-idle', everyMs: 500, run: () => suspendIdle(context) },
+        { name: 'autoscale', everyMs: 2000, run: () => autoscale(context) },
         { name: 'enforce-quotas', everyMs: 1000, run: () => enforceQuotas(context) },
         { name: 'webhooks', everyMs: 2000, run: () => deliveries.deliver() },
         { name: 'old-deliveries', everyMs: 60_000, run: () => dropOldDeliveries(context) },
@@ -312,6 +318,13 @@ function surface(context: ControlContext, metrics: Metrics): Control {
   }
 }
 
+const sizesOf = ({ computes }: ControlContext): ComputeSizeReport[] =>
+  [...computes.serving().values()].map(({ endpointId, projectId, currentCu }) => ({
+    endpoint: endpointId,
+    project: projectId,
+    cu: currentCu,
+  }))
+
 async function forgetMetrics({ store }: ControlContext, metrics: Metrics): Promise<void> {
   const endpoints = metrics.endpoints()
   const there = await projectsOfEndpoints(store, endpoints)
@@ -340,13 +353,14 @@ const looksAtMost = 64
 
 async function reportEndpoints(context: ControlContext): Promise<EndpointReport[]> {
   const reports: EndpointReport[] = []
-  const all = [...context.computes.serving().values()]
+  const all = [...context.computes.serving()]
   for (let i = 0; i < all.length; i += looksAtOnce) {
-    const batch = all.slice(i, i + looksAtOnce).map(async (serving) => ({
+    const batch = all.slice(i, i + looksAtOnce).map(async ([timelineId, serving]) => ({
       endpointId: serving.endpointId,
       projectId: serving.projectId,
       startedAt: serving.startedAt,
       lastActivityAt: serving.lastActivityAt,
+      size: context.sizes.of(timelineId),
       awakeReasons: await currentAwakeReasons(context, serving.endpointId, all.length <= looksAtMost).catch(
         (error: unknown) => {
           context.logger.warn(

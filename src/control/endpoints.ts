@@ -31,7 +31,7 @@ import { mergeEndpointSettings, newEndpointSettings } from './endpoint-settings.
 import { awakeReasons, isQuiet } from './idle.ts'
 import { organizationLimits } from './limits.ts'
 import { assertDisplayName } from './names.ts'
-import { schedule } from './operations/schedule.ts'
+import { schedule, scheduleStarts } from './operations/schedule.ts'
 import { assertMayUseCompute } from './start-gate.ts'
 
 export const readOnlyUnavailable = (): AppError =>
@@ -82,7 +82,8 @@ async function create(
 ): Promise<EndpointOperations> {
   if (input.type === 'read_only') throw readOnlyUnavailable()
   if (input.name !== undefined) assertDisplayName(input.name, 'endpoint', 64)
-  const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
+  const id = newEndpointId()
+  const { result, operations } = await scheduleStarts(control, caller, projectId, async (sql, project, claim) => {
     const branch = await liveBranch(sql, projectId, input.branchId)
     if (input.regionId !== undefined && input.regionId !== project.regionId) {
       throw new AppError('bad_request', `region_id must be the project's region, ${project.regionId}`)
@@ -93,7 +94,7 @@ async function create(
     if (!input.disabled) await assertMayUseCompute(sql, projectId, branch.id)
     const preloadable = input.preloadLibraries ? await control.preloadable(project.pgMajor) : []
     const endpoint = await insertEndpoint(sql, {
-      id: newEndpointId(),
+      id,
       projectId: project.id,
       branchId: branch.id,
       name: input.name,
@@ -103,6 +104,7 @@ async function create(
       regionId: project.regionId,
       ...newEndpointSettings(project, input, preloadable, await organizationLimits(sql, project.orgId)),
     })
+    if (!endpoint.disabled) await claim(id, branch)
     return {
       result: endpoint,
       plan: {
@@ -250,7 +252,7 @@ async function scheduleCompute(
   endpointId: string,
   kind: 'start_endpoint' | 'suspend_endpoint' | 'restart_endpoint',
 ): Promise<EndpointOperations> {
-  const { result, operations } = await schedule(control, caller, projectId, async (sql) => {
+  const { result, operations } = await scheduleStarts(control, caller, projectId, async (sql, _project, claim) => {
     const endpoint = await liveEndpoint(sql, projectId, endpointId)
     if (endpoint.disabled && kind !== 'suspend_endpoint') {
       throw new AppError('unprocessable', 'endpoint is disabled; set "disabled" to false before starting it')
@@ -259,6 +261,8 @@ async function scheduleCompute(
     if (kind === 'restart_endpoint' && !active)
       throw new AppError('unprocessable', 'endpoint is not active, only an active endpoint can be restarted')
     if (kind !== 'suspend_endpoint') await assertMayUseCompute(sql, projectId, endpoint.branchId)
+    if (kind === 'start_endpoint' && !active)
+      await claim(endpoint.id, await liveBranch(sql, projectId, endpoint.branchId))
     const target = { branchId: endpoint.branchId, endpointId: endpoint.id }
     const suspend = { action: 'suspend_compute' as const, ...target }
     const start = { action: 'start_compute' as const, ...target }

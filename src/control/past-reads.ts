@@ -19,7 +19,7 @@ import { toComputeSpec } from './compute-spec.ts'
 import type { Running } from './computes.ts'
 import type { ControlContext } from './context.ts'
 import { originOf, placeTimeline, withoutReceiving } from './placing.ts'
-import { assertMayStart } from './start-gate.ts'
+import { assertMayConnect, assertMayStart } from './start-gate.ts'
 import { parsePoint, resolvePoint, type Point, type ResolvedPoint } from './points.ts'
 import { removeTimeline } from './timeline-removal.ts'
 
@@ -63,6 +63,11 @@ export class PastReads {
     return { endpointId, lsn: isLsn ? value : undefined, timestamp: isLsn ? undefined : value }
   }
 
+  /** Of computes that clients may be reading from. */
+  timelines(): TimelineId[] {
+    return [...this.#open.values()].map(({ timelineId }) => timelineId)
+  }
+
   /** Timelines that look forsaken and are not. */
   isServing(id: TimelineId): boolean {
     return this.#making.has(id) || [...this.#open.values()].some((read) => read.timelineId === id)
@@ -78,7 +83,7 @@ export class PastReads {
     const target = await getEndpointTarget(control.store, asked.endpointId)
     if (!target) throw new AppError('endpoint_not_found', `endpoint ${asked.endpointId} not found`)
     if (target.disabled) throw new AppError('endpoint_disabled', `endpoint ${asked.endpointId} is disabled`)
-    await assertMayStart(control, target)
+    assertMayConnect(target)
     const branch = await getBranch(control.store, target.projectId, target.branchId)
     if (!branch?.timelineId) throw new AppError('unavailable', `endpoint ${asked.endpointId} has no data yet`)
     using _lock = await control.historyLocks.acquire(branch.timelineId, 'past read')
@@ -92,8 +97,10 @@ export class PastReads {
       await this.#close(key, known)
     }
     await this.#makeRoom(target.endpointId)
-    const timelineId = await this.#place(control, resolved)
+    await assertMayStart(control, target, key)
+    let timelineId: TimelineId | undefined
     try {
+      timelineId = await this.#place(control, resolved)
       const { serviceKeyId } = resolved.timeline
       const spec = toComputeSpec({ ...target, timelineId, serviceKeyId }, control)
       await this.#recover(control, spec, resolved.lsn)
@@ -105,10 +112,11 @@ export class PastReads {
       this.#open.set(key, { endpointId, projectId, branchId, timelineId, running, lastUsedAt: Date.now(), names })
       return running
     } catch (error) {
-      await removeTimeline(control, timelineId)
+      control.activeComputes.release(key)
+      if (timelineId) await removeTimeline(control, timelineId)
       throw error
     } finally {
-      this.#making.delete(timelineId)
+      if (timelineId) this.#making.delete(timelineId)
     }
   }
 
@@ -204,6 +212,7 @@ export class PastReads {
     for (const [key, read] of this.#open) {
       if (read.projectId !== projectId) continue
       this.#open.delete(key)
+      this.#context().activeComputes.release(key)
       for (const name of read.names) {
         await this.#context().computes.moved(name)
         await this.#context().computes.drain(name, farewell)
@@ -218,6 +227,7 @@ export class PastReads {
 
   async #close(key: string, read: PastRead): Promise<void> {
     this.#open.delete(key)
+    this.#context().activeComputes.release(key)
     await removeTimeline(this.#context(), read.timelineId)
   }
 }

@@ -22,6 +22,7 @@ import {
   organizationFor,
   visibleProject,
 } from './access.ts'
+import { reservingPlaces } from './active-computes.ts'
 import { addressRules } from './address-rules.ts'
 import { refreshAssignments } from './assignments.ts'
 import type { Control, CreateProjectInput, PreloadLibrary } from './control.ts'
@@ -108,7 +109,8 @@ async function createProject(
     creationSource: input.creationSource,
   }
   const slot = takeSlot(control, newProject, limits.outbound)
-  const writing = control.store.transaction(async (sql) => {
+  const endpointId = newEndpointId()
+  const write = async (sql: Sql) => {
     const project = await insertProject(sql, control.cell, newProject)
     const owned = slot !== undefined && (await ownSlot(sql, slot))
     const branch = await insertBranch(sql, {
@@ -124,7 +126,7 @@ async function createProject(
       createdBy: caller.userId,
     })
     const endpoint = await insertEndpoint(sql, {
-      id: newEndpointId(),
+      id: endpointId,
       projectId: id,
       branchId,
       name: undefined,
@@ -153,13 +155,20 @@ async function createProject(
     })
     await assertProjectsLimit(sql, organization.id, limits)
     return { project, branch, endpoint, role, database, operations }
-  })
+  }
+  const place = { orgId: organization.id, isDefault: true, limits }
+  const writing = limits.defaultBranchesExempt
+    ? control.store.transaction(write)
+    : reservingPlaces(control, id, async (claim) => {
+        await claim(endpointId, place)
+        return await control.store.transaction(write)
+      })
   const created = await writing.catch((error: unknown) => {
     // Should the commit have arrived all the same, the slot's row says that it is taken.
     if (slot) control.pool.giveBack(slot)
     throw error
   })
-  if (slot && created.branch.timelineId) prepareStart(created, slot, limits.outbound)
+  if (slot && created.branch.timelineId) prepareStart(created, slot, limits)
   await failpoint('create_project.committed')
   control.runner.nudge(id)
   const { project, branch, endpoint, role, database, operations } = created

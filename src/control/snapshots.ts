@@ -24,7 +24,7 @@ import { assertBranchLimits, assertSnapshotsLimit } from './limits.ts'
 import { parseExpiry } from './expiry.ts'
 import { assertMetadata } from './metadata.ts'
 import { assertDisplayName } from './names.ts'
-import { schedule } from './operations/schedule.ts'
+import { schedule, scheduleStarts } from './operations/schedule.ts'
 import { originOf } from './placing.ts'
 import { assertSameTimeline, parsePoint, resolvePoint } from './points.ts'
 import { resealSecret } from './role-secrets.ts'
@@ -190,7 +190,8 @@ async function restore(
   input: RestoreSnapshotInput,
 ): ReturnType<Control['snapshots']['restore']> {
   if (input.name !== undefined) assertDisplayName(input.name, 'branch')
-  const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
+  const endpointId = newEndpointId()
+  const { result, operations } = await scheduleStarts(control, caller, projectId, async (sql, project, claim) => {
     const snapshot = await getSnapshot(sql, projectId, snapshotId)
     if (!snapshot) throw snapshotNotFound()
     const targetId = input.targetBranchId ?? snapshot.sourceBranchId
@@ -258,8 +259,9 @@ async function restore(
       }
     }
     const settings = newEndpointSettings(project, {}, [], limits)
+    await claim(endpointId, branch)
     const endpoint = await insertEndpoint(sql, {
-      id: newEndpointId(),
+      id: endpointId,
       projectId: project.id,
       branchId: id,
       name: undefined,

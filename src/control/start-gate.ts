@@ -6,6 +6,7 @@
 import type { AppError } from '../model/errors.ts'
 import { exceededUsage, type SizeStanding, type UsageStanding } from '../model/quota.ts'
 import type { Sql } from '../store/database.ts'
+import type { EndpointTarget } from '../store/endpoints.ts'
 import { getStandings } from '../store/quotas.ts'
 import type { ControlContext } from './context.ts'
 import { sizeExceeded, usageExceeded } from './quotas/refusals.ts'
@@ -34,7 +35,11 @@ export async function assertMayUseCompute(sql: Sql, projectId: string, branchId?
   assertMayConnect(await getStandings(sql, projectId, branchId))
 }
 
-/** Where it would have to be started. Throws `quota_exceeded`. */
-export async function assertMayStart(_control: ControlContext, target: Standings): Promise<void> {
+/**
+ * Where it would have to be started. From here on it has a place among its organization's computes, by its endpoint's id or by a name of
+ * its own, until somebody releases that. Throws `quota_exceeded`.
+ */
+export async function assertMayStart(control: ControlContext, target: EndpointTarget, name?: string): Promise<void> {
   assertMayConnect(target)
+  if (target.place) await control.activeComputes.claim(target.endpointId, target.place, name)
 }

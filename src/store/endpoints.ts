@@ -1,9 +1,10 @@
 import type { PgMajor } from '../model/compute.ts'
 import type { Endpoint, EndpointType } from '../model/endpoint.ts'
-import type { BranchId, EndpointId, ProjectId, TimelineId } from '../model/ids.ts'
+import type { BranchId, EndpointId, OrganizationId, ProjectId, TimelineId } from '../model/ids.ts'
 import type { ProjectSettings } from '../model/project.ts'
 import { effectiveLimits, type LimitOverrides } from '../model/plan.ts'
 import { standingsNow, type Quotas, type SizeStanding, type UsageStanding } from '../model/quota.ts'
+import type { StartPlace } from '../model/start-place.ts'
 import type { Row, Sql } from './database.ts'
 
 const toEndpoint = (row: Row): Endpoint => ({
@@ -167,6 +168,19 @@ export async function recordEndpointSuspended(
   )
 }
 
+/** Whose they are now, and whether they serve a default branch. */
+export async function listEndpointOwners(
+  sql: Sql,
+  ids: readonly EndpointId[],
+): Promise<Map<EndpointId, { orgId: OrganizationId; isDefault: boolean }>> {
+  const rows = await sql.query<{ id: EndpointId; org_id: OrganizationId; is_default: boolean }>(
+    `select e.id, p.org_id, b.is_default from endpoints e join branches b on b.id = e.branch_id join projects p on p.id = e.project_id
+      where e.id = any($1)`,
+    [ids],
+  )
+  return new Map(rows.map((row) => [row.id, { orgId: row.org_id, isDefault: row.is_default }]))
+}
+
 /** Everything that decides what an endpoint's compute is. */
 export type EndpointTarget = {
   endpointId: EndpointId
@@ -188,6 +202,8 @@ export type EndpointTarget = {
   serviceKeyId: string
   /** Whether the organization's computes may connect to the outside. */
   outbound: boolean
+  /** Undefined: it counts nowhere. */
+  place: StartPlace | undefined
   /** Of the project's quotas: those that are not fine. */
   usageStandings: readonly UsageStanding[] | undefined
   sizeStanding: SizeStanding | undefined
@@ -197,7 +213,7 @@ export async function getEndpointTarget(sql: Sql, id: string): Promise<EndpointT
   const [row] = await sql.query(
     `select e.id, e.project_id, e.branch_id, e.disabled, e.suspend_timeout_seconds, e.autoscaling_limit_min_cu, e.autoscaling_limit_max_cu,
             e.pg_settings, e.preload_libraries, b.timeline_id, b.state, b.size_standing, p.usage_standings, p.settings, p.pg_major, t.uid_offset, t.service_key_id,
-            o.plan, o.limits,
+            p.org_id, b.is_default, o.plan, o.limits,
             exists (select from chains c join operations o on o.chain_id = c.id
                      where c.project_id = e.project_id and c.state in ('running', 'undoing') and o.branch_id = e.branch_id) as busy
        from endpoints e
@@ -209,6 +225,7 @@ export async function getEndpointTarget(sql: Sql, id: string): Promise<EndpointT
     [id],
   )
   if (!row) return undefined
+  const limits = effectiveLimits(row['plan'] as string, row['limits'] as LimitOverrides)
   return {
     endpointId: row['id'] as EndpointId,
     projectId: row['project_id'] as ProjectId,
@@ -226,7 +243,8 @@ export async function getEndpointTarget(sql: Sql, id: string): Promise<EndpointT
     preloadLibraries: row['preload_libraries'] as string[],
     uidOffset: (row['uid_offset'] as number | null) ?? 0,
     serviceKeyId: (row['service_key_id'] as string | null) ?? '',
-    outbound: effectiveLimits(row['plan'] as string, row['limits'] as LimitOverrides).outbound,
+    outbound: limits.outbound,
+    place: { orgId: row['org_id'] as OrganizationId, isDefault: row['is_default'] as boolean, limits },
     ...standingsOf(row),
   }
 }

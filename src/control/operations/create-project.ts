@@ -9,6 +9,7 @@ import { newTimelineId, type BranchId, type EndpointId, type TimelineId } from '
 import type { Branch } from '../../model/branch.ts'
 import type { Database } from '../../model/database.ts'
 import type { Endpoint } from '../../model/endpoint.ts'
+import type { OrganizationLimits } from '../../model/plan.ts'
 import type { Project } from '../../model/project.ts'
 import type { Role } from '../../model/role.ts'
 import type { Timeline } from '../../model/timeline.ts'
@@ -59,10 +60,10 @@ const prepared = new Map<EndpointId, Prepared>()
 export function prepareStart(
   rows: { project: Project; branch: Branch; endpoint: Endpoint; role: Role; database: Database },
   { timeline, client }: Slot,
-  outbound: boolean,
+  limits: OrganizationLimits,
 ): void {
   const { role, database, endpoint } = rows
-  const target = newProjectTarget(rows, timeline, outbound)
+  const target = newProjectTarget(rows, timeline, limits)
   const claimed = client && claim(client, target.pgMajor, role, database)
   // Whoever awaits it hears of it; a process that dies before does not matter.
   claimed?.catch(() => {})

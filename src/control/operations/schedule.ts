@@ -12,7 +12,9 @@ import type { Sql } from '../../store/database.ts'
 import { hasUnfinishedChain, insertChain } from '../../store/operations.ts'
 import { lockProject } from '../../store/projects.ts'
 import { lockVisibleProject, projectNotFound } from '../access.ts'
+import { reservingPlaces } from '../active-computes.ts'
 import type { ControlContext } from '../context.ts'
+import { organizationLimits } from '../limits.ts'
 
 const patienceMs = 1000
 
@@ -72,6 +74,26 @@ export async function schedule<T>(
     (sql) => lockVisibleProject(sql, caller, projectId),
     decide,
     patienceMs,
+  )
+}
+
+/** Gives the endpoint's compute a place among its organization's. Throws `quota_exceeded` where there is none. */
+export type ClaimPlace = (endpointId: EndpointId, branch: { isDefault: boolean }) => Promise<void>
+
+/** As `schedule`, for operations that start computes. Ids of new endpoints are made outside of `decide`, which may be asked again. */
+export async function scheduleStarts<T>(
+  control: ControlContext,
+  caller: Caller,
+  projectId: string,
+  decide: (sql: Sql, project: Project, claim: ClaimPlace) => Promise<Scheduled<T>>,
+): Promise<{ result: T; operations: Operation[] }> {
+  return await reservingPlaces(control, projectId, (reserve) =>
+    schedule(control, caller, projectId, (sql, project) =>
+      decide(sql, project, async (endpointId, { isDefault }) => {
+        const limits = await organizationLimits(sql, project.orgId)
+        await reserve(endpointId, { orgId: project.orgId, isDefault, limits })
+      }),
+    ),
   )
 }
 
