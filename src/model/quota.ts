@@ -42,10 +42,11 @@ export type PeriodFigures = {
   transferBytes: number
 }
 
-const firstWarning = 0.8
-const secondWarning = 0.95
+// Percents are multiplied with, never divided by: 1.1 × 100 is more than 110.
+const firstWarning = 80
+const secondWarning = 95
 /** A branch that is this much over its size is stopped: its sessions have turned the write protection off. */
-const sizeBlocks = 1.1
+const sizeBlocks = 110
 
 /** Quotas that are not named here are fine. */
 export function usageStandings(figures: PeriodFigures, quotas: Quotas): UsageStanding[] {
@@ -77,14 +78,16 @@ function usageLevel(used: number, limit: number): UsageLevel | undefined {
 
 function sizeLevel(bytes: number, limit: number): SizeLevel | undefined {
   if (limit <= 0) return undefined
-  if (bytes >= limit * sizeBlocks) return 'blocked'
+  if (isAt(sizeBlocks, bytes, limit)) return 'blocked'
   return bytes >= limit ? 'read_only' : warning(bytes, limit)
 }
 
 function warning(used: number, limit: number): 'warned_80' | 'warned_95' | undefined {
-  if (used >= limit * secondWarning) return 'warned_95'
-  return used >= limit * firstWarning ? 'warned_80' : undefined
+  if (isAt(secondWarning, used, limit)) return 'warned_95'
+  return isAt(firstWarning, used, limit) ? 'warned_80' : undefined
 }
+
+const isAt = (percent: number, used: number, limit: number): boolean => used * 100 >= limit * percent
 
 /**
  * What was found once, by the quotas of now: whoever raises one is not kept waiting for somebody to look again, and whoever lowers one
