@@ -150,6 +150,7 @@ export class Computes {
     const serving = this.#serving.get(timelineId)
     this.#serving.delete(timelineId)
     if (!serving) return
+    void this.#context().metering.ended(timelineId)
     this.#context().activeComputes.release(serving.endpointId)
     void this.changed(serving.endpointId)
   }
@@ -168,8 +169,8 @@ export class Computes {
   setCu(timelineId: TimelineId, cu: number): void {
     const serving = this.#serving.get(timelineId)
     if (!serving || serving.currentCu === cu) return
-    this.#context().metering.accrue(timelineId)
     serving.currentCu = cu
+    this.#context().metering.resized(timelineId, cu)
   }
 
   /** Many connects at once are one wake. Throws endpoint_not_found, endpoint_disabled, quota_exceeded, compute_start_failed, unavailable. */
@@ -262,7 +263,7 @@ export class Computes {
   }
 
   async #startAssigned(assignment: Assignment, cause: Cause): Promise<Running> {
-    const { supervisor, logger } = this.#context()
+    const { supervisor, metering, logger } = this.#context()
     const { timelineId } = assignment.spec
     const known = this.#serving.get(timelineId)
     const ids = {
@@ -276,7 +277,7 @@ export class Computes {
       const running = await supervisor.ensureRunning(assignment.spec)
       if (!wasServing) {
         const at = Date.now()
-        this.#serving.set(timelineId, {
+        const serving: Serving = {
           ...ids,
           suspendTimeoutSeconds: assignment.suspendTimeoutSeconds,
           currentCu: assignment.spec.minCu,
@@ -284,7 +285,9 @@ export class Computes {
           startedAt: at,
           lastActivityAt: at,
           held: undefined,
-        })
+        }
+        this.#serving.set(timelineId, serving)
+        metering.began(timelineId, serving)
         await failpoint('wake.serving')
         // For a wake while the control database is down; nobody has to wait for it.
         void noteAssignment(this.#context(), assignment)
@@ -327,13 +330,16 @@ export class Computes {
     cause: Cause,
     { drains = cause !== 'idle', farewell }: { drains?: boolean; farewell?: string } = {},
   ): Promise<void> {
-    const { supervisor, sessions, logger } = this.#context()
+    const { supervisor, sessions, metering, logger } = this.#context()
     const serving = this.#serving.get(timelineId)
     const startedAt = Date.now()
     // First out of the books, so that a connect from here on asks for a wake and waits for our lock.
     this.#serving.delete(timelineId)
     if (serving) await this.moved(serving.endpointId)
-    if (serving && drains) await this.drain(serving.endpointId, farewell)
+    if (serving && drains) {
+      await this.drain(serving.endpointId, farewell)
+      await metering.measureBeforeStop(timelineId, serving.branchId)
+    }
     sessions.close(timelineId)
     try {
       await supervisor.ensureStopped(timelineId, 'fast')
@@ -344,6 +350,7 @@ export class Computes {
     if (!serving) return
     this.#context().activeComputes.release(serving.endpointId)
     await failpoint('suspend.stopped')
+    await metering.ended(timelineId)
     const ms = Date.now() - startedAt
     logger.info({ endpoint: serving.endpointId, timeline: timelineId, ms, cause }, 'compute suspended')
     this.#record({

@@ -156,6 +156,7 @@ export type ControlPlane = {
     reportActivity(
       activity: readonly (EndpointTraffic & { lastActivityAt: number })[],
       latencies: Latencies,
+      run: string,
     ): Promise<void>
     onEndpointChanged(listener: EndpointListener): void
     parkWith(ask: AskToPark): void
@@ -180,7 +181,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     computes: new Computes(get, journal),
     sizes: new Sizes(get),
     activeComputes: new ActiveComputes(get),
-    metering: new Metering(get),
+    metering: new Metering(get, journalFolder),
     runner: new Runner(get, chainDefinitions),
     pool: new WarmPool(get, poolLimits),
     pastReads: new PastReads(get),
@@ -206,10 +207,15 @@ export function createControl(parts: ControlParts): ControlPlane {
       await context.pool.open()
       const done = await tidy(context)
       given.logger.info(done, 'matched the machine with the rows')
+      // It knows when computes began and ended that have not been accounted for.
+      await journal.flush()
+      await context.metering.open()
       await context.runner.nudgeAll()
       context.pool.refill()
       open = true
       rounds.start([
+        { name: 'metering', everyMs: 1000, run: () => context.metering.round() },
+        { name: 'old-usage', everyMs: 3_600_000, run: () => context.metering.forgetOld() },
         { name: 'suspend-idle', everyMs: 500, run: () => suspendIdle(context) },
         { name: 'autoscale', everyMs: 2000, run: () => autoscale(context) },
         { name: 'enforce-quotas', everyMs: 1000, run: () => enforceQuotas(context) },
@@ -243,6 +249,7 @@ export function createControl(parts: ControlParts): ControlPlane {
       context.sessions.closeAll()
       await context.pool.close()
       if (stopsComputes) await readAllBack(context)
+      await context.metering.close({ stopsComputes })
       await journal.flush()
       await context.audit.close()
     },
@@ -253,7 +260,8 @@ export function createControl(parts: ControlParts): ControlPlane {
         const past = PastReads.parse(name)
         return past ? await context.pastReads.wake(past) : await context.computes.wake(name)
       },
-      async reportActivity(activity, latencies) {
+      async reportActivity(activity, latencies, run) {
+        context.metering.noteTransfer(run, activity)
         for (const { endpointId, lastActivityAt } of activity) {
           context.computes.noteActivity(endpointId, lastActivityAt)
           context.pastReads.noteActivity(endpointId, lastActivityAt)

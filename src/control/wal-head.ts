@@ -29,7 +29,7 @@ export async function headOf(control: ControlContext, branch: Branch, timeline: 
   if (control.supervisor.state(timeline.id).kind !== 'running') return await stoppedHead(control, branch, timeline)
   const flushed = await withClient(control, timeline.id, async (client) => {
     await noteSubscriptions(control, timeline.id, client)
-    return await flushedLsn(client)
+    return await flushedLsn(client, (bytes) => control.metering.wroteOurselves(timeline.id, bytes))
   })
   const { tli } = await replayStartOf(control.storage.timelineDir(timeline.id))
   const end = await readerOf(control, timeline, tli, flushed).lastEndUntil(flushed)
@@ -46,8 +46,16 @@ export function readerOf(control: ControlContext, timeline: Timeline, tli: numbe
   return new WalReader(walSource(walFoldersOf(control.storage, timeline.id), tli), limit)
 }
 
-/** How far the log is on disk. What was acknowledged with synchronous_commit off waits in memory: a commit of our own takes it along to the disk. */
-export async function flushedLsn(client: pg.Client): Promise<Lsn> {
+/** What such a commit takes up in the log at most; more than that has been written by others at the same time. */
+const mostOfOurs = 512n
+/** A restore point and a commit (xl_restore_point, xl_xact_commit). */
+const typicalOfOurs = 144n
+
+/**
+ * How far the log is on disk. What was acknowledged with synchronous_commit off waits in memory: a commit of our own takes it along to the
+ * disk, and `wrote` is told how many bytes of log that was.
+ */
+export async function flushedLsn(client: pg.Client, wrote: (bytes: bigint) => void = () => {}): Promise<Lsn> {
   const look = async (): Promise<{ inserted: Lsn; flushed: Lsn }> => {
     const { rows } = await client.query<{ inserted: string; flushed: string }>(
       'select pg_current_wal_insert_lsn()::text as inserted, pg_current_wal_flush_lsn()::text as flushed',
@@ -61,7 +69,10 @@ export async function flushedLsn(client: pg.Client): Promise<Lsn> {
     `begin; set local synchronous_commit = on; set local log_min_messages = panic;
      select pg_current_xact_id(), pg_create_restore_point('pgrove'); commit`,
   )
-  return (await look()).flushed
+  const last = await look()
+  const ours = last.inserted - first.inserted
+  wrote(ours < mostOfOurs ? ours : typicalOfOurs)
+  return last.flushed
 }
 
 function lsnFrom(text: string | undefined): Lsn {

@@ -1,5 +1,8 @@
 // What a project has used, and the period it is counted by: the calendar month in UTC.
 
+import type { BranchId, EndpointId, ProjectId, TimelineId } from './ids.ts'
+import type { Lsn } from './lsn.ts'
+
 /** Half-open: `end` is the next period's `start`. */
 export type Period = { start: Date; end: Date }
 
@@ -22,7 +25,15 @@ export type Usage = {
 
 export const noUsage: Usage = { activeSeconds: 0, computeSeconds: 0, writtenBytes: 0, transferBytes: 0 }
 
-/** The zero usage of a period, until something is used in it. */
+export function addUsage(one: Usage, other: Usage): Usage {
+  return {
+    activeSeconds: one.activeSeconds + other.activeSeconds,
+    computeSeconds: one.computeSeconds + other.computeSeconds,
+    writtenBytes: one.writtenBytes + other.writtenBytes,
+    transferBytes: one.transferBytes + other.transferBytes,
+  }
+}
+
 export type PeriodUsage = Usage & { periodStart: Date; periodEnd: Date }
 
 /** Levels at this moment, in bytes. */
@@ -34,4 +45,37 @@ export type ProjectStorage = {
   /** Of that, what is kept for going back in time. */
   historyBytes: number
   snapshotBytes: number
+}
+
+/** What used it. `endpointId` is empty where no endpoint served. */
+export type UsagePlace = { projectId: ProjectId; branchId: BranchId; endpointId: EndpointId | '' }
+
+/** Moments in milliseconds since 1970, as everywhere in the counting. A compute served from `since` to `until` at one size. */
+export type ServedInterval = UsagePlace & { cu: number; since: number; until: number }
+
+export type UsedBytes = UsagePlace & { at: number; writtenBytes: number; transferBytes: number }
+
+/** A compute that serves, not accounted for since. */
+export type RunningSince = UsagePlace & { timelineId: TimelineId; cu: number; since: number }
+
+/** A timeline's log is accounted for up to here, of which `writtenBytes` since the last time. */
+export type LogReading = { timelineId: TimelineId; lsn: Lsn; writtenBytes: number }
+
+/** What a run of the proxy has sent to clients of an endpoint since it began. */
+export type EdgeReading = { run: string; endpointId: string; bytes: number }
+
+/** What happened since the last delivery, and where the readings stand with it: taken together, or not at all. */
+export type UsageDelivery = {
+  /** Grows by one with each; a delivery that comes again is recognised by it. */
+  number: number
+  /** Every compute that is running at the end of it has run until then. */
+  aliveAt: number
+  intervals: ServedInterval[]
+  bytes: UsedBytes[]
+  started: RunningSince[]
+  stopped: TimelineId[]
+  logs: LogReading[]
+  edges: EdgeReading[]
+  /** Branches whose share of storage is to be looked at again. */
+  branches: BranchId[]
 }

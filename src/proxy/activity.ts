@@ -77,6 +77,8 @@ export class EndpointMeter {
 
 export class ActivityLedger {
   readonly latencies = new Latencies()
+  /** Begins with us, as our totals do. */
+  readonly #run = crypto.randomUUID()
   readonly #controlPlane: Pick<ControlPlane, 'reportActivity'>
   readonly #logger: Logger
   readonly #meters = new Map<string, EndpointMeter>()
@@ -138,6 +140,7 @@ export class ActivityLedger {
         await this.#controlPlane.reportActivity(
           some.map((meter) => meter.report()),
           this.latencies.totals(),
+          this.#run,
         )
       } catch (error) {
         this.#logger.debug({ error: errorChain(error) }, 'activity could not be reported')

@@ -38,7 +38,7 @@ export const latencyBucketsSeconds = [
 
 export type LatencyHistogram = { counts: number[]; sumSeconds: number }
 
-/** Sent by the proxy, at most a few times a second, for endpoints where something changed. Totals since the proxy's start. */
+/** Sent by the proxy, at most a few times a second, for endpoints where something changed. Totals since the proxy's start, its `run`. */
 export type EndpointActivity = {
   endpointId: string
   /** Client connections, also those that are parked or wait in the pooler. */
@@ -83,7 +83,8 @@ export interface ControlPlane {
   authorizeToken(endpointId: string, role: string, token: string): Promise<TokenAccess>
   /** Starts the compute if need be and waits until it answers. Throws AppError: endpoint_not_found, endpoint_disabled, compute_start_failed, unavailable … */
   wake(endpointId: string): Promise<WokenCompute>
-  reportActivity(activity: readonly EndpointActivity[], latencies: ProxyLatencies): Promise<void>
+  /** `run` names this start of the proxy: totals of two runs have nothing to do with each other. A report may be repeated. */
+  reportActivity(activity: readonly EndpointActivity[], latencies: ProxyLatencies, run: string): Promise<void>
 }
 
 /** Pushed by control: what the proxy holds about this endpoint is no longer true. `address`: only where its compute answers. */

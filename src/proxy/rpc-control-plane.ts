@@ -67,8 +67,8 @@ export class RpcControlPlane implements ControlPlane, ControlPlaneEvents {
     return (await this.#rpc.call('wake', { endpointId }, { timeoutMs: wakeTimeoutMs })) as WokenCompute
   }
 
-  async reportActivity(activity: readonly EndpointActivity[], latencies: ProxyLatencies): Promise<void> {
-    await this.#rpc.call('reportActivity', { activity, latencies })
+  async reportActivity(activity: readonly EndpointActivity[], latencies: ProxyLatencies, run: string): Promise<void> {
+    await this.#rpc.call('reportActivity', { activity, latencies, run })
   }
 
   onEndpointChanged(listener: (changed: EndpointChanged) => void | Promise<void>): void {
@@ -102,7 +102,7 @@ export function controlPlaneMethods(plane: ControlPlane): RpcMethods {
     lookupRole: async (params) => (await plane.lookupRole(readEndpointId(params), readRole(params))) ?? null,
     authorizeToken: (params) => plane.authorizeToken(readEndpointId(params), readRole(params), readToken(params)),
     wake: (params) => plane.wake(readComputeName(params)),
-    reportActivity: (params) => plane.reportActivity(readActivity(params), readLatencies(params)),
+    reportActivity: (params) => plane.reportActivity(readActivity(params), readLatencies(params), readRun(params)),
   }
 }
 
@@ -171,6 +171,14 @@ function readActivity(params: unknown): EndpointActivity[] {
       bytesFromClient: readCount(fields, 'bytesFromClient'),
     }
   })
+}
+
+const runPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+function readRun(params: unknown): string {
+  const { run } = asRecord(params)
+  if (typeof run !== 'string' || !runPattern.test(run)) throw new AppError('bad_request', 'not the name of a run')
+  return run
 }
 
 function readLatencies(params: unknown): ProxyLatencies {

@@ -1,24 +1,205 @@
 // What was used: counted as it happens, stored by the hour, and told for the current period within seconds.
+//
+// Every source has a reading that only grows: a compute's time, a timeline's log, what a run of the proxy has sent. What is new of it is
+// accounted for in the transaction that stores the reading, so nothing counts twice, and whoever comes after a crash goes on from there.
 
-import { noUsage, periodOf, type PeriodUsage, type ProjectStorage } from '../../model/usage.ts'
-import type { TimelineId } from '../../model/ids.ts'
+import { readControlFile } from '../../compute/data-dir.ts'
+import { writtenUntil } from '../../compute/wal-position.ts'
+import { failpoint } from '../../lib/failpoint.ts'
+import { errorChain, isAppError } from '../../model/errors.ts'
+import type { BranchId, TimelineId } from '../../model/ids.ts'
+import type { Lsn } from '../../model/lsn.ts'
+import {
+  addUsage,
+  periodOf,
+  type PeriodUsage,
+  type ProjectStorage,
+  type Usage,
+  type UsagePlace,
+} from '../../model/usage.ts'
+import {
+  forgetOldUsage,
+  listEdgeReadings,
+  listEndpointPlaces,
+  listEndpointTimes,
+  listLogReadings,
+  sumBranchUsage,
+} from '../../store/usage.ts'
+import { currentStorage } from '../../store/usage-levels.ts'
+import type { Serving } from '../computes.ts'
 import type { ControlContext } from '../context.ts'
+import { walFoldersOf } from '../wal-head.ts'
+import { Deliveries } from './deliveries.ts'
+import { EdgeTotals, isAbsurd, type EdgeTotal } from './edge-totals.ts'
+import { Ledger } from './ledger.ts'
+import { LogPositions } from './log-positions.ts'
+import { LogicalSizes } from './logical-sizes.ts'
+import { PeriodTotals, type StoreOptions } from './period-totals.ts'
+import { takeUp } from './take-up.ts'
+
+const hourMs = 3_600_000
+/** A log is looked at so often while its endpoint is in use, and so often in any case: some write without a client. */
+const readActiveMs = 5_000
+const readAnywayMs = 60_000
+const readAtOnce = 8
+const measureEveryMs = 60_000
+const measuresARound = 4
+/** The API goes a year back; hours before that are of no use. */
+const keptMs = 400 * 24 * hourMs
 
 export class Metering {
   readonly #context: () => ControlContext
+  readonly #deliveries: () => Deliveries
+  readonly #ledger: Ledger
+  readonly #edges = new EdgeTotals()
+  readonly #logs = new LogPositions((timelineId, from) => this.#logEnd(timelineId, from))
+  readonly #sizes: LogicalSizes
+  readonly #totals: PeriodTotals
+  #sending: Promise<unknown> = Promise.resolve()
+  #hour = Math.floor(Date.now() / hourMs)
+  #warnedOfJump = false
 
-  constructor(context: () => ControlContext) {
+  constructor(context: () => ControlContext, folder: string) {
     this.#context = context
+    let deliveries: Deliveries | undefined
+    this.#deliveries = () => {
+      const { store, cell, processId, logger } = context()
+      return (deliveries ??= new Deliveries({ folder, store, cell, run: processId, logger }))
+    }
+    this.#ledger = new Ledger((place, usage, at) => this.#totals.add(place.projectId, usage, at))
+    this.#sizes = new LogicalSizes(context)
+    this.#totals = new PeriodTotals(context, {
+      store: (options) => this.#send(options),
+      isLocal: (projectId) => this.#serves(projectId),
+    })
   }
 
-  /** Of the current calendar month. Cheap: may be asked for each active project every second. */
-  async periodUsage(_projectId: string): Promise<PeriodUsage> {
-    const { start, end } = periodOf(new Date())
-    return { ...noUsage, periodStart: start, periodEnd: end }
+  /** When what runs has been given back to its endpoints, and the journal has been brought in. */
+  async open(): Promise<void> {
+    const { store, computes } = this.#context()
+    const { aliveAt, running: rows } = await this.#deliveries().open()
+    const now = Date.now()
+    const serving = [...computes.serving()]
+    const adopted = serving.map(([timelineId, each]) => ({ timelineId, ...placeOf(each), cu: each.currentCu }))
+    const times = await listEndpointTimes(store, [
+      ...new Set([...rows, ...adopted].flatMap(({ endpointId }) => (endpointId === '' ? [] : [endpointId]))),
+    ])
+    const taken = takeUp({ rows, adopted, times, aliveAt, now })
+    for (const interval of taken.ended) this.#ledger.addInterval(interval)
+    for (const timelineId of taken.gone) this.#ledger.forget(timelineId)
+    for (const compute of taken.running) this.#ledger.start(compute)
+    for (const [timelineId, { currentCu }] of serving) {
+      this.#ledger.resize(timelineId, currentCu, now)
+      this.#logs.begin(timelineId)
+    }
+    await failpoint('usage.opened')
+    await this.#send()
+  }
+
+  /** `stopsComputes`: all that serves is about to end. */
+  async close({ stopsComputes }: { stopsComputes: boolean }): Promise<void> {
+    if (stopsComputes) {
+      for (const timelineId of this.#ledger.running().keys()) await this.ended(timelineId)
+    }
+    await this.#collectTransfer()
+    await this.#send()
+  }
+
+  /** Once a second. */
+  async round(): Promise<void> {
+    const now = Date.now()
+    const hour = Math.floor(now / hourMs)
+    if (hour !== this.#hour) {
+      this.#hour = hour
+      for (const timelineId of this.#ledger.running().keys()) this.#ledger.accrue(timelineId, now)
+    }
+    await this.#readLogs(now)
+    await this.#collectTransfer()
+    await this.#measureSizes(now)
+    await this.#send()
+  }
+
+  /** Now and then: what is of no use any more. */
+  async forgetOld(): Promise<void> {
+    const { store, cell } = this.#context()
+    await forgetOldUsage(store, cell, this.#edges.runs(), new Date(Date.now() - keptMs))
+    this.#totals.forgetUnused()
+  }
+
+  /** A compute serves its endpoint from now on. */
+  began(timelineId: TimelineId, serving: Serving): void {
+    this.#ledger.start({ timelineId, ...placeOf(serving), cu: serving.currentCu, since: Date.now() })
+    this.#logs.begin(timelineId)
+  }
+
+  /** What was used until now counts at the size it had. */
+  resized(timelineId: TimelineId, cu: number): void {
+    this.#ledger.resize(timelineId, cu, Date.now())
+  }
+
+  /** It has stopped, or died. Never rejects. */
+  async ended(timelineId: TimelineId): Promise<void> {
+    const compute = this.#ledger.running().get(timelineId)
+    if (!compute) return
+    const place = { ...compute }
+    this.#ledger.stop(timelineId, Date.now())
+    this.#sizes.forget(timelineId)
+    await this.#learnLogs()
+    await this.#readLog(timelineId, place)
+    await failpoint('usage.ended').catch(() => {})
+  }
+
+  /** Before a compute that is in use is stopped: asleep, it cannot say how much it holds. */
+  async measureBeforeStop(timelineId: TimelineId, branchId: BranchId): Promise<void> {
+    await this.#readLog(timelineId, this.#ledger.running().get(timelineId))
+    const position = this.#logs.position(timelineId)
+    if (this.#sizes.isOutdated(timelineId, position)) await this.#sizes.measure(timelineId, branchId, position)
+  }
+
+  /** What is being made of a timeline is not its tenant's writing, until `logBegins`. */
+  holdLog(timelineId: TimelineId): void {
+    this.#logs.hold(timelineId)
+  }
+
+  /** All that the log has so far is not the tenant's. Never rejects. */
+  async logBegins(timelineId: TimelineId): Promise<void> {
+    const reading = await this.#logs.skip(timelineId).catch(this.#noReading(timelineId))
+    if (reading) this.#ledger.readLog(reading)
+  }
+
+  /** We wrote so many bytes into the log of a tenant's timeline. */
+  wroteOurselves(timelineId: TimelineId, bytes: bigint): void {
+    this.#logs.addOurs(timelineId, bytes)
+  }
+
+  /** `run`: of the proxy whose totals these are. May be repeated. */
+  noteTransfer(run: string, totals: readonly EdgeTotal[]): void {
+    this.#edges.note(run, totals)
+  }
+
+  /** Of the current calendar month. Cheap: may be asked for each active project every second. Throws `control_database_unavailable`. */
+  async periodUsage(projectId: string): Promise<PeriodUsage> {
+    const now = new Date()
+    const { start, end } = periodOf(now)
+    const stored = await this.#totals.get(projectId, start)
+    const running = this.#ledger.runningUsage(projectId, start.getTime(), now.getTime())
+    return { ...addUsage(stored, running), periodStart: start, periodEnd: end }
+  }
+
+  /** Of a project's branches in the current month, each with its running compute; none for a branch that used nothing. */
+  async branchUsage(projectId: string): Promise<Map<string, Usage>> {
+    await this.#send()
+    return await sumBranchUsage(this.#context().store, projectId, periodOf(new Date()).start)
   }
 
   /** What a branch's databases hold, in bytes; of a running branch that was written to, at most a few seconds old. Undefined: never measured. */
   async logicalSize(branchId: string): Promise<number | undefined> {
+    for (const [timelineId, compute] of this.#ledger.running()) {
+      if (compute.branchId !== branchId) continue
+      await this.#readLog(timelineId, compute)
+      const bytes = await this.#sizes.current(timelineId, compute.branchId, this.#logs.position(timelineId))
+      if (bytes !== undefined) return bytes
+    }
     const [row] = await this.#context().store.query<{ bytes: number | null }>(
       'select logical_size_bytes as bytes from branches where id = $1',
       [branchId],
@@ -26,10 +207,149 @@ export class Metering {
     return row?.bytes ?? undefined
   }
 
-  async projectStorage(_projectId: string): Promise<ProjectStorage> {
-    return { logicalBytes: 0, syntheticBytes: 0, historyBytes: 0, snapshotBytes: 0 }
+  /** As it was last measured: at the last suspension, and every so often while a compute runs. */
+  async projectStorage(projectId: string): Promise<ProjectStorage> {
+    return await currentStorage(this.#context().store, projectId)
   }
 
-  /** Accounts what a compute has used at its size so far. To be called before the size changes. */
-  accrue(_timelineId: TimelineId): void {}
+  #serves(projectId: string): boolean {
+    return [...this.#ledger.running().values()].some((compute) => compute.projectId === projectId)
+  }
+
+  async #readLogs(now: number): Promise<void> {
+    await this.#learnLogs()
+    const { computes } = this.#context()
+    const due = [...this.#ledger.running()].filter(([timelineId]) => {
+      const age = now - this.#logs.readAt(timelineId)
+      const usedAt = computes.serving().get(timelineId)?.lastActivityAt ?? 0
+      return age >= readAnywayMs || (age >= readActiveMs && usedAt >= this.#logs.readAt(timelineId))
+    })
+    for (let at = 0; at < due.length; at += readAtOnce) {
+      await Promise.all(due.slice(at, at + readAtOnce).map(([timelineId, place]) => this.#readLog(timelineId, place)))
+    }
+  }
+
+  /** Never rejects: what is not known yet is asked again. */
+  async #learnLogs(): Promise<void> {
+    const unknown = this.#logs.unknown()
+    if (unknown.length === 0) return
+    try {
+      const stored = await listLogReadings(this.#context().store, unknown)
+      for (const reading of await this.#logs.learn(unknown, stored)) this.#ledger.readLog(reading)
+    } catch (error) {
+      this.#warnUnlessAway(error, 'readings of logs could not be looked up')
+    }
+  }
+
+  async #readLog(timelineId: TimelineId, place: UsagePlace | undefined): Promise<void> {
+    const reading = await this.#logs.read(timelineId).catch(this.#noReading(timelineId))
+    if (!reading || !place) return
+    this.#ledger.readLog(reading)
+    if (reading.writtenBytes === 0) return
+    this.#ledger.addBytes({ ...place, at: Date.now(), writtenBytes: reading.writtenBytes, transferBytes: 0 })
+  }
+
+  async #logEnd(timelineId: TimelineId, from: Lsn): Promise<Lsn | undefined> {
+    const { storage } = this.#context()
+    const { state, tli, checkpointLsn } = await readControlFile(storage.timelineDir(timelineId))
+    if (state !== 'in_production' && state !== 'shutting_down' && state !== 'shut_down') return undefined
+    const start = from > checkpointLsn ? from : checkpointLsn
+    return await writtenUntil(walFoldersOf(storage, timelineId), tli, start)
+  }
+
+  readonly #noReading =
+    (timelineId: TimelineId) =>
+    (error: unknown): undefined => {
+      // Of a timeline that has just been removed there is nothing to read.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+      this.#context().logger.warn({ timeline: timelineId, cause: errorChain(error) }, 'a log could not be read')
+    }
+
+  async #collectTransfer(): Promise<void> {
+    if (!this.#edges.hasNews) return
+    const { store, cell } = this.#context()
+    try {
+      const unknown = this.#edges.unknownRuns()
+      if (unknown.length > 0) this.#edges.learn(unknown, await listEdgeReadings(store, cell, unknown))
+      const growths = this.#edges.growths()
+      const places = await this.#placesOf(growths.map(({ reading }) => endpointOf(reading.endpointId)))
+      const at = Date.now()
+      for (const growth of growths) {
+        const place = places.get(endpointOf(growth.reading.endpointId))
+        if (!place) {
+          this.#edges.forget(growth.reading)
+          continue
+        }
+        this.#edges.settle(growth.reading)
+        this.#ledger.readEdge(growth.reading)
+        if (!isAbsurd(growth)) {
+          this.#ledger.addBytes({ ...place, at, writtenBytes: 0, transferBytes: growth.bytes })
+        } else if (!this.#warnedOfJump) {
+          this.#warnedOfJump = true
+          this.#context().logger.warn({ ...growth.reading }, 'the proxy claims to have sent more than it can have')
+        }
+      }
+    } catch (error) {
+      this.#warnUnlessAway(error, 'transfer could not be accounted for; it is tried again')
+    }
+  }
+
+  async #placesOf(endpointIds: readonly string[]): Promise<Map<string, UsagePlace>> {
+    const places = new Map<string, UsagePlace>()
+    for (const compute of this.#ledger.running().values()) places.set(compute.endpointId, compute)
+    const others = [...new Set(endpointIds)].filter((id) => !places.has(id))
+    for (const [id, place] of await listEndpointPlaces(this.#context().store, others)) places.set(id, place)
+    return places
+  }
+
+  /** In the background: nobody waits for it. */
+  async #measureSizes(now: number): Promise<void> {
+    let left = measuresARound
+    for (const [timelineId, { branchId }] of this.#ledger.running()) {
+      if (left === 0) return
+      const position = this.#logs.position(timelineId)
+      if (now - this.#sizes.measuredAt(timelineId) < measureEveryMs) continue
+      if (!this.#sizes.isOutdated(timelineId, position)) continue
+      left -= 1
+      void this.#sizes.measure(timelineId, branchId, position)
+    }
+  }
+
+  /** One after the other. False where the database did not take it. */
+  async #send(options: StoreOptions = {}): Promise<boolean> {
+    const sent = this.#sending.then(() => this.#sendNow(options))
+    this.#sending = sent.catch(() => false)
+    return await sent
+  }
+
+  async #sendNow({ taken, stored }: StoreOptions): Promise<boolean> {
+    const isRunning = (timelineId: TimelineId): boolean => this.#ledger.running().has(timelineId)
+    const deliveries = this.#deliveries()
+    const idle = this.#logs.idle(isRunning)
+    const content = this.#ledger.take()
+    taken?.()
+    const isNews = content !== undefined || this.#ledger.running().size > 0 || deliveries.isWaiting
+    if (isNews && !(await deliveries.send(content, Date.now()))) return false
+    this.#logs.forget(idle, isRunning)
+    await stored?.()
+    return true
+  }
+
+  #warnUnlessAway(error: unknown, what: string): void {
+    if (isAppError(error, 'control_database_unavailable')) return
+    this.#context().logger.warn({ cause: errorChain(error) }, what)
+  }
 }
+
+const placeOf = ({
+  projectId,
+  branchId,
+  endpointId,
+}: Serving): Pick<Serving, 'projectId' | 'branchId' | 'endpointId'> => ({
+  projectId,
+  branchId,
+  endpointId,
+})
+
+/** What is read of the past is its endpoint's: `ep-…@lsn:…`. */
+const endpointOf = (computeName: string): string => computeName.split('@')[0] ?? computeName

@@ -133,11 +133,15 @@ async function startCompute(step: StepContext): Promise<void> {
     // A timeline straight from the template gets its own service secret before anybody can look into it.
     const personal = await personalise(control, timeline, toComputeSpec(target, control))
     client ??= personal.client
+    // What the claim writes is ours.
+    control.metering.holdLog(timeline.id)
     await control.computes.start({ ...target, serviceKeyId: personal.timeline.serviceKeyId }, 'chain')
     if (claimed) return await claimed
     client ??= await control.supervisor.client(timeline.id)
     if (role && database) await claim(client, target.pgMajor, role, database)
   } finally {
+    // Nobody waits for it: it is a few reads of files, and the tenant's first login takes longer.
+    void control.metering.logBegins(timeline.id)
     client?.end().catch(() => {})
   }
 }
