@@ -28,14 +28,27 @@ async function readOperations(file: string): Promise<Operation[]> {
 
 /** A name that nothing has, and a number at that, since some parameters are. */
 const nothing = '999999999'
-const callable = ({ path }: Operation): string => path.replaceAll(/\{[^}]+\}/g, nothing)
+/** Who may do something is asked before what: where a project or an organization is named, it has to be there. */
+const callable = ({ path }: Operation): string =>
+  path
+    .replaceAll('{project_id}', projectId)
+    .replaceAll(/\{(?:source_)?org_id\}/g, orgId)
+    .replaceAll(/\{[^}]+\}/g, nothing)
+/** It takes along what the others are called with. */
+const comesLast = ({ id }: Operation): number => (id === 'deleteProject' ? 1 : 0)
 
+let projectId = nothing
+let orgId = nothing
 let server: TestServer
 const answers = new Map<string, Answer>()
 
 before(async () => {
   server = await startServer({ env: { PGROVE_STORAGE: 'copy', PGROVE_WARM_POOL: '0,0' } })
-  for (const operation of operations) {
+  const { project } = (await request(server, 'POST', '/projects', { project: {} })).body as {
+    project: { id: string; org_id: string }
+  }
+  ;[projectId, orgId] = [project.id, project.org_id]
+  for (const operation of operations.toSorted((a, b) => comesLast(a) - comesLast(b))) {
     answers.set(operation.id, await request(server, operation.method, callable(operation)))
   }
 })

@@ -8,7 +8,6 @@ import type { OrganizationId } from '../model/ids.ts'
 import { assertCleanText } from './clean-text.ts'
 import type { OwnOperationName } from './contract/own-operations.ts'
 import type { Match } from './contract/path-matcher.ts'
-import type { Validator } from './contract/validator.ts'
 import type { OperationName } from './contract/wire.ts'
 
 /** Every operation has its row: the compiler asks for those that the contract adds. */
@@ -25,20 +24,24 @@ export function requirementOf(operationId: string): Requirement {
 export type Passage = { requirement: Requirement; orgId: OrganizationId | undefined; refusal: AppError | undefined }
 
 /** Throws `bad_request` where the path cannot be meant. */
-export async function askGate(
-  control: Control,
-  validator: Validator,
-  caller: Caller,
-  { operation, params }: Match,
-): Promise<Passage> {
+export async function askGate(control: Control, caller: Caller, { operation, params }: Match): Promise<Passage> {
   for (const [name, value] of Object.entries(params)) assertCleanText(value, `path: ${name}`)
-  validator.checkPath(operation, params)
+  for (const name of ['project_id', 'org_id', 'source_org_id']) assertId(name, params[name])
   const requirement = requirementOf(operation.id)
   const orgId = params['org_id'] ?? params['source_org_id']
   // Some older operations name their project in the body: they are asked once that has been read.
   if (scopeOf(requirement) === 'project' && params['project_id'] === undefined)
     return { requirement, orgId: undefined, refusal: undefined }
   return { requirement, ...(await control.authorize(caller, requirement, { projectId: params['project_id'], orgId })) }
+}
+
+/** As the contract has every id, in the words of the check that follows. */
+function assertId(name: string, value: string | undefined): void {
+  if (value === undefined || /^[a-z0-9-]{1,60}$/.test(value)) return
+  throw new AppError(
+    'bad_request',
+    `invalid request: decode params: path: invalid: ${name} (must match pattern "^[a-z0-9-]{1,60}$")`,
+  )
 }
 
 /** For operations that name their project in the body; of others nothing is asked again. */

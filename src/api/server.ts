@@ -104,7 +104,7 @@ function addApi(api: FastifyInstance, options: ApiServerOptions, callers: Caller
     if (request.method === 'OPTIONS') return
     request.match = matcher.match(methodOf(request), await fullPath(control, request.caller, pathOf(request)))
     if (!request.match) throw notPartOfApi()
-    request.passage = await askGate(control, context.validator, request.caller, request.match)
+    request.passage = await askGate(control, request.caller, request.match)
     if (request.passage.refusal) throw request.passage.refusal
     if (!isImplemented(request.match.operation)) throw notImplemented(request.match.operation)
   })

@@ -23,6 +23,7 @@ import { assertMay, organizationFor, projectNotFound, userOf, visibleProject } f
 import { may, type Requirement, type Role } from './authorization.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
+import { limitsOf } from './limits.ts'
 import { assertDisplayName } from './names.ts'
 
 const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789'
@@ -35,13 +36,13 @@ export function newApiKey(): string {
 
 export const hashOf = (key: string): Buffer => createHash('sha256').update(key).digest()
 
-/** Neon asks to stay below that; here it is held. */
-const mostLiveKeys = 10_000
+/** Of a person: Neon asks to stay below that; here it is held. An organization's number is among its limits. */
+const personalKeys = 10_000
 const longestName = 64
 
-function assertRoomForKey(count: number, whose: string): void {
-  if (count < mostLiveKeys) return
-  throw new AppError('unprocessable', `${whose} has ${mostLiveKeys} API keys, which is the limit; revoke some first`)
+function assertRoomForKey(count: number, most: number, whose: string): void {
+  if (count < most) return
+  throw new AppError('unprocessable', `${whose} has ${count} API keys, and ${most} is the limit; revoke some first`)
 }
 
 const keyNotFound = (): AppError => new AppError('not_found', 'API key not found')
@@ -50,7 +51,7 @@ const keyNotFound = (): AppError => new AppError('not_found', 'API key not found
 export async function makeUserKey(sql: Sql, userId: UserId, name: string): Promise<{ key: ApiKey; secret: string }> {
   assertDisplayName(name, 'key', longestName)
   await lockUser(sql, userId)
-  assertRoomForKey(await countUserKeys(sql, userId), 'this user')
+  assertRoomForKey(await countUserKeys(sql, userId), personalKeys, 'this user')
   const secret = newApiKey()
   return { key: await insertApiKey(sql, { kind: 'user', userId, name, hash: hashOf(secret) }), secret }
 }
@@ -74,7 +75,8 @@ async function makeOrganizationKey(
     await assertMay(sql, caller, requirementFor(projectId), { orgId, projectId })
     const project = projectId === undefined ? undefined : await visibleProject(sql, caller, projectId)
     if (project && project.orgId !== organization.id) throw projectNotFound()
-    assertRoomForKey(await countOrganizationKeys(sql, organization.id), 'this organization')
+    const { apiKeys } = limitsOf(organization)
+    assertRoomForKey(await countOrganizationKeys(sql, organization.id), apiKeys, 'this organization')
     const secret = newApiKey()
     const key = await insertApiKey(sql, {
       kind: project ? 'project' : 'organization',

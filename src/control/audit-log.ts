@@ -4,7 +4,7 @@
 // what was not written yet, at most a quarter of a second; an orderly end writes it. While the control database is away, as much as fits is kept.
 
 import type { AuditRecord } from '../model/audit.ts'
-import { errorChain } from '../model/errors.ts'
+import { errorChain, isAppError } from '../model/errors.ts'
 import { deleteAuditEntriesBefore, insertAuditRecords, listAuditEntries } from '../store/audit-log.ts'
 import { organizationFor } from './access.ts'
 import type { Control } from './control.ts'
@@ -20,7 +20,8 @@ export class AuditLog {
   readonly #context: () => Pick<ControlContext, 'store' | 'logger'>
   #pending: AuditRecord[] = []
   #timer: NodeJS.Timeout | undefined
-  #writing: Promise<void> | undefined
+  /** One write after another, so that each entry is written once and in its place. */
+  #last: Promise<void> = Promise.resolve()
   #lost = 0
 
   constructor(context: () => Pick<ControlContext, 'store' | 'logger'>) {
@@ -36,43 +37,50 @@ export class AuditLog {
     this.#arm()
   }
 
-  /** Writes what there is; throws where the database does not take it. */
+  /** Writes what there is by now. Throws where the control database is away. */
   async flush(): Promise<void> {
-    await this.#writing?.catch(() => {})
-    while (this.#pending.length > 0) {
-      this.#writing = this.#writeSome()
-      await this.#writing
-    }
+    const writing = this.#last.then(() => this.#writeAll())
+    this.#last = writing.catch(() => {})
+    await writing
   }
 
   /** For an orderly end. */
   async close(): Promise<void> {
     clearTimeout(this.#timer)
-    await this.flush().catch((error: unknown) =>
+    try {
+      await this.flush()
+    } catch (error) {
       this.#context().logger.warn(
         { entries: this.#pending.length, cause: errorChain(error) },
         'the end of the audit log could not be written',
-      ),
-    )
-    clearTimeout(this.#timer)
+      )
+    }
   }
 
   #arm(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
-      // The next round tries again.
+      // Away for a moment: the next round tries again.
       void this.flush().catch(() => this.#arm())
-    }, writeEveryMs)
+    }, writeEveryMs).unref()
   }
 
-  async #writeSome(): Promise<void> {
+  async #writeAll(): Promise<void> {
     const { store, logger } = this.#context()
-    const some = this.#pending.slice(0, mostWrittenAtOnce)
-    await insertAuditRecords(store, some)
-    const written = new Set(some)
-    this.#pending = this.#pending.filter((entry) => !written.has(entry))
-    if (this.#lost > 0)
-      logger.warn({ entries: this.#lost }, 'entries of the audit log were lost while the control database was away')
+    while (this.#pending.length > 0) {
+      const some = this.#pending.slice(0, mostWrittenAtOnce)
+      try {
+        await insertAuditRecords(store, some)
+      } catch (error) {
+        if (isAppError(error, 'control_database_unavailable')) throw error
+        // What cannot be stored must not keep all that follows from being stored.
+        logger.error({ entries: some.length, cause: errorChain(error) }, 'entries of the audit log were refused')
+      }
+      const written = new Set(some)
+      this.#pending = this.#pending.filter((entry) => !written.has(entry))
+    }
+    if (this.#lost === 0) return
+    logger.warn({ entries: this.#lost }, 'entries of the audit log were lost while the control database was away')
     this.#lost = 0
   }
 }

@@ -22,8 +22,6 @@ export type CheckedRequest = { params: Record<string, unknown>; query: Record<st
 export type Validator = {
   /** Throws `bad_request`, naming the first field that is wrong. Fields that the contract does not know are left alone. */
   checkRequest(operation: ContractOperation, raw: RawRequest): CheckedRequest
-  /** The path's parameters alone, before there is a body. Throws as `checkRequest`. */
-  checkPath(operation: ContractOperation, params: RawRequest['params']): void
   /** What is wrong with an answer; empty where nothing is. */
   responseErrors(operationId: string, status: number, body: unknown): string[]
 }
@@ -51,11 +49,6 @@ export function createValidator(contract: Contract): Validator {
       if (!checks.path(params)) throw refusal('decode params: path', checks.path.errors)
       if (!checks.query(query)) throw refusal('decode params: query', checks.query.errors)
       return { params, query, body: checkBody(operation, checks.body, raw.body) }
-    },
-
-    checkPath(operation, raw) {
-      const checks = remember(requestChecks, operation.id, () => compile(operation))
-      if (!checks.path(coercePath(operation, raw))) throw refusal('decode params: path', checks.path.errors)
     },
 
     responseErrors(operationId, status, body) {
