@@ -1,14 +1,15 @@
-// A few namespaces that are made before anybody needs them: a wake would otherwise wait for two programs.
+// A few networks that are made before anybody needs them: a wake would otherwise wait for two programs.
 
 import type { Logger } from '../../lib/logger.ts'
 import { errorChain } from '../../model/errors.ts'
-import { Namespace, type NetworkTools } from './namespace.ts'
+import type { Namespace } from './namespace.ts'
+import { makeNetwork, type NetworkTools } from './own-network.ts'
 
 const kept = 6
 /** What a start has to do at the same time goes first. */
 const refillPauseMs = 200
 
-export class ReadyNamespaces {
+export class ReadyNetworks {
   readonly #tools: NetworkTools
   readonly #logger: Logger
   readonly #ready: Namespace[] = []
@@ -25,7 +26,7 @@ export class ReadyNamespaces {
   async take(): Promise<Namespace> {
     const ready = this.#ready.shift()
     this.#fillSoon()
-    return ready ?? (await Namespace.make(this.#tools))
+    return ready ?? (await makeNetwork(this.#tools))
   }
 
   /** Throws `command_failed`. */
@@ -46,12 +47,12 @@ export class ReadyNamespaces {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.fill().catch((error: unknown) => {
-        this.#logger.warn({ cause: errorChain(error) }, 'no network namespace could be made ahead')
+        this.#logger.warn({ cause: errorChain(error) }, 'no network could be made ahead for computes')
       })
     }, refillPauseMs).unref()
   }
 
   async #fill(): Promise<void> {
-    while (!this.#closed && this.#ready.length < kept) this.#ready.push(await Namespace.make(this.#tools))
+    while (!this.#closed && this.#ready.length < kept) this.#ready.push(await makeNetwork(this.#tools))
   }
 }

@@ -2,22 +2,23 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readdir, readFile, readlink } from 'node:fs/promises'
+import { copyFile, readdir, readFile, readlink } from 'node:fs/promises'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type pg from 'pg'
 import { skipUnless } from '../../../test/support/programs.ts'
 import { silentLogger } from '../../lib/logger.ts'
-import { run } from '../../lib/run.ts'
 import type { TimelineId } from '../../model/ids.ts'
 import { allOf, type Confinement } from '../confinement.ts'
 import { dieFirst } from '../out-of-memory.ts'
 import type { Supervisor } from '../supervisor.ts'
 import { TestComputes, testInstallations, testOwner } from '../test-computes.ts'
-import { findNetworkAbility, loopbackCommands, Namespace } from './namespace.ts'
-import { ownNetwork } from './own-network.ts'
-import { ReadyNamespaces } from './ready-namespaces.ts'
+import { makeFileView } from './file-view.ts'
+import { inNamespaces } from './in-namespaces.ts'
+import type { Namespace } from './namespace.ts'
+import { findNetworkAbility, loopbackCommands, makeNetwork } from './own-network.ts'
+import { ReadyNetworks } from './ready-networks.ts'
 
 const ability = await findNetworkAbility()
 const tools = 'tools' in ability ? ability.tools : undefined
@@ -36,17 +37,19 @@ const networkOf = (pid: number | 'self'): Promise<string> => readlink(`/proc/${p
 
 describe('a network of its own', skipUnless(obstacle), () => {
   let computes: TestComputes
-  let namespaces: ReadyNamespaces
+  let networks: ReadyNetworks
   let confinement: Confinement
   let supervisor: Supervisor
+  let files: Namespace
   let listener: Server
   let reached: number
   let port: number
   before(async () => {
     assert.ok(tools && installation)
     computes = await TestComputes.open(installation)
-    namespaces = new ReadyNamespaces(tools, silentLogger)
-    confinement = allOf([ownNetwork(() => namespaces.take()), dieFirst])
+    networks = new ReadyNetworks(tools, silentLogger)
+    files = await makeFileView([join(computes.root, 'timelines')])
+    confinement = allOf([inNamespaces({ takeNetwork: () => networks.take(), files }), dieFirst])
     supervisor = computes.supervisor({ confinement })
     reached = 0
     listener = createServer((socket) => {
@@ -58,7 +61,8 @@ describe('a network of its own', skipUnless(obstacle), () => {
   })
   after(async () => {
     await computes?.[Symbol.asyncDispose]()
-    await namespaces?.close()
+    await networks?.close()
+    await files?.close()
     listener?.close()
   })
 
@@ -145,25 +149,44 @@ describe('a network of its own', skipUnless(obstacle), () => {
     await supervisor.ensureStopped(id, 'fast')
   })
 
+  test('nothing that a compute can write is loaded as a library', async () => {
+    const inTree = await readdir(computes.tree.root, { recursive: true })
+    const library = join(computes.tree.root, inTree.find((name) => name.endsWith('/dblink.so')) ?? '')
+    const confined = await computes.claimed(supervisor, { logicalReplication: true })
+    const free = await computes.claimed(computes.supervisor(), { logicalReplication: true })
+    for (const id of [confined, free]) {
+      // As if the tenant had found a way to put it there.
+      await copyFile(library, join(computes.dir(id), 'base', 'planted.so'))
+      const tenant = await computes.tenant(id)
+      const planted = join(computes.dir(id), 'base', 'planted.so')
+      const answer = await tenant
+        .query(`SELECT pg_create_logical_replication_slot('s', '${planted}')`)
+        .catch((error: Error) => error.message)
+      // A library of another kind is loaded and then refused for what it lacks.
+      assert.match(String(answer), id === confined ? /could not load library/ : /output plugin|could not find function/)
+    }
+    await supervisor.ensureStopped(confined, 'fast')
+  })
+
   test('is shared with nobody, and goes with its compute, however many start at once', async () => {
     const ids = await Promise.all(Array.from({ length: 10 }, () => computes.timeline()))
     await Promise.all(ids.map((id) => supervisor.ensureRunning(computes.spec(id))))
     assert.equal(new Set(await Promise.all(ids.map((id) => networkOf(pidOf(id))))).size, ids.length)
     await Promise.all(ids.map((id) => supervisor.ensureStopped(id, 'immediate')))
-    await namespaces.close()
+    await networks.close()
     assert.equal(await heldOpen(), 0)
     assert.ok(tools)
-    namespaces = new ReadyNamespaces(tools, silentLogger)
+    networks = new ReadyNetworks(tools, silentLogger)
   })
 
   test('is let go of when its compute does not start', async () => {
     const id = computes.emptyTimeline()
     await computes.copy(computes.templateDir, computes.dir(id))
     await assert.rejects(supervisor.ensureRunning(computes.spec(id, { minCu: -1 })))
-    await namespaces.close()
+    await networks.close()
     assert.equal(await heldOpen(), 0)
     assert.ok(tools)
-    namespaces = new ReadyNamespaces(tools, silentLogger)
+    networks = new ReadyNetworks(tools, silentLogger)
   })
 
   test('a compute dies before pgrove does, and its sessions before itself', async () => {
@@ -182,9 +205,9 @@ describe('a network of its own', skipUnless(obstacle), () => {
   })
 
   test('is made by perl where there is no ip', async () => {
-    const made = await Namespace.make({ loopback: loopbackCommands.perl })
-    const interfaces = await run('nsenter', [made.argument, 'cat', '/proc/net/if_inet6'])
+    const made = await makeNetwork({ loopback: loopbackCommands.perl })
+    const interfaces = await made.run('cat', ['/proc/net/if_inet6'])
     await made.close()
-    assert.match(interfaces.stdout, /^0{31}1 .* lo$/m)
+    assert.match(interfaces, /^0{31}1 .* lo$/m)
   })
 })
