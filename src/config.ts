@@ -3,6 +3,7 @@
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { parseFailpoints } from './lib/failpoint.ts'
+import { settleSeconds } from './model/autoscaling.ts'
 import { pgMajors, type PgMajor } from './model/compute.ts'
 import { AppError } from './model/errors.ts'
 import { defaultRateLimits, parseRateLimits, rateLimitForm, type RateLimits } from './model/rate-limit.ts'
@@ -10,6 +11,8 @@ import type { PoolLimits } from './control/warm-pool.ts'
 
 export const storageChoices = ['auto', 'btrfs', 'zfs', 'reflink', 'pool', 'copy'] as const
 export type StorageChoice = (typeof storageChoices)[number]
+
+export const cgroupChoices = ['auto', 'off'] as const
 
 export type Listen = { host: string; port: number; asked: boolean }
 
@@ -24,6 +27,10 @@ export type Config = {
   domain: string | undefined
   controlDatabaseUrl: string | undefined
   storage: StorageChoice
+  /** Whether sizes of computes are enforced where the machine can. */
+  cgroups: (typeof cgroupChoices)[number]
+  /** How long a smaller size has to have been enough before a compute gets it. */
+  scaleDownSeconds: number
   /** Undefined: a key file in the home folder. */
   masterKey: string | undefined
   logLevel: string
@@ -162,6 +169,8 @@ export function readConfig(env: Environment): Config {
     pool: readPool(env),
     diskFloorBytes: readWhole(env, 'PGROVE_DISK_FLOOR_MB', 1024) * 1024 * 1024,
     recoveryWindowSeconds: readWhole(env, 'PGROVE_RECOVERY_WINDOW_SECONDS', 7 * 86_400),
+    cgroups: readChoice(env, 'PGROVE_CGROUPS', cgroupChoices, 'auto'),
+    scaleDownSeconds: readWhole(env, 'PGROVE_SCALE_DOWN_SECONDS', settleSeconds),
     heldSessionSeconds: readWhole(env, 'PGROVE_HELD_SESSION_SECONDS', 3600),
     requiresOrgId: env['PGROVE_REQUIRE_ORG_ID'] === '1',
     rateLimits: readRateLimits(env),

@@ -2,6 +2,7 @@
 
 import type { Endpoint as EndpointWire, EndpointSettingsData } from '@neondatabase/api-client'
 import type { Control, EndpointStatus } from '../control/control.ts'
+import type { SizeStatus } from '../control/sizes.ts'
 import { endpointState, type AwakeReason } from '../model/compute.ts'
 import type { Endpoint } from '../model/endpoint.ts'
 import type { Wire } from './contract/wire.ts'
@@ -12,11 +13,21 @@ type Hosts =
   | { read_only_host: string; read_only_pooled_host: string }
 
 /** `hosts` is newer than the contract that we are held to; `@neon/sdk` reads it. */
-export type EndpointView = Wire<EndpointWire> & { hosts: Hosts }
+export type EndpointView = Wire<EndpointWire> & { hosts: Hosts; autoscaling?: SizeView }
+
+/** Ours: Neon shows the limits and not the size itself. */
+export type SizeView = {
+  current_cu: number
+  reason: SizeStatus['reason']
+  enforced: boolean
+  cpu_load?: number
+  memory_bytes?: number
+  cache_working_set_bytes?: number
+}
 
 /** `host` contains the endpoint's id: Neon's CLI makes the pooled host of it by text. */
 export function endpointView(status: EndpointStatus, addresses: Control['addresses']): EndpointView {
-  const { endpoint, compute, pendingState } = status
+  const { endpoint, compute, pendingState, size } = status
   const host = addresses.endpointHost(endpoint.id)
   return {
     host,
@@ -27,6 +38,7 @@ export function endpointView(status: EndpointStatus, addresses: Control['address
     branch_id: endpoint.branchId,
     autoscaling_limit_min_cu: endpoint.autoscalingLimitMinCu,
     autoscaling_limit_max_cu: endpoint.autoscalingLimitMaxCu,
+    ...(size ? { autoscaling: sizeView(size) } : {}),
     region_id: endpoint.regionId,
     type: endpoint.type,
     current_state: endpointState(compute),
@@ -45,6 +57,21 @@ export function endpointView(status: EndpointStatus, addresses: Control['address
     proxy_host: addresses.proxyHost,
     suspend_timeout_seconds: endpoint.suspendTimeoutSeconds,
     provisioner: 'k8s-neonvm',
+  }
+}
+
+function sizeView({ cu, reason, enforced, load }: SizeStatus): SizeView {
+  return {
+    current_cu: cu,
+    reason,
+    enforced,
+    ...(load
+      ? {
+          cpu_load: Math.round(load.cpus * 1000) / 1000,
+          memory_bytes: load.memoryBytes,
+          cache_working_set_bytes: load.cacheBytes,
+        }
+      : {}),
   }
 }
 

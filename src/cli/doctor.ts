@@ -5,8 +5,10 @@ import { createServer } from 'node:net'
 import { dirname } from 'node:path'
 import type { Config } from '../config.ts'
 import { homeAt, lockHolder } from '../home.ts'
+import { describeCgroups } from '../compute/cgroups/open.ts'
 import { isAllowedExtension } from '../compute/extensions.ts'
 import { chooseInstallations } from '../compute/installation.ts'
+import { describeNetwork, findNetworkAbility } from '../compute/namespaces/own-network.ts'
 import { errorChain, isAppError } from '../model/errors.ts'
 import { findDomain } from '../processes/domain.ts'
 import { listInstallations } from '../processes/postgres-trees.ts'
@@ -33,7 +35,10 @@ export async function doctor(config: Config, printer: Printer): Promise<void> {
     if (used) printer.line(`           ${offered.join(', ')}`)
   }
   printer.line(`storage    ${await storageSentence(config, home.root)}`)
-  printer.line(`cgroups    ${await cgroupsSentence(config)}`)
+  printer.line(
+    `cgroups    ${config.cgroups === 'off' ? 'PGROVE_CGROUPS is off: sizes are reported and not enforced' : await describeCgroups()}`,
+  )
+  printer.line(`network    ${describeNetwork(await findNetworkAbility())}`)
   printer.line(`http port  ${await portSentence(config.http, 'PGROVE_HTTP_PORT', holder !== undefined)}`)
   printer.line(`pg port    ${await portSentence(config.pg, 'PGROVE_PG_PORT', holder !== undefined)}`)
   const domain = await findDomain(config.domain)
@@ -57,22 +62,6 @@ const exists = (path: string): Promise<boolean> =>
     () => true,
     () => false,
   )
-
-async function cgroupsSentence(config: Config): Promise<string> {
-  const mounts = await readFile('/proc/mounts', 'utf8').catch(() => '')
-  const v1 = / cgroup [^\n]*\bcpu\b/.test(mounts) && / cgroup [^\n]*\bmemory\b/.test(mounts)
-  const controllers = await readFile('/sys/fs/cgroup/cgroup.controllers', 'utf8').catch(() => '')
-  const v2 = /\bcpu\b/.test(controllers) && /\bmemory\b/.test(controllers)
-  const place = v2 ? 'version 2' : v1 ? 'version 1' : undefined
-  if (!place) return 'none with cpu and memory: sizes are reported and not enforced'
-  const writable =
-    config.isRoot &&
-    (await access('/sys/fs/cgroup', 2).then(
-      () => true,
-      () => false,
-    ))
-  return `${place}${writable ? '' : ', not writable for this user'}; this version reports sizes and does not enforce them`
-}
 
 async function portSentence(
   { host, port }: { host: string; port: number },

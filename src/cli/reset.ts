@@ -4,7 +4,9 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import { homeAt, lockHolder } from '../home.ts'
+import { removeCgroups } from '../compute/cgroups/open.ts'
 import { killProcessesBelow } from '../compute/process.ts'
+import { readIfThere } from '../lib/durable-file.ts'
 import { AppError } from '../model/errors.ts'
 import { unmountPool } from '../storage/pool.ts'
 import type { Printer } from './printer.ts'
@@ -31,6 +33,8 @@ export async function reset(config: Config, printer: Printer, confirmed: boolean
   printer.progress('stopping what still runs')
   await killProcessesBelow(home.root)
   await unmountPool(home.root)
+  const cell = await readIfThere(home.cell)
+  if (cell !== undefined) await removeCgroups(cell.trim())
   printer.progress('removing files')
   for (const name of names) await rm(join(home.root, name), { recursive: true, force: true })
   await rm(home.run, { recursive: true, force: true })

@@ -1,6 +1,7 @@
 // `pgrove status`: what runs, and why each compute is awake.
 
 import type { Config } from '../config.ts'
+import type { SizeReason } from '../model/autoscaling.ts'
 import type { AwakeReason } from '../model/compute.ts'
 import type { EndpointReport } from '../control/create-control.ts'
 import type { Ports } from '../processes/messages.ts'
@@ -29,7 +30,7 @@ export async function status(config: Config, printer: Printer): Promise<void> {
     printer.line(`computes   ${report.endpoints.length} awake`)
     for (const endpoint of report.endpoints.toSorted((a, b) => a.endpointId.localeCompare(b.endpointId))) {
       printer.line(
-        `  ${endpoint.endpointId}  ${endpoint.projectId}  ${endpoint.awakeReasons.map(sentence).join(', ') || 'about to be suspended'}`,
+        `  ${endpoint.endpointId}  ${endpoint.projectId}  ${sizeSentence(endpoint.size)}  ${endpoint.awakeReasons.map(sentence).join(', ') || 'about to be suspended'}`,
       )
     }
   })
@@ -37,6 +38,17 @@ export async function status(config: Config, printer: Printer): Promise<void> {
 
 const gigabytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
+
+const causes: Readonly<Record<SizeReason, string>> = {
+  cpu: 'CPU',
+  memory: 'memory',
+  cache: 'cache',
+  minimum: 'its minimum',
+  maximum: 'its maximum',
+}
+
+const sizeSentence = (size: EndpointReport['size']): string =>
+  size ? `${size.cu} CU (${causes[size.reason]}${size.enforced ? '' : ', not enforced'})` : ''
 
 export function sentence(reason: AwakeReason): string {
   switch (reason.kind) {

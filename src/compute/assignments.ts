@@ -14,6 +14,8 @@ export type Assignment = {
   disabled: boolean
   suspendTimeoutSeconds: number
   spec: ComputeSpec
+  /** Undefined in files of an older pgrove. */
+  maxCu?: number | undefined
   /** Undefined in files of an older pgrove, and where the control database was away when it was written first. */
   access?: AssignedAccess | undefined
   /** What quotas said when it was written: absent where all was fine. */

@@ -12,6 +12,7 @@ import type { Logger } from '../lib/logger.ts'
 import type { ComputeSpec, ComputeState, Owner, PgMajor, StopMode } from '../model/compute.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { TimelineId } from '../model/ids.ts'
+import type { Usage } from '../model/load.ts'
 import { ComputeFiles } from './compute-files.ts'
 import { unconfined, type Confinement } from './confinement.ts'
 import { changedSettings, restartSettings } from './postgresql-conf.ts'
@@ -20,6 +21,7 @@ import { Postmaster } from './postmaster.ts'
 import type { RuntimeTree } from './runtime-tree.ts'
 import { trimServerLog } from './server-log.ts'
 import { connectAsService, type ServiceAddress } from './service-client.ts'
+import type { GivenSize, Sizing } from './sizing.ts'
 
 export type SupervisorOptions = {
   timelineDir: (id: TimelineId) => string
@@ -33,6 +35,8 @@ export type SupervisorOptions = {
   logger: Logger
   /** The default is none. */
   confinement?: Confinement
+  /** Without it, nothing is known of what a compute uses. */
+  sizing?: Sizing | undefined
   /** Includes recovery after a crash. */
   startTimeoutMs?: number
   lockTimeoutMs?: number
@@ -153,12 +157,14 @@ export class Supervisor {
   }
 
   /** Stores the spec. What Postgres takes while it runs, it has when this returns; where a change needs a restart, none is made. */
-  async reconfigure(spec: ComputeSpec): Promise<'reloaded' | 'restart_needed'> {
-    return await this.withTimeline(spec.timelineId, 'reconfigure', async () => {
-      const saved = await this.#files.readSpec(spec.timelineId)
+  async reconfigure(wanted: ComputeSpec): Promise<'reloaded' | 'restart_needed'> {
+    return await this.withTimeline(wanted.timelineId, 'reconfigure', async () => {
+      const saved = await this.#files.readSpec(wanted.timelineId)
       const fresh = saved?.fresh ?? false
+      const entry = this.#entries.get(wanted.timelineId)
+      // Whoever runs stays in the network that it was started in, and its spec goes on to say which.
+      const spec = entry?.postmaster ? { ...wanted, outbound: entry.spec.outbound } : wanted
       if (!isDeepStrictEqual(saved?.spec, spec)) await this.#files.writeSpec(spec, fresh)
-      const entry = this.#entries.get(spec.timelineId)
       if (!entry?.postmaster) return 'reloaded'
       entry.spec = spec
       const settings = this.#files.settings(spec, !fresh)
@@ -205,6 +211,27 @@ export class Supervisor {
   async usage(id: TimelineId): Promise<{ residentBytes: number } | undefined> {
     const bytes = await residentBytes(this.#entries.get(id)?.postmaster?.pid)
     return bytes === undefined ? undefined : { residentBytes: bytes }
+  }
+
+  /** Whether a size bounds what a compute can use. */
+  get enforcesSizes(): boolean {
+    return this.#options.sizing?.enforced ?? false
+  }
+
+  /** To be repeated: a smaller size may only fit later. Nothing where it does not run. */
+  async resize(id: TimelineId, size: GivenSize): Promise<void> {
+    if (this.address(id)) await this.#options.sizing?.resize(id, size)
+  }
+
+  /** In CU, as an earlier process of pgrove gave it; undefined where it has none. */
+  sizeOf(id: TimelineId): number | undefined {
+    return this.#options.sizing?.sizeOf(id)
+  }
+
+  /** Undefined where it does not run, or the system does not say. */
+  load(id: TimelineId): Usage | undefined {
+    const running = this.address(id)
+    return running && this.#options.sizing?.usage(id, running.pid)
   }
 
   async #start(spec: ComputeSpec, fresh: boolean): Promise<RunningCompute> {
@@ -263,6 +290,8 @@ export class Supervisor {
     entry.stopping = true
     entry.state = { kind: 'stopping', since, mode }
     try {
+      // Its last checkpoint is our work, and whoever wants to wake it again waits for that.
+      await this.#options.sizing?.lift(id)
       await postmaster.stop(mode)
       await postmaster.exited
       await this.#release(entry.spec)

@@ -32,6 +32,7 @@ export async function refreshAssignment(control: ControlContext, endpointId: str
     disabled: target.disabled,
     suspendTimeoutSeconds: target.suspendTimeoutSeconds,
     spec: toComputeSpec({ ...target, timelineId: target.timelineId }, control),
+    maxCu: target.maxCu,
     access: await accessOf(control, endpointId),
     usageStandings: target.usageStandings,
     sizeStanding: target.sizeStanding,

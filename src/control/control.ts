@@ -11,7 +11,8 @@ import type { Database } from '../model/database.ts'
 import type { Endpoint, EndpointType } from '../model/endpoint.ts'
 import type { PlatformEvent } from '../model/event.ts'
 import type { AppError } from '../model/errors.ts'
-import type { OrganizationId, ProjectId } from '../model/ids.ts'
+import type { Figures, Granularity, Timeframe } from '../model/consumption.ts'
+import type { BranchId, OrganizationId, ProjectId } from '../model/ids.ts'
 import type { Jwks } from '../model/jwks.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Invitation, Member, Organization } from '../model/organization.ts'
@@ -21,12 +22,14 @@ import type { Role } from '../model/role.ts'
 import type { SchemaTable } from '../model/schema-table.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { SnapshotScheduleItem } from '../model/snapshot-schedule.ts'
+import type { PeriodUsage, ProjectStorage, Usage } from '../model/usage.ts'
 import type { Webhook } from '../model/webhook.ts'
 import type { TransferRequest } from '../model/transfer-request.ts'
 import type { OrganizationPlan } from '../model/plan.ts'
 import type { Place } from './access.ts'
 import type { Requirement } from './authorization.ts'
 import type { LimitChange } from './organization-limits.ts'
+import type { SizeStatus } from './sizes.ts'
 
 /** An endpoint with what its compute does at the moment. */
 export type EndpointStatus = {
@@ -34,6 +37,8 @@ export type EndpointStatus = {
   compute: ComputeState
   /** `active` or `idle` while an operation is on its way there. */
   pendingState: 'active' | 'idle' | undefined
+  /** Only while it runs. */
+  size?: SizeStatus | undefined
 }
 
 export type ConnectionDetails = {
@@ -97,6 +102,8 @@ export type ListProjectsQuery = {
 
 export type ProjectPage = {
   projects: { project: Project; orgName: string; lastActiveAt: Date | undefined }[]
+  /** Of the current period, by project; none for one that used nothing. */
+  usage: ReadonlyMap<string, Usage>
   /** The last project's id, undefined on an empty page. */
   cursor: string | undefined
 }
@@ -115,6 +122,29 @@ export type ProjectDetails = {
   /** Of its organization. */
   plan: string
   branchesLimit: number
+  consumption: ProjectConsumption
+}
+
+/** Of the current period. */
+export type ProjectConsumption = {
+  projectId: ProjectId
+  usage: PeriodUsage
+  storage: ProjectStorage
+  /** Data and what going back in time takes, over the period until now. */
+  storageByteHours: number
+}
+
+/** Rounded down to the granularity, `to` is not part of it. */
+export type HistoryQuery = { from: Date; to: Date; granularity: Granularity; orgId?: string | undefined }
+
+/** A calendar month, with every timeframe of it that was asked for. `end`: of past ones only. */
+export type BilledPeriod = {
+  /** A UUID. */
+  id: string
+  plan: string
+  start: Date
+  end: Date | undefined
+  samples: { timeframe: Timeframe; figures: Figures }[]
 }
 
 export type CreateBranchInput = {
@@ -156,6 +186,8 @@ export type ListBranchesQuery = {
 export type BranchPage = {
   branches: Branch[]
   creators: ReadonlyMap<string, User>
+  /** Of the current period, by branch; none for one that used nothing. */
+  usage: ReadonlyMap<string, Usage>
   next: { branchId: string; value: string } | undefined
 }
 
@@ -275,7 +307,11 @@ export interface Control {
     create(caller: Caller, projectId: string, input: CreateBranchInput): Promise<CreatedBranch>
     list(caller: Caller, projectId: string, query: ListBranchesQuery): Promise<BranchPage>
     count(caller: Caller, projectId: string, search: string | undefined): Promise<number>
-    get(caller: Caller, projectId: string, branchId: string): Promise<{ branch: Branch; creator: User | undefined }>
+    get(
+      caller: Caller,
+      projectId: string,
+      branchId: string,
+    ): Promise<{ branch: Branch; creator: User | undefined; usage: Usage }>
     update(caller: Caller, projectId: string, branchId: string, input: UpdateBranchInput): Promise<BranchOperations>
     setDefault(caller: Caller, projectId: string, branchId: string): Promise<BranchOperations>
     /** Undefined where there is no such branch, or no longer (204), as the contract has it for each resource of a project. */
@@ -325,6 +361,33 @@ export interface Control {
       snapshotId: string,
       input: RestoreSnapshotInput,
     ): Promise<{ branch: Branch; endpoints: EndpointStatus[]; operations: Operation[] }>
+  }
+  consumption: {
+    project(caller: Caller, projectId: string): Promise<ProjectConsumption>
+    /** Projects made last come first, deleted ones too. Throws `not_acceptable` for a stretch that is not told, `forbidden` for the plan. */
+    projectHistory(
+      caller: Caller,
+      query: HistoryQuery & {
+        version: 1 | 2
+        projectIds: readonly string[] | undefined
+        /** The last project of the page before. */
+        after: string | undefined
+        limit: number
+      },
+    ): Promise<{ projects: { projectId: ProjectId; periods: BilledPeriod[] }[]; cursor: string | undefined }>
+    /** In the order of their ids. */
+    branchHistory(
+      caller: Caller,
+      query: HistoryQuery & {
+        projectIds: readonly string[]
+        branchIds: readonly string[] | undefined
+        after: { projectId: string; branchId: string } | undefined
+        limit: number
+      },
+    ): Promise<{
+      branches: { projectId: ProjectId; branchId: BranchId; periods: BilledPeriod[] }[]
+      last: { projectId: ProjectId; branchId: BranchId } | undefined
+    }>
   }
   endpoints: {
     create(caller: Caller, projectId: string, input: CreateEndpointInput): Promise<EndpointOperations>

@@ -18,6 +18,7 @@ import { readAllBack } from './catalog.ts'
 import { branchControl } from './branches.ts'
 import { Computes, type EndpointListener, type Running } from './computes.ts'
 import { connectionUriControl } from './connection-uris.ts'
+import { consumptionControl } from './consumption.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { databaseControl } from './databases.ts'
@@ -67,6 +68,7 @@ import { dropOldDeliveries, WebhookDeliveries } from './reconcilers/deliver-webh
 import { enforceQuotas, forgiveOverPeriods } from './reconcilers/enforce-quotas.ts'
 import { RateLimiter, rateLimitControl } from './rate-limits.ts'
 import { autoscale } from './reconcilers/autoscale.ts'
+import { closeNetworks } from './reconcilers/close-networks.ts'
 import { expireBranches } from './reconcilers/expire-branches.ts'
 import { makeScheduledSnapshots } from './reconcilers/scheduled-snapshots.ts'
 import { purgeDeleted } from './reconcilers/purge-deleted.ts'
@@ -228,6 +230,7 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'trim-history', everyMs: 30_000, run: () => trimHistory(context) },
         { name: 'expire-branches', everyMs: 2000, run: () => expireBranches(context) },
         { name: 'scheduled-snapshots', everyMs: 15_000, run: () => makeScheduledSnapshots(context) },
+        { name: 'close-networks', everyMs: 2000, run: () => closeNetworks(context) },
         { name: 'past-reads', everyMs: 5000, run: () => context.pastReads.closeIdle() },
         { name: 'storage-room', everyMs: 5000, run: () => context.storage.ensureRoom() },
         { name: 'operations', everyMs: 5000, run: () => context.runner.nudgeAll() },
@@ -300,6 +303,7 @@ function surface(context: ControlContext, metrics: Metrics): Control {
     operations: operationControl(context),
     schemas: schemaControl(context),
     connectionUris: connectionUriControl(context),
+    consumption: consumptionControl(context),
     authorize: (caller, requirement, place) => authorize(context.store, caller, requirement, place),
     apiKeys: apiKeyControl(context),
     users: userControl(context),

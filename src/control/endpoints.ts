@@ -47,7 +47,8 @@ export function endpointStatus(
 ): EndpointStatus {
   const compute = control.computes.state(timelineId, endpoint.id)
   const pendingState = compute.kind === 'starting' ? 'active' : compute.kind === 'stopping' ? 'idle' : undefined
-  return { endpoint, compute, pendingState }
+  const size = compute.kind === 'running' && timelineId ? control.sizes.of(timelineId) : undefined
+  return { endpoint, compute, pendingState, size }
 }
 
 export async function endpointStatuses(
@@ -190,6 +191,8 @@ async function update(
     }
   })
   control.computes.setSuspendTimeout(result.id, result.suspendTimeoutSeconds)
+  control.computes.setScaling(result.id, { minCu: result.autoscalingLimitMinCu, maxCu: result.autoscalingLimitMaxCu })
+  await control.sizes.limitsChanged(result.id)
   await refreshAssignment(control, result.id)
   await control.computes.changed(result.id)
   if (result.disabled && operations.length === 0) await control.computes.dismiss(result.branchId, result.id)

@@ -10,7 +10,8 @@ const traffic = (endpointId: string, sessions: number, bytes: number): EndpointT
   bytesToClient: bytes,
   bytesFromClient: 2 * bytes,
 })
-const make = (): Metrics => new Metrics([0.1, 1], () => ({ computes: 3, poolStarted: 1, poolUnstarted: 2 }))
+const sizes = [{ endpoint: 'ep-a', project: 'project-1', cu: 0.5 }]
+const make = (): Metrics => new Metrics([0.1, 1], () => ({ sizes, poolStarted: 1, poolUnstarted: 2 }))
 
 async function valueOf(metrics: Metrics, series: string): Promise<number | undefined> {
   const line = (await metrics.text()).split('\n').find((each) => each.startsWith(`${series} `))
@@ -68,4 +69,12 @@ test('latencies add up over several proxies in a row, as a cumulative histogram'
   assert.equal(await valueOf(metrics, 'pgrove_connect_seconds_count'), 6)
   assert.equal(await valueOf(metrics, 'pgrove_connect_seconds_sum'), 7.5)
   assert.equal(await valueOf(metrics, 'pgrove_wake_seconds_count'), 0)
+})
+
+test('what runs has its size, and what does not run has none', async () => {
+  const metrics = make()
+  assert.equal(await valueOf(metrics, 'pgrove_computes_running'), 1)
+  assert.equal(await valueOf(metrics, `pgrove_endpoint_compute_units${labels}`), 0.5)
+  sizes.length = 0
+  assert.equal(await valueOf(metrics, `pgrove_endpoint_compute_units${labels}`), undefined)
 })

@@ -24,7 +24,9 @@ const forgottenAfterMs = 3_600_000
 /** The edge is not trusted with our memory. */
 const mostEndpoints = 50_000
 
-export type RunningCounts = { computes: number; poolStarted: number; poolUnstarted: number }
+/** Of an endpoint whose compute runs. */
+export type ComputeSizeReport = Labels & { cu: number }
+export type RunningCounts = { sizes: readonly ComputeSizeReport[]; poolStarted: number; poolUnstarted: number }
 
 export class Metrics {
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE
@@ -38,6 +40,7 @@ export class Metrics {
   readonly #sent = this.#endpointCounter('pgrove_endpoint_bytes_sent_total', 'Bytes sent to clients')
   readonly #received = this.#endpointCounter('pgrove_endpoint_bytes_received_total', 'Bytes received from clients')
   readonly #computes = this.#gauge('pgrove_computes_running', 'Endpoints whose compute runs')
+  readonly #units = this.#endpointGauge('pgrove_endpoint_compute_units', 'Size of the running compute')
   readonly #poolStarted = this.#gauge('pgrove_warm_pool_started', 'Slots that wait for a project, running')
   readonly #poolUnstarted = this.#gauge('pgrove_warm_pool_unstarted', 'Slots that wait for a project, on disk only')
   readonly #memory = this.#gauge('pgrove_control_resident_memory_bytes', 'Memory of the control process')
@@ -101,9 +104,11 @@ export class Metrics {
       this.#sessions.inc(labels, sessions)
       this.#active.inc(labels, activeSessions)
     }
-    const { computes, poolStarted, poolUnstarted } = this.#counts()
+    const { sizes, poolStarted, poolUnstarted } = this.#counts()
     const { rss, heapUsed } = process.memoryUsage()
-    this.#computes.set(computes)
+    this.#computes.set(sizes.length)
+    this.#units.reset()
+    for (const { cu, ...labels } of sizes) this.#units.set(labels, cu)
     this.#poolStarted.set(poolStarted)
     this.#poolUnstarted.set(poolUnstarted)
     this.#memory.set(rss)

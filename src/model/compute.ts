@@ -71,6 +71,9 @@ export type AwakeReason =
 
 export type ComputeSize = { maxConnections: number; sharedBuffersMb: number; memoryMb: number }
 
+/** 1 CU = 1 CPU and 4 GiB. */
+export const bytesInCu = 4 * 2 ** 30
+
 /** Neon's documented table of connections by size is floor(419.65 × CU), 4000 at most; 0.25 CU has 104. */
 export function computeSize(cu: number): ComputeSize {
   const memoryMb = Math.round(cu * 4096)

@@ -6,6 +6,7 @@ import { listen } from '../api/listen.ts'
 import { createApiServer } from '../api/server.ts'
 import { loadContract } from '../api/contract/load.ts'
 import { Assignments } from '../compute/assignments.ts'
+import { allOf } from '../compute/confinement.ts'
 import { Supervisor } from '../compute/supervisor.ts'
 import { fillTemplate } from '../compute/template.ts'
 import type { Config } from '../config.ts'
@@ -29,6 +30,7 @@ import { askToPark, controlPlaneMethods, pushEndpointChanged } from '../proxy/rp
 import { openStorage, type Storage } from '../storage/timelines.ts'
 import { exampleConnection } from './example-project.ts'
 import { openConfinements } from './confinements.ts'
+import { openSizing } from './sizing.ts'
 import { openControlDatabase } from './control-database.ts'
 import { findDomain } from './domain.ts'
 import type { ControlReady, Ports } from './messages.ts'
@@ -102,8 +104,11 @@ async function start(
   let unmounts = true
   closers.push(() => storage.close({ unmount: unmounts }))
 
-  const confinements = await openConfinements(logger)
+  const { pooled, root } = storage.description
+  const confinements = await openConfinements(pooled ? [] : [root, home.run], logger)
   closers.push(() => confinements.close())
+  const sizes = await openSizing(config.cgroups, cell, logger)
+  closers.push(() => sizes.close())
 
   const servicePassword = (serviceKeyId: string): string => cipher.derive(`service role of ${serviceKeyId}`)
   const supervisor = new Supervisor({
@@ -113,7 +118,8 @@ async function start(
     tree: (major) => trees.tree(major),
     servicePassword,
     edgeGid,
-    confinement: confinements.confinement,
+    confinement: allOf([confinements.confinement, sizes.confinement]),
+    sizing: sizes.sizing,
     logger,
   })
   await supervisor.adopt()
@@ -159,7 +165,7 @@ async function start(
     servicePassword,
     recoveryWindowSeconds: config.recoveryWindowSeconds,
     requiresOrgId: config.requiresOrgId,
-    limits: { heldSessionMs: config.heldSessionSeconds * 1000 },
+    limits: { heldSessionMs: config.heldSessionSeconds * 1000, scaleDownMs: config.scaleDownSeconds * 1000 },
     journalFolder: home.journal,
     poolLimits: config.pool,
     rateLimits: config.rateLimits,

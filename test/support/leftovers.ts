@@ -3,6 +3,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { groupFolders } from '../../src/compute/cgroups/open.ts'
 import { processesBelow } from '../../src/compute/process.ts'
 import { homeAt } from '../../src/home.ts'
 import { eventually } from './eventually.ts'
@@ -117,6 +118,16 @@ async function leftovers(home: string): Promise<string[]> {
   for (const name of await names(places.journal)) found.push(`journal ${name} is not in the control database`)
   for (const name of await names(home)) note(name.endsWith('.draft') || name.endsWith('.initdb'), name)
   for (const name of await names(places.controlDatabase)) note(/\.(draft|initdb)$/.test(name), `control/${name}`)
+
+  const cell = (await readFile(places.cell, 'utf8')).trim()
+  for (const folder of await groupFolders(cell)) {
+    for (const id of await names(folder)) {
+      if (!timelineName.test(id)) continue
+      const inside = await readFile(join(folder, id, 'cgroup.procs'), 'utf8').catch(() => undefined)
+      note(inside === '', `control group ${join(folder, id)} has no process`)
+      note(!known.has(id), `control group ${join(folder, id)} is of no timeline`)
+    }
+  }
 
   for (const [folder, pids] of await postgresByFolder(home)) {
     const id = basename(folder)

@@ -8,7 +8,9 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createApiClient, type Api } from '@neondatabase/api-client'
+import { removeCgroups } from '../../src/compute/cgroups/open.ts'
 import { processesBelow } from '../../src/compute/process.ts'
+import { homeAt } from '../../src/home.ts'
 import { unmountPool } from '../../src/storage/pool.ts'
 
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
@@ -72,6 +74,8 @@ export async function destroyHome(home: string): Promise<void> {
     if (pids.length === 0 && unmounted) break
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+  const cell = await readFile(homeAt(home).cell, 'utf8').catch(() => '')
+  if (cell !== '') await removeCgroups(cell.trim())
   const keepIn = process.env['PGROVE_TEST_LOGS']
   if (keepIn) await copyFile(join(home, 'pgrove.log'), join(keepIn, `${basename(home)}.log`)).catch(() => {})
   await rm(home, { recursive: true, force: true })
