@@ -27,6 +27,13 @@ export const loopbackCommands = {
   ],
 } as const satisfies Record<string, readonly string[]>
 
+/** What it means for tenants, as a sentence. */
+export function describeNetwork(ability: NetworkAbility): string {
+  return 'tools' in ability
+    ? 'each compute has one of its own, and reaches nothing outside; for organizations with outbound=on it is that of this machine, its loopback included'
+    : `computes share that of this machine, its loopback included: one of their own needs ${ability.obstacle}`
+}
+
 const askingTimeoutMs = 10_000
 
 /** Some 5 ms, which is why they are kept ready (`ready-networks.ts`). Throws `command_failed`. */
