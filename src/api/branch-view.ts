@@ -4,11 +4,13 @@ import type { AnnotationData, Branch as BranchWire, BranchRecoveryInfo } from '@
 import type { Branch } from '../model/branch.ts'
 import type { User } from '../model/caller.ts'
 import { formatLsn } from '../model/lsn.ts'
+import { noUsage, type Usage } from '../model/usage.ts'
 import type { Wire } from './contract/wire.ts'
 import { seconds, secondsIfSet } from './timestamps.ts'
+import { usageFields } from './usage-view.ts'
 
-/** `parent_id` is absent on roots: Neon's snapshot demo drops branches whose `parent_id` is null. */
-export function branchView(branch: Branch, creator?: User): Wire<BranchWire> {
+/** `usage` is told by reads only: mutations answer zeros, as Neon does. `parent_id` is absent on roots: Neon's snapshot demo drops branches whose `parent_id` is null. */
+export function branchView(branch: Branch, creator?: User, usage: Usage = noUsage): Wire<BranchWire> {
   return {
     id: branch.id,
     project_id: branch.projectId,
@@ -26,11 +28,7 @@ export function branchView(branch: Branch, creator?: User): Wire<BranchWire> {
     primary: branch.isDefault,
     default: branch.isDefault,
     protected: branch.protected,
-    cpu_used_sec: 0,
-    compute_time_seconds: 0,
-    active_time_seconds: 0,
-    written_data_bytes: 0,
-    data_transfer_bytes: 0,
+    ...usageFields(usage),
     created_at: seconds(branch.createdAt),
     updated_at: seconds(branch.updatedAt),
     created_by: creator && { name: creator.name, image: '' },

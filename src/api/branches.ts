@@ -55,7 +55,7 @@ export const branches = {
     })
     return ok({
       branches: page.branches.map((branch) => ({
-        ...branchView(branch, branch.createdBy && page.creators.get(branch.createdBy)),
+        ...branchView(branch, branch.createdBy && page.creators.get(branch.createdBy), page.usage.get(branch.id)),
         recovery: recoveryView(branch, control.recoveryWindowSeconds),
       })),
       annotations: annotationsView(page.branches),
@@ -72,8 +72,8 @@ export const branches = {
   },
 
   async getProjectBranch({ control, caller, params }: ApiRequest) {
-    const { branch, creator } = await control.branches.get(caller, params.project_id, params.branch_id)
-    return ok({ branch: branchView(branch, creator), annotation: annotationView(branch) })
+    const { branch, creator, usage } = await control.branches.get(caller, params.project_id, params.branch_id)
+    return ok({ branch: branchView(branch, creator, usage), annotation: annotationView(branch) })
   },
 
   async updateProjectBranch({ control, caller, params, body }: ApiRequest<unknown, BranchUpdateRequest>) {

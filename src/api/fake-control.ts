@@ -1,7 +1,7 @@
 // A control plane without anything behind it, for tests of the API alone: every function answers with the same few resources, and a
 // test replaces the functions it is about.
 
-import type { Control, EndpointStatus } from '../control/control.ts'
+import type { Control, EndpointStatus, ProjectConsumption } from '../control/control.ts'
 import type { Branch } from '../model/branch.ts'
 import type { ApiKey, User } from '../model/caller.ts'
 import type { Database } from '../model/database.ts'
@@ -28,6 +28,7 @@ import type { Project, ProjectPermission } from '../model/project.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { Role } from '../model/role.ts'
 import type { Snapshot } from '../model/snapshot.ts'
+import { noUsage } from '../model/usage.ts'
 
 export const validKey = 'napi_valid'
 
@@ -86,6 +87,13 @@ export const project: Project = {
   updatedAt: then,
   deletedAt: undefined,
   purgingAt: undefined,
+}
+
+export const consumption: ProjectConsumption = {
+  projectId: project.id,
+  usage: { ...noUsage, periodStart: new Date('2026-01-01T00:00:00Z'), periodEnd: new Date('2026-02-01T00:00:00Z') },
+  storage: { logicalBytes: 0, syntheticBytes: 0, historyBytes: 0, snapshotBytes: 0 },
+  storageByteHours: 0,
 }
 
 export const rootBranch: Branch = {
@@ -315,10 +323,18 @@ export function fakeControl(replacements: Replacements = {}): Control {
       }),
       list: async () => ({
         projects: [{ project, orgName: organization.name, lastActiveAt: then }],
+        usage: new Map(),
         cursor: project.id,
       }),
-      listShared: async () => ({ projects: [], cursor: undefined }),
-      get: async () => ({ project, owner: user, lastActiveAt: undefined, plan: 'scale_v3', branchesLimit: 5000 }),
+      listShared: async () => ({ projects: [], usage: new Map(), cursor: undefined }),
+      get: async () => ({
+        project,
+        owner: user,
+        lastActiveAt: undefined,
+        plan: 'scale_v3',
+        branchesLimit: 5000,
+        consumption,
+      }),
       update: async () => ({ project, operations: [] }),
       delete: async () => project,
       recover: async () => ({ project, branches: [rootBranch] }),
@@ -339,10 +355,11 @@ export function fakeControl(replacements: Replacements = {}): Control {
       list: async () => ({
         branches: [rootBranch, childBranch],
         creators: new Map([[user.id, user]]),
+        usage: new Map(),
         next: undefined,
       }),
       count: async () => 2,
-      get: async () => ({ branch: rootBranch, creator: user }),
+      get: async () => ({ branch: rootBranch, creator: user, usage: noUsage }),
       update: async () => branchOperations,
       setDefault: async () => branchOperations,
       delete: async () => branchOperations,
@@ -399,6 +416,12 @@ export function fakeControl(replacements: Replacements = {}): Control {
       ...replacements.operations,
     },
     schemas: { get: async () => ({ kind: 'sql', sql: '' }), compare: async () => '', ...replacements.schemas },
+    consumption: {
+      project: async () => consumption,
+      projectHistory: async () => ({ projects: [], cursor: undefined }),
+      branchHistory: async () => ({ branches: [], last: undefined }),
+      ...replacements.consumption,
+    },
     connectionUris: { get: async () => connection.uri, ...replacements.connectionUris },
     authorize: async () => ({ orgId: organization.id, refusal: undefined }),
     apiKeys: {

@@ -20,6 +20,8 @@ const params: Readonly<Record<string, string>> = {
   snapshot_id: fake.snapshot.id,
   org_id: fake.organization.id,
   key_id: '7',
+  member_id: fake.member.id,
+  permission_id: fake.permission.id,
   role_name: fake.role.name,
   database_name: fake.database.name,
 }
@@ -35,6 +37,10 @@ const bodies: Readonly<Record<string, object>> = {
   createProjectBranchDatabase: { database: { name: 'd', owner_name: 'r' } },
   updateProjectBranchDatabase: { database: { owner_name: 'r' } },
   createApiKey: { key_name: 'k' },
+  createOrgApiKey: { key_name: 'k', project_id: fake.project.id },
+  updateOrganizationMember: { role: 'member' },
+  createOrganizationInvitations: { invitations: [{ email: 'invited@example.com', role: 'member' }] },
+  grantPermissionToProject: { email: 'friend@example.com' },
   addProjectJWKS: { jwks_url: 'https://example.com/jwks.json', provider_name: 'p' },
   restoreProjectBranch: { source_branch_id: fake.childBranch.id },
   updateSnapshot: { snapshot: { name: 'v2' } },
@@ -181,6 +187,7 @@ test('a page of branches leads to the next by its cursor alone', async (t) => {
         return {
           branches: [fake.childBranch],
           creators: new Map(),
+          usage: new Map(),
           next: { branchId: fake.childBranch.id, value: 'dev' },
         }
       },
@@ -205,7 +212,7 @@ test('a page of branches leads to the next by its cursor alone', async (t) => {
 
 test('lists that page by cursor omit `pagination` when there is nothing', async (t) => {
   const control = fake.fakeControl({
-    projects: { list: async () => ({ projects: [], cursor: undefined }) },
+    projects: { list: async () => ({ projects: [], usage: new Map(), cursor: undefined }) },
     operations: { list: async () => ({ operations: [], cursor: undefined }) },
   })
   const server = createApiServer({ control, contract, log: silentLogger, checkResponses: true })

@@ -4,6 +4,7 @@ import { apiKeys } from './api-keys.ts'
 import { auditLog } from './audit-log.ts'
 import { branches } from './branches.ts'
 import { connectionUri } from './connection-uri.ts'
+import { consumption } from './consumption.ts'
 import { databases } from './databases.ts'
 import { endpoints } from './endpoints.ts'
 import { events } from './events.ts'
@@ -35,6 +36,7 @@ export const handlers: Handlers = {
   ...schemas,
   ...operations,
   ...connectionUri,
+  ...consumption,
   ...jwks,
   ...events,
   ...webhooks,

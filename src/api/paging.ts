@@ -37,6 +37,19 @@ export function parseBranchCursor(cursor: string | undefined): BranchCursor | un
   return { branchId, value, sortBy, descending: order === 'DESC' }
 }
 
+export function formatBranchHistoryCursor({ projectId, branchId }: { projectId: string; branchId: string }): string {
+  return encode({ project_id: projectId, branch_id: branchId })
+}
+
+export function parseBranchHistoryCursor(
+  cursor: string | undefined,
+): { projectId: string; branchId: string } | undefined {
+  if (cursor === undefined) return undefined
+  const { project_id: projectId, branch_id: branchId } = decode(cursor)
+  if (!isId(projectId) || !isId(branchId)) throw invalidCursor()
+  return { projectId, branchId }
+}
+
 export function formatOperationCursor(cursor: OperationCursor): string {
   return encode({ created_at: cursor.createdAt, id: cursor.id })
 }

@@ -8,8 +8,10 @@ import type {
 } from '@neondatabase/api-client'
 import type { ProjectDetails, ProjectPage } from '../control/control.ts'
 import type { EndpointDefaults, Project } from '../model/project.ts'
+import { noUsage, type Usage } from '../model/usage.ts'
 import type { Wire } from './contract/wire.ts'
-import { billingPeriod, seconds, secondsIfSet, zeroTime } from './timestamps.ts'
+import { seconds, secondsIfSet, zeroTime } from './timestamps.ts'
+import { usageFields } from './usage-view.ts'
 
 const mebibyte = 1_048_576
 /** Neon's figure where no quota says less: the limit is the disk then. */
@@ -31,13 +33,17 @@ export function projectView(project: Project, proxyHost: string): Wire<ProjectWi
 }
 
 /** As `GET` answers it. */
-export function projectDetailsView(details: ProjectDetails, proxyHost: string, now: Date): Wire<ProjectWire> {
-  const period = billingPeriod(now)
+export function projectDetailsView(details: ProjectDetails, proxyHost: string): Wire<ProjectWire> {
+  const { usage, storage, storageByteHours } = details.consumption
+  const periodEnd = seconds(usage.periodEnd)
   return {
     ...projectView(details.project, proxyHost),
-    consumption_period_start: period.start,
-    consumption_period_end: period.end,
-    quota_reset_at: period.end,
+    ...usageFields(usage),
+    data_storage_bytes_hour: Math.round(storageByteHours),
+    synthetic_storage_size: storage.syntheticBytes,
+    consumption_period_start: seconds(usage.periodStart),
+    consumption_period_end: periodEnd,
+    quota_reset_at: periodEnd,
     compute_last_active_at: secondsIfSet(details.lastActiveAt),
     owner: {
       email: details.owner.email,
@@ -52,12 +58,14 @@ export function projectListItemView(
   item: ProjectPage['projects'][number],
   proxyHost: string,
   recoveryWindowSeconds: number,
+  usage: Usage = noUsage,
 ): Wire<ProjectListItemWire> {
   const { project, orgName, lastActiveAt } = item
   return {
     ...commonFields(project, proxyHost),
     history_retention_seconds: project.historyRetentionSeconds,
-    active_time: 0,
+    active_time: Math.round(usage.activeSeconds),
+    cpu_used_sec: Math.round(usage.computeSeconds),
     org_name: orgName,
     compute_last_active_at: secondsIfSet(lastActiveAt),
     deleted_at: secondsIfSet(project.deletedAt),

@@ -45,7 +45,12 @@ export const projects = {
     })
     return ok({
       projects: page.projects.map((item) =>
-        projectListItemView(item, control.addresses.proxyHost, control.recoveryWindowSeconds),
+        projectListItemView(
+          item,
+          control.addresses.proxyHost,
+          control.recoveryWindowSeconds,
+          page.usage.get(item.project.id),
+        ),
       ),
       ...(page.cursor === undefined ? {} : { pagination: { cursor: page.cursor } }),
       applications: {},
@@ -62,7 +67,12 @@ export const projects = {
     })
     return ok({
       projects: page.projects.map((item) =>
-        projectListItemView(item, control.addresses.proxyHost, control.recoveryWindowSeconds),
+        projectListItemView(
+          item,
+          control.addresses.proxyHost,
+          control.recoveryWindowSeconds,
+          page.usage.get(item.project.id),
+        ),
       ),
       ...(page.cursor === undefined ? {} : { pagination: { cursor: page.cursor } }),
     })
@@ -70,7 +80,7 @@ export const projects = {
 
   async getProject({ control, caller, params }: ApiRequest) {
     const details = await control.projects.get(caller, params.project_id)
-    return ok({ project: projectDetailsView(details, control.addresses.proxyHost, new Date()) })
+    return ok({ project: projectDetailsView(details, control.addresses.proxyHost) })
   },
 
   async updateProject({ control, caller, params, body }: ApiRequest<unknown, ProjectUpdateRequest>) {

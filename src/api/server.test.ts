@@ -192,7 +192,15 @@ test('a defect answers 500 without its reason, which is in the log', async (t) =
 test('an answer that does not keep the contract fails, in tests', async (t) => {
   const { lines, log } = logged()
   const control = fake.fakeControl({
-    projects: { get: async () => ({ ...broken, lastActiveAt: undefined, plan: 'scale_v3', branchesLimit: 1 }) },
+    projects: {
+      get: async () => ({
+        ...broken,
+        lastActiveAt: undefined,
+        plan: 'scale_v3',
+        branchesLimit: 1,
+        consumption: fake.consumption,
+      }),
+    },
   })
   const broken = { project: { ...fake.project, name: 7 as unknown as string }, owner: fake.user }
   const answer = await api(t, control, log)({ path: projectPath })

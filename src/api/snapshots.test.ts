@@ -258,7 +258,14 @@ test('the paths without a project find it, and say nothing of what is not the ca
 test('a deleted branch says until when it can be had back, by the window that is configured', async (t) => {
   const deleted = { ...fake.childBranch, deletedAt: fake.childBranch.createdAt, deletionMethod: 'ttl' as const }
   const control = fake.fakeControl({
-    branches: { list: async () => ({ branches: [deleted, fake.rootBranch], creators: new Map(), next: undefined }) },
+    branches: {
+      list: async () => ({
+        branches: [deleted, fake.rootBranch],
+        creators: new Map(),
+        usage: new Map(),
+        next: undefined,
+      }),
+    },
   })
   control.recoveryWindowSeconds = 3600
   const { branches } = (await api(t, control)('GET', `${projectPath}/branches?include_deleted=true`)).body as {

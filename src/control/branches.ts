@@ -4,6 +4,7 @@ import type { Branch } from '../model/branch.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError } from '../model/errors.ts'
 import { newBranchId, newEndpointId } from '../model/ids.ts'
+import { noUsage } from '../model/usage.ts'
 import { getUser, getUsers } from '../store/accounts.ts'
 import {
   countBranches,
@@ -31,7 +32,7 @@ import type { ControlContext } from './context.ts'
 import { endpointStatuses, readOnlyUnavailable } from './endpoints.ts'
 import { newEndpointSettings } from './endpoint-settings.ts'
 import { inheritedSettings } from './inherited-settings.ts'
-import { assertBranchLimits, assertProtectedBranchesLimit } from './limits.ts'
+import { assertBranchLimits, assertProtectedBranchesLimit, assertStorageLimit } from './limits.ts'
 import { assertDisplayName } from './names.ts'
 import { parseExpiry } from './expiry.ts'
 import { branchRestoreControl } from './branch-restores.ts'
@@ -64,8 +65,8 @@ async function resolveParentPoint(
   input: CreateBranchInput,
 ): Promise<{ point: ChainPoint; at: Date | undefined; seen: Branch | undefined }> {
   const asked = parsePoint(input.parentLsn, input.parentTimestamp, new Date())
+  await assertStorageLimit(control, await visibleProject(control.store, caller, projectId))
   if (asked.kind === 'head') return { point: asked, at: undefined, seen: undefined }
-  await visibleProject(control.store, caller, projectId)
   const parent = await parentOf(control.store, projectId, input)
   const { lsn, at } = await resolvePoint(control, parent, asked)
   return { point: { kind: 'lsn', lsn }, at, seen: parent }
@@ -210,12 +211,14 @@ async function listPage(
   })
   const page = rows.slice(0, query.limit)
   const last = page.at(-1)
-  const creators = await getUsers(control.store, [
-    ...new Set(page.flatMap(({ branch }) => (branch.createdBy ? [branch.createdBy] : []))),
+  const [creators, usage] = await Promise.all([
+    getUsers(control.store, [...new Set(page.flatMap(({ branch }) => (branch.createdBy ? [branch.createdBy] : [])))]),
+    control.metering.branchUsage(projectId),
   ])
   return {
     branches: page.map(({ branch }) => branch),
     creators: new Map(creators.map((user) => [user.id as string, user])),
+    usage,
     next: rows.length > page.length && last ? { branchId: last.branch.id, value: last.sortValue } : undefined,
   }
 }
@@ -228,7 +231,12 @@ async function get(
 ): ReturnType<Control['branches']['get']> {
   await visibleProject(control.store, caller, projectId)
   const branch = await liveBranch(control.store, projectId, branchId)
-  return { branch, creator: branch.createdBy && (await getUser(control.store, branch.createdBy)) }
+  const [creator, usage, logicalSizeBytes] = await Promise.all([
+    branch.createdBy && getUser(control.store, branch.createdBy),
+    control.metering.branchUsage(projectId),
+    control.metering.logicalSize(branch.id),
+  ])
+  return { branch: { ...branch, logicalSizeBytes }, creator, usage: usage.get(branch.id) ?? noUsage }
 }
 
 async function update(

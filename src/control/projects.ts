@@ -16,16 +16,12 @@ import { insertEndpoint, listEndpoints, listEndpointsEvenDeleted } from '../stor
 import { hasUnfinishedChain } from '../store/operations.ts'
 import { insertProject, listProjects, listSharedProjects, setProjectDeleted, updateProject } from '../store/projects.ts'
 import { insertRole } from '../store/roles.ts'
-import {
-  assertOrganizationNamed,
-  lockVisibleProjectEvenDeleted,
-  organizationFor,
-  visibleProject,
-} from './access.ts'
+import { assertOrganizationNamed, lockVisibleProjectEvenDeleted, organizationFor, visibleProject } from './access.ts'
 import { reservingPlaces } from './active-computes.ts'
 import { addressRules } from './address-rules.ts'
 import { refreshAssignments } from './assignments.ts'
-import type { Control, CreateProjectInput, PreloadLibrary } from './control.ts'
+import { projectConsumption } from './consumption.ts'
+import type { Control, CreateProjectInput, PreloadLibrary, ProjectPage } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { mergeEndpointDefaults, newEndpointDefaults, newEndpointSettings } from './endpoint-settings.ts'
 import { assertHistoryLimit, assertProjectsLimit, limitsOf, organizationLimits, organizationPlan } from './limits.ts'
@@ -223,7 +219,7 @@ async function listPage(
     search: query.search,
     recoverable: query.recoverable,
   })
-  return { projects, cursor: projects.at(-1)?.project.id }
+  return await pageOf(control, projects)
 }
 
 /** An organization's key is nobody whom something could be shared with. */
@@ -232,14 +228,19 @@ async function listSharedPage(
   caller: Caller,
   query: Parameters<Control['projects']['listShared']>[1],
 ): ReturnType<Control['projects']['listShared']> {
-  if (caller.kind !== 'user') return { projects: [], cursor: undefined }
+  if (caller.kind !== 'user') return { projects: [], usage: new Map(), cursor: undefined }
   const projects = await listSharedProjects(control.store, {
     userId: caller.userId,
     after: query.cursor,
     limit: query.limit,
     search: query.search,
   })
-  return { projects, cursor: projects.at(-1)?.project.id }
+  return await pageOf(control, projects)
+}
+
+async function pageOf(control: ControlContext, projects: ProjectPage['projects']): Promise<ProjectPage> {
+  const usage = await control.metering.usageOf(projects.map(({ project }) => project.id))
+  return { projects, usage, cursor: projects.at(-1)?.project.id }
 }
 
 async function getDetails(
@@ -248,10 +249,11 @@ async function getDetails(
   projectId: string,
 ): ReturnType<Control['projects']['get']> {
   const project = await visibleProject(control.store, caller, projectId)
-  const [owner, endpoints, { plan, limits }] = await Promise.all([
+  const [owner, endpoints, { plan, limits }, consumption] = await Promise.all([
     getUser(control.store, caller.userId),
     listEndpoints(control.store, project.id),
     organizationPlan(control.store, project.orgId),
+    projectConsumption(control, project.id),
   ])
   if (!owner) throw new AppError('internal', 'the caller has lost its user')
   const times = endpoints.map(
@@ -260,7 +262,7 @@ async function getDetails(
   )
   const last = Math.max(0, ...times)
   const lastActiveAt = last > 0 ? new Date(last) : undefined
-  return { project, owner, lastActiveAt, plan, branchesLimit: limits.branchesPerProject }
+  return { project, owner, lastActiveAt, plan, branchesLimit: limits.branchesPerProject, consumption }
 }
 
 async function update(

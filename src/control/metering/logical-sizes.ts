@@ -8,7 +8,7 @@ import { setBranchLogicalSize } from '../../store/branches.ts'
 import type { ControlContext } from '../context.ts'
 
 const freshMs = 5_000
-const askTimeoutMs = 5_000
+const askTimeoutMs = 2_000
 /** A stored size may be this much off for a while: each other value is a row of its own in the levels. */
 const storedForMs = 300_000
 const worthStoring = 0.05

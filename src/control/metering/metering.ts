@@ -24,6 +24,7 @@ import {
   listEndpointTimes,
   listLogReadings,
   sumBranchUsage,
+  sumProjectUsage,
 } from '../../store/usage.ts'
 import { currentStorage } from '../../store/usage-levels.ts'
 import type { Serving } from '../computes.ts'
@@ -102,6 +103,11 @@ export class Metering {
       for (const timelineId of this.#ledger.running().keys()) await this.ended(timelineId)
     }
     await this.#collectTransfer()
+    await this.#send()
+  }
+
+  /** What was counted until now is in the rows when this returns, as far as the database takes it. Never rejects. */
+  async settle(): Promise<void> {
     await this.#send()
   }
 
@@ -186,9 +192,15 @@ export class Metering {
     return { ...addUsage(stored, running), periodStart: start, periodEnd: end }
   }
 
+  /** Of many projects in the current month, as of a second ago; none for one that used nothing. */
+  async usageOf(projectIds: readonly string[]): Promise<Map<string, Usage>> {
+    if (projectIds.length === 0) return new Map()
+    return await sumProjectUsage(this.#context().store, projectIds, periodOf(new Date()).start, undefined)
+  }
+
   /** Of a project's branches in the current month, each with its running compute; none for a branch that used nothing. */
   async branchUsage(projectId: string): Promise<Map<string, Usage>> {
-    await this.#send()
+    await this.settle()
     return await sumBranchUsage(this.#context().store, projectId, periodOf(new Date()).start)
   }
 
