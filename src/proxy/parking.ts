@@ -24,6 +24,8 @@ export type OtherUser = {
    * free is given up as well.
    */
   park(computeName: string, isLeaving: boolean): { busy: number; clients: number }
+  /** It cannot be had from now on: whoever comes new is to hear that. */
+  refuse?(computeName: string): void
   /** Clients that are still at work there are told this as their last word. */
   end?(computeName: string, farewell: Refusal): void
 }
@@ -53,6 +55,7 @@ export class Parking {
   async park({ endpointId, mode, patienceMs, endHeld, farewell }: ParkRequest): Promise<ParkReport> {
     const deadline = performance.now() + patienceMs
     const last = farewell === undefined ? undefined : refusals.quotaExceeded(farewell)
+    if (last) for (const other of this.#others) other.refuse?.(endpointId)
     const [sessions, others] = await Promise.all([
       this.#parkSessions(endpointId, deadline, endHeld, last),
       this.#parkOthers(endpointId, deadline, mode === 'drain'),

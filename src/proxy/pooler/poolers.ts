@@ -109,10 +109,11 @@ export class Poolers implements OtherUser {
   end(computeName: string, farewell: Refusal): void {
     const response = errorResponseFor(farewell)
     if (!response) return
-    for (const pool of this.#computes.get(computeName)?.values() ?? []) {
-      pool.leave(response)
-      pool.forgetGreeting()
-    }
+    for (const pool of this.#computes.get(computeName)?.values() ?? []) pool.leave(response)
+  }
+
+  refuse(computeName: string): void {
+    this.forgetGreetings(computeName)
   }
 
   /** What servers report at their start is no longer what it was. */
