@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { createApiClient, EndpointType, type Api } from '@neondatabase/api-client'
+import { createApiClient, EndpointType, MemberRole, type Api } from '@neondatabase/api-client'
 import { isOwnOperation } from '../../src/api/contract/own-operations.ts'
 import { handlers } from '../../src/api/handlers.ts'
+import { makeUser, must } from '../support/accounts.ts'
 import { eventually } from '../support/eventually.ts'
 import { makeProject, refusal, type TestProject } from '../support/neon.ts'
 import { query } from '../support/postgres.ts'
@@ -40,9 +41,13 @@ test('the caller, its organization, and the regions', async () => {
   const { data: user } = await api.getCurrentUserInfo()
   const { data: auth } = await api.getAuthDetails()
   assert.equal(auth.account_id, user.id)
-  const [organization, ...others] = (await api.getCurrentUserOrganizations()).data.organizations
+  const { organizations } = (await api.getCurrentUserOrganizations()).data
+  assert.deepEqual(
+    organizations.map(({ name }) => name),
+    ['sponsored', 'paid'],
+  )
+  const [organization] = organizations
   assert.ok(organization)
-  assert.deepEqual(others, [])
   assert.deepEqual((await api.getOrganization(organization.id)).data, organization)
   const { members } = (await api.getOrganizationMembers({ orgId: organization.id })).data
   assert.deepEqual(
@@ -339,6 +344,37 @@ test('key sets of a project', async () => {
   assert.deepEqual((await api.getProjectJwks(projectId)).data.jwks, [])
 })
 
+test('an organization: who is invited and becomes a member, what its keys open, with whom a project is shared', async () => {
+  const { organizations } = (await api.getCurrentUserOrganizations()).data
+  const orgId = organizations.find(({ name }) => name === 'paid')?.id ?? ''
+  const colleague = await makeUser(server, 'colleague@example.com')
+  const invitations = [{ email: colleague.email, role: MemberRole.Member }]
+  const { data: invited } = await api.createOrganizationInvitations(orgId, { invitations })
+  assert.deepEqual((await api.getOrganizationInvitations(orgId)).data, invited)
+  await must(colleague.server, 'POST', `/invitations/${invited.invitations[0]?.id}/accept`)
+  const { members } = (await api.getOrganizationMembers({ orgId, sort_by: 'joined_at' })).data
+  const memberId = members[0]?.member.id ?? ''
+  assert.equal((await api.getOrganizationMember(orgId, memberId)).data.user_id, colleague.id)
+  const { data: viewer } = await api.updateOrganizationMember(orgId, memberId, { role: MemberRole.Viewer })
+  assert.equal(viewer.role, MemberRole.Viewer)
+  assert.equal((await api.removeOrganizationMember(orgId, memberId)).status, 200)
+
+  const project = await makeTenant()
+  const { data: made } = await api.createOrgApiKey(orgId, { key_name: 'one project', project_id: project.id })
+  const key = createApiClient({ apiKey: made.key, baseURL: server.apiUrl })
+  assert.equal((await key.getProject(project.id)).data.project.id, project.id)
+  assert.deepEqual(
+    (await api.listOrgApiKeys(orgId)).data.map(({ id, project_id }) => [id, project_id]),
+    [[made.id, project.id]],
+  )
+  assert.equal((await api.revokeOrgApiKey(orgId, made.id)).data.revoked, true)
+
+  const { data: granted } = await api.grantPermissionToProject(project.id, { email: colleague.email })
+  assert.deepEqual((await api.listProjectPermissions(project.id)).data.project_permissions, [granted])
+  assert.equal((await colleague.api.listSharedProjects({})).data.projects[0]?.id, project.id)
+  assert.ok((await api.revokePermissionFromProject(project.id, granted.id)).data.revoked_at)
+})
+
 test('operations are listed newest first, and each can be polled', async () => {
   const project = await makeTenant()
   const projectId = project.id
@@ -363,9 +399,10 @@ test('what is refused says so in the client’s error', async () => {
   assert.match(unknown.message, /project not found/)
   const stranger = createApiClient({ apiKey: 'napi_stranger', baseURL: server.apiUrl })
   assert.equal((await refusal(stranger.listProjects({}))).status, 401)
-  const { status, message } = await refusal(api.listProjectPermissions('quiet-river-00000000'))
+  const project = await makeTenant()
+  const { status, message } = await refusal(api.getMaskingRules(project.id, project.branchId))
   assert.equal(status, 501)
-  assert.match(message, /listProjectPermissions/)
+  assert.match(message, /getMaskingRules/)
   for (const asked of [
     api.getNeonAuth('quiet-river-00000000', 'br-quiet-river-00000000'),
     api.getProjectBranchDataApi('quiet-river-00000000', 'br-quiet-river-00000000', 'neondb'),

@@ -24,7 +24,7 @@ import { makeProject, type TestProject } from '../support/neon.ts'
 import { changed, query } from '../support/postgres.ts'
 import { obstacleWithout, skipUnless } from '../support/programs.ts'
 import { psql } from '../support/psql.ts'
-import { startServer, type TestServer } from '../support/server.ts'
+import { apiClient, startServer, type TestServer } from '../support/server.ts'
 
 const domain = 'db.pgrove.test'
 
@@ -61,9 +61,31 @@ async function complaint(command: string): Promise<string> {
 test('me and orgs list', async () => {
   const me = await neonctl.json<CurrentUserInfoResponse>('me')
   assert.match(await neonctl.text('me'), new RegExp(me.email))
-  const [organization, ...others] = await neonctl.json<Organization[]>('orgs list')
-  assert.match(organization?.id ?? '', /^org-[a-z]+-[a-z]+-\d{8}$/)
-  assert.deepEqual(others, [])
+  const organizations = await neonctl.json<Organization[]>('orgs list')
+  assert.deepEqual(names(organizations), ['paid', 'sponsored'])
+  for (const { id } of organizations) assert.match(id, /^org-[a-z]+-[a-z]+-\d{8}$/)
+})
+
+test('projects across organizations, and keys of one of them', async () => {
+  const organizations = await neonctl.json<Organization[]>('orgs list')
+  for (const { id, name } of organizations) {
+    await neonctl.json<MadeProject>(`projects create --name of-${name} --org-id ${id}`)
+  }
+  for (const { id, name } of organizations) {
+    const { projects } = await neonctl.json<{ projects: ProjectListItem[] }>(`projects list --org-id ${id}`)
+    assert.deepEqual(
+      projects.map((project) => project.name).filter((each) => each.startsWith('of-')),
+      [`of-${name}`],
+    )
+    assert.ok(projects.every(({ org_id }) => org_id === id))
+  }
+  const [first] = organizations
+  assert.ok(first)
+  const api = apiClient(server)
+  const { key } = (await api.createOrgApiKey(first.id, { key_name: 'for the CLI' })).data
+  await using own = await makeNeonctl({ ...server, apiKey: key })
+  const { projects } = await own.json<{ projects: ProjectListItem[] }>('projects list')
+  assert.ok(projects.length > 0 && projects.every(({ org_id }) => org_id === first.id))
 })
 
 test('projects: create, list, get, update, delete, recover', async () => {
