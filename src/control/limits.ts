@@ -12,6 +12,7 @@ import { countLiveBranches } from '../store/branches.ts'
 import type { Sql } from '../store/database.ts'
 import { getPlan, lockProjectCount } from '../store/organization-limits.ts'
 import { countManualSnapshots } from '../store/snapshots.ts'
+import type { ControlContext } from './context.ts'
 
 /** What holds at this moment: the plan's values and the operator's. Throws `not_found`. */
 export async function organizationLimits(sql: Sql, orgId: OrganizationId): Promise<OrganizationLimits> {
@@ -112,6 +113,25 @@ export function assertHistoryLimit(seconds: number, { historyRetentionSeconds: l
     'unprocessable',
     `history_retention_seconds limit of ${limit} exceeded: ask for no more, ${higher}`,
     { apiCode: 'HISTORY_RETENTION_LIMIT_EXCEEDED' },
+  )
+}
+
+/**
+ * Before the transaction of whoever adds data to a project: sizes are as they were last measured, so nobody has to hold anything for them.
+ */
+export async function assertStorageLimit(
+  { store, metering }: Pick<ControlContext, 'store' | 'metering'>,
+  { id, orgId }: Pick<Project, 'id' | 'orgId'>,
+): Promise<void> {
+  const { storageBytesPerProject: limit } = await organizationLimits(store, orgId)
+  if (limit === 0) return
+  const { syntheticBytes, snapshotBytes } = await metering.projectStorage(id)
+  const used = syntheticBytes + snapshotBytes
+  if (used < limit) return
+  throw new AppError(
+    'unprocessable',
+    `storage limit of ${limit} bytes exceeded: the project has ${used}; delete branches, snapshots or data, ${higher}`,
+    { apiCode: 'STORAGE_LIMIT_EXCEEDED' },
   )
 }
 

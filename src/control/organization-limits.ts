@@ -14,6 +14,7 @@ import {
 import { firstUser } from '../store/accounts.ts'
 import { assertMay, organizationNotFound } from './access.ts'
 import { makeOrganization } from './accounts.ts'
+import { recordOperatorAction } from './audit-log.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { assertDisplayName } from './names.ts'
@@ -59,20 +60,30 @@ export function organizationAdmin(control: ControlContext): OrganizationAdmin {
   return {
     list: () => listOrganizationPlans(control.store),
     get: (organization) => named(control.store, organization),
-    change: (organization, wanted) =>
-      control.store.transaction(async (sql) => change(sql, (await named(sql, organization)).id, wanted)),
+    async change(organization, wanted) {
+      const changed = await control.store.transaction(async (sql) =>
+        change(sql, (await named(sql, organization)).id, wanted),
+      )
+      note(control, changed, 'updateOrganizationLimits')
+      return changed
+    },
     async create(name, plan = 'scale_v3') {
       assertDisplayName(name, 'organization')
       assertPlanName(plan)
-      return await control.store.transaction(async (sql) => {
+      const made = await control.store.transaction(async (sql) => {
         const admin = await firstUser(sql)
         if (!admin) throw new AppError('internal', 'there is no first user')
         const { id } = await makeOrganization(sql, { name, plan }, admin.id)
         return { id, name, plan, overrides: {}, projects: 0 }
       })
+      note(control, made, 'createOrganization')
+      return made
     },
   }
 }
+
+const note = (control: ControlContext, { id }: OrganizationPlan, operationId: string): void =>
+  recordOperatorAction(control, { orgId: id, operationId, resources: { org_id: id } })
 
 async function named(sql: Sql, text: string): Promise<OrganizationPlan> {
   const found = await findOrganizationPlans(sql, text)

@@ -20,7 +20,7 @@ import type { ControlContext } from './context.ts'
 import { newEndpointSettings } from './endpoint-settings.ts'
 import { endpointStatuses } from './endpoints.ts'
 import { inheritedSettings } from './inherited-settings.ts'
-import { assertBranchLimits, assertSnapshotsLimit } from './limits.ts'
+import { assertBranchLimits, assertSnapshotsLimit, assertStorageLimit } from './limits.ts'
 import { parseExpiry } from './expiry.ts'
 import { assertMetadata } from './metadata.ts'
 import { assertDisplayName } from './names.ts'
@@ -110,7 +110,7 @@ async function create(
   if (input.name !== undefined) assertDisplayName(input.name, 'snapshot')
   const metadata = assertMetadata(input.metadata)
   const expiresAt = input.expiresAt === undefined ? undefined : parseExpiry(input.expiresAt)
-  await visibleProject(control.store, caller, projectId)
+  await assertStorageLimit(control, await visibleProject(control.store, caller, projectId))
   const seen = await liveBranch(control.store, projectId, branchId)
   assertRoot(seen)
   await control.storage.assertRoom()
@@ -190,6 +190,7 @@ async function restore(
   input: RestoreSnapshotInput,
 ): ReturnType<Control['snapshots']['restore']> {
   if (input.name !== undefined) assertDisplayName(input.name, 'branch')
+  await assertStorageLimit(control, await visibleProject(control.store, caller, projectId))
   const endpointId = newEndpointId()
   const { result, operations } = await scheduleStarts(control, caller, projectId, async (sql, project, claim) => {
     const snapshot = await getSnapshot(sql, projectId, snapshotId)
