@@ -44,7 +44,7 @@ export type Running = {
 export type EndpointListener = (endpointId: string, what: 'address' | 'all', notice?: string | null) => Promise<void>
 
 /** What woke a compute or put it to sleep; API chains have operation rows of their own. */
-export type Cause = 'chain' | 'connect' | 'idle' | 'quota'
+export type Cause = 'chain' | 'connect' | 'idle' | 'quota' | 'network'
 
 const chainPatienceMs = 60_000
 const drainPatienceMs = 2_000
