@@ -121,8 +121,8 @@ test('a pgrove that nobody has changed creates in the sponsored organization; on
   const own = apiClient(strict)
   const [sponsored, paid] = (await own.getCurrentUserOrganizations()).data.organizations
   assert.ok(sponsored && paid)
-  for (const call of [own.listProjects({}), own.createProject({ project: {} })]) {
-    const { status, code, message } = await refusal(call)
+  for (const call of [() => own.listProjects({}), () => own.createProject({ project: {} })]) {
+    const { status, code, message } = await refusal(call())
     assert.deepEqual([status, code, message], [400, '', 'org_id is required'])
   }
   const examples = (await own.listProjects({ org_id: sponsored.id })).data.projects.map(({ name }) => name)

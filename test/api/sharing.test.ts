@@ -95,14 +95,14 @@ test("a project's key works in its project and is told that all else is outside 
   await key.api.updateProject(project.id, { project: { name: 'renamed by its key' } })
   assert.deepEqual((await key.api.getAuthDetails()).data, { account_id: orgId, auth_method: 'api_key_org' })
   for (const [call, status] of [
-    [key.api.listProjects({}), 403],
-    [key.api.createProject({ project: {} }), 403],
-    [key.api.getOrganization(orgId), 403],
-    [key.api.createOrgApiKey(orgId, { key_name: 'more' }), 403],
-    [key.api.getProject(other.id), 404],
-    [key.api.getProject('no-such-project-00000000'), 404],
+    [() => key.api.listProjects({}), 403],
+    [() => key.api.createProject({ project: {} }), 403],
+    [() => key.api.getOrganization(orgId), 403],
+    [() => key.api.createOrgApiKey(orgId, { key_name: 'more' }), 403],
+    [() => key.api.getProject(other.id), 404],
+    [() => key.api.getProject('no-such-project-00000000'), 404],
   ] as const)
-    await assertRefused(call, status, /project-scoped.*outside the project/)
+    await assertRefused(call(), status, /project-scoped.*outside the project/)
   await assertRefused(key.api.deleteProject(project.id), 403, /role admin/)
   await assertRefused(key.api.grantPermissionToProject(project.id, { email: 'x@example.com' }), 403, /role admin/)
 })
