@@ -47,10 +47,14 @@ const bodies: Readonly<Record<string, object>> = {
   setSnapshotSchedule: { schedule: [{ frequency: 'daily', hour: 3 }] },
 }
 
+const stretch = 'from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z&granularity=daily'
 const queries: Readonly<Record<string, string>> = {
   getConnectionURI: '?database_name=neondb&role_name=neondb_owner&pooled=true',
   getProjectBranchSchema: '?db_name=neondb',
   getProjectBranchSchemaComparison: '?db_name=neondb',
+  getConsumptionHistoryPerProject: `?${stretch}`,
+  getConsumptionHistoryPerProjectV2: `?${stretch}&org_id=${fake.organization.id}&metrics=compute_unit_seconds`,
+  getConsumptionHistoryPerBranchV2: `?${stretch}&org_id=${fake.organization.id}&metrics=compute_unit_seconds&project_ids=p`,
 }
 
 function request(operation: ContractOperation) {

@@ -36,10 +36,10 @@ export async function listLevelChanges(
     since: Date
     value: number
   }>(
-    `select * from usage_levels where project_id = any($1) and since > $2 and since < $3
+    `select project_id, branch_id, kind, since, value from usage_levels where project_id = any($1) and since > $2 and since < $3
      union all
-     select distinct on (project_id, branch_id, kind) * from (
-       select * from usage_levels where project_id = any($1) and since <= $2) before
+     (select distinct on (project_id, branch_id, kind) project_id, branch_id, kind, since, value
+        from usage_levels where project_id = any($1) and since <= $2 order by project_id, branch_id, kind, since desc)
       order by since`,
     [projectIds, from, until],
   )
