@@ -18,7 +18,8 @@ import {
   type SizeStanding,
 } from '../../model/quota.ts'
 import { getBranch } from '../../store/branches.ts'
-import { getEndpointTarget, listBranchEndpoints } from '../../store/endpoints.ts'
+import type { Endpoint } from '../../model/endpoint.ts'
+import { getEndpointTarget, listBranchEndpoints, listEndpoints } from '../../store/endpoints.ts'
 import { recordEvent } from '../../store/events.ts'
 import {
   listQuotaRows,
@@ -28,7 +29,7 @@ import {
   setUsageStandings,
   type QuotaRow,
 } from '../../store/quotas.ts'
-import { refreshAssignment, refreshAssignments } from '../assignments.ts'
+import { refreshAssignment } from '../assignments.ts'
 import { withClient } from '../branch-compute.ts'
 import { rereadCatalog } from '../catalog.ts'
 import { toComputeSpec } from '../compute-spec.ts'
@@ -80,7 +81,7 @@ async function reviewUsage(control: ControlContext, row: QuotaRow): Promise<Quot
     return { usage: after, changed: true }
   })
   await failpoint('quota.decided')
-  if (changed) await refreshAssignments(control, row.projectId)
+  if (changed) await tell(control, await listEndpoints(control.store, row.projectId))
   return usage
 }
 
@@ -103,10 +104,17 @@ async function reviewSize(
     return { standing: after, changed: true }
   })
   await failpoint('quota.size_decided')
-  if (changed) {
-    for (const { id } of await listBranchEndpoints(control.store, branchId)) await refreshAssignment(control, id)
-  }
+  if (changed) await tell(control, await listBranchEndpoints(control.store, branchId))
   return standing
+}
+
+/** Who comes from now on asks anew, and is told what holds now; also while the control database is away. */
+async function tell(control: ControlContext, endpoints: readonly Endpoint[]): Promise<void> {
+  for (const { id } of endpoints) {
+    await refreshAssignment(control, id)
+    const target = await getEndpointTarget(control.store, id)
+    await control.computes.noticeChanged(id, sizeNoticeOf(target?.sizeStanding))
+  }
 }
 
 /** The branch's compute, if it runs: stopped, told to write no more or to write again. */
