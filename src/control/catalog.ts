@@ -96,6 +96,8 @@ export async function syncCatalog(control: ControlContext, branch: Branch, given
       for (const change of diffCatalog(rows, observed)) await applyChange(sql, branch, change)
     })
   } catch (error) {
+    // It has been stopped over that, and is read back when it runs the next time.
+    if (!isBranchRunning(control, branch)) return
     control.logger.warn({ branch: branch.id, cause: errorChain(error) }, 'could not read roles and databases back')
   }
 }
