@@ -7,7 +7,8 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { EndpointType } from '@neondatabase/api-client'
 import { assertRefused, makeChild, makeProject, readWrite, refusal, settled, type NeonApi } from '../support/neon.ts'
-import { firstOrganizations, newOrganization, newPerson, setLimits } from '../support/organizations.ts'
+import { makeUser } from '../support/accounts.ts'
+import { firstOrganizations, newOrganization, setLimits } from '../support/organizations.ts'
 import { connect, loginError } from '../support/postgres.ts'
 import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, packageRoot, request, startServer, waitForOperations, type TestServer } from '../support/server.ts'
@@ -326,7 +327,7 @@ test('the operator’s route shows what holds, changes it, and says what is wron
   assert.equal((await setLimits(server, org, {})).limits['branches'], 1000)
   const nobodys = await request(server, 'GET', '/operator/organizations/org-of-nobody-00000000/limits')
   assert.equal(nobodys.status, 404)
-  const somebody = await newPerson(server, 'no.operator@example.com')
+  const somebody = await makeUser(server, 'no.operator@example.com')
   assert.equal((await request(somebody.server, 'GET', path)).status, 403)
   assert.equal((await request(somebody.server, 'PATCH', path, { limits: { branches: 1 } })).status, 403)
 })

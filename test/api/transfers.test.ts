@@ -3,15 +3,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { assertRefused, makeProject, refusal, settled, type NeonApi, type TestProject } from '../support/neon.ts'
-import {
-  addMember,
-  firstOrganizations,
-  newOrganization,
-  newPerson,
-  setLimits,
-  withKey,
-  type Person,
-} from '../support/organizations.ts'
+import { makeOrganization, makeUser, withKey, type Person } from '../support/accounts.ts'
+import { addMember, firstOrganizations, newOrganization, setLimits } from '../support/organizations.ts'
 import { eventually } from '../support/eventually.ts'
 import { withControlDatabase } from '../support/faults.ts'
 import { connect } from '../support/postgres.ts'
@@ -100,8 +93,8 @@ test('what the old organization gave to others ends: a project’s keys and its 
     key_name: 'of one project',
     project_id: project.id,
   })
-  const keyed = withKey(server, key.body['key'] as string)
-  const friend = await newPerson(server, 'friend@example.com')
+  const keyed = apiClient(withKey(server, key.body['key'] as string))
+  const friend = await makeUser(server, 'friend@example.com')
   await api.grantPermissionToProject(project.id, { email: friend.email })
   await keyed.getProject(project.id)
   await friend.api.getProject(project.id)
@@ -172,12 +165,14 @@ test('forth and back at once by many: every project ends in one place, and the c
 test('it takes an admin in person, who is a member of the destination', async () => {
   const project = await makeProject(server, { org_id: sponsored })
   const orgKey = (await request(server, 'POST', `/organizations/${sponsored}/api_keys`, { key_name: 'admin key' })).body
-  const byKey = await refusal(transfer(sponsored, paid, [project.id], withKey(server, orgKey['key'] as string)))
+  const byKey = await refusal(
+    transfer(sponsored, paid, [project.id], apiClient(withKey(server, orgKey['key'] as string))),
+  )
   assert.equal(byKey.status, 403)
-  const member = await newPerson(server, 'member.of.both@example.com')
+  const member = await makeUser(server, 'member.of.both@example.com')
   for (const org of [sponsored, paid]) await addMember(server, org, member)
   assert.equal((await refusal(transfer(sponsored, paid, [project.id], member.api))).status, 403)
-  const foreign = await newPerson(server, 'foreign@example.com')
+  const foreign = await makeUser(server, 'foreign@example.com')
   assert.equal((await refusal(transfer(sponsored, paid, [project.id], foreign.api))).status, 404)
   await addMember(server, sponsored, foreign, 'admin')
   await assertRefused(transfer(sponsored, paid, [project.id], foreign.api), 404, /organization not found/)
@@ -202,9 +197,8 @@ const offer = async (project: TestProject, body: { ttl_seconds?: number } = {}):
 
 /** Somebody who has signed up, with an organization of his own. */
 async function newTenant(name: string): Promise<Person & { orgId: string }> {
-  const person = await newPerson(server, `${name.replaceAll(' ', '.')}@example.com`)
-  const { body } = await request(server, 'POST', '/operator/organizations', { name, admin_email: person.email })
-  return { ...person, orgId: (body['organization'] as { id: string }).id }
+  const person = await makeUser(server, `${name.replaceAll(' ', '.')}@example.com`)
+  return { ...person, orgId: await makeOrganization(server, name, person) }
 }
 
 test('a database that was handed out before sign-up is claimed by whoever signs up later', async () => {
@@ -271,16 +265,14 @@ test('an offer is void when it has expired, was withdrawn, or who made it may no
   assert.deepEqual([answer.status, answer.body], [200, { withdrawn: 2 }])
   await assertRefused(accept(withdrawn.id), 404, gone)
 
-  const leaver = await newPerson(server, 'leaver@example.com')
-  await addMember(server, sponsored, leaver, 'admin')
+  const leaver = await makeUser(server, 'leaver@example.com')
+  const membership = await addMember(server, sponsored, leaver, 'admin')
   const his = (await leaver.api.createProjectTransferRequest(project.id, {})).data
-  const { data: members } = await api.getOrganizationMembers({ orgId: sponsored, limit: 500 })
-  const membership = members.members.find(({ member }) => member.user_id === leaver.id)?.member.id ?? ''
   await api.removeOrganizationMember(sponsored, membership)
   await assertRefused(accept(his.id), 404, gone)
 
   const key = (await request(server, 'POST', `/organizations/${sponsored}/api_keys`, { key_name: 'offers' })).body
-  const byKey = withKey(server, key['key'] as string)
+  const byKey = apiClient(withKey(server, key['key'] as string))
   const [first, second] = [
     (await byKey.createProjectTransferRequest(project.id, {})).data,
     (await byKey.createProjectTransferRequest(project.id, {})).data,
@@ -296,7 +288,7 @@ test('an offer is void when it has expired, was withdrawn, or who made it may no
 
 test('only who may share a project offers it, and the secret of an offer is written down nowhere', async () => {
   const project = await makeProject(server, { org_id: sponsored })
-  const member = await newPerson(server, 'plain.member@example.com')
+  const member = await makeUser(server, 'plain.member@example.com')
   await addMember(server, sponsored, member)
   assert.equal((await refusal(member.api.createProjectTransferRequest(project.id, {}))).status, 403)
   const { id } = await offer(project)

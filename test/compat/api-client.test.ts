@@ -375,6 +375,23 @@ test('an organization: who is invited and becomes a member, what its keys open, 
   assert.ok((await api.revokePermissionFromProject(project.id, granted.id)).data.revoked_at)
 })
 
+test('projects change hands: between organizations, and by an offer', async () => {
+  const { organizations } = (await api.getCurrentUserOrganizations()).data
+  const idOf = (wanted: string): string => organizations.find(({ name }) => name === wanted)?.id ?? ''
+  const [sponsored, paid] = [idOf('sponsored'), idOf('paid')]
+  const project = await makeProject(server, { org_id: sponsored })
+  const toPaid = { destination_org_id: paid, project_ids: [project.id] }
+  assert.deepEqual((await api.transferProjectsFromOrgToOrg(sponsored, toPaid)).data, {})
+  assert.equal((await api.getProject(project.id)).data.project.org_id, paid)
+  const { data: offer } = await api.createProjectTransferRequest(project.id, { ttl_seconds: 60 })
+  assert.equal(offer.project_id, project.id)
+  const accepted = await api.acceptProjectTransferRequest(project.id, offer.id, { org_id: sponsored })
+  assert.equal(accepted.status, 204)
+  assert.equal((await api.getProject(project.id)).data.project.org_id, sponsored)
+  const { status } = await refusal(api.transferProjectsFromUserToOrg(toPaid))
+  assert.equal(status, 400, 'the default organization is the destination already')
+})
+
 test('operations are listed newest first, and each can be polled', async () => {
   const project = await makeTenant()
   const projectId = project.id
