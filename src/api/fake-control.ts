@@ -469,6 +469,24 @@ export function fakeControl(replacements: Replacements = {}): Control {
       projectOfSnapshot: async () => project.id,
       ...replacements.aliases,
     },
+    transfers: {
+      betweenOrganizations: async () => {},
+      fromDefaultOrganization: async () => {},
+      createRequest: async () => ({
+        id: '7d7f1e9c-3f0c-4d6e-9a61-2d0b7f5d1c13',
+        projectId: project.id,
+        createdAt: then,
+        expiresAt: then,
+      }),
+      acceptRequest: async () => {},
+      withdrawRequests: async () => 1,
+      ...replacements.transfers,
+    },
+    organizationLimits: {
+      get: async () => organizationPlan,
+      change: async () => organizationPlan,
+      ...replacements.organizationLimits,
+    },
     rateLimits: {
       take: async () => {},
       refusal: () => undefined,

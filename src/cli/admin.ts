@@ -11,7 +11,7 @@ export type Admin = {
   home: string
   /** Of the watching process. */
   pid: number
-  call(method: string, params: unknown): Promise<unknown>
+  call: (method: string, params: unknown) => Promise<unknown>
 }
 
 /** Throws `unavailable` when nothing runs on the home folder. */

@@ -36,8 +36,10 @@ export async function org(
         const made = (await call('createOrganization', { name, plan: options.plan })) as OrganizationPlan
         return printer.line(`made ${made.id} (${made.name}, ${made.plan}); the operator is its admin`)
       }
+      case undefined:
+        throw wrong('what about organizations?')
       default:
-        throw wrong(verb === undefined ? 'what about organizations?' : `there is no ${JSON.stringify(verb)}`)
+        throw wrong(`there is no ${JSON.stringify(verb)}`)
     }
   })
 }

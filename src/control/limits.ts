@@ -4,7 +4,7 @@
 // ask at once do not both get the last place.
 
 import { AppError } from '../model/errors.ts'
-import type { OrganizationId, ProjectId } from '../model/ids.ts'
+import type { OrganizationId } from '../model/ids.ts'
 import type { Organization } from '../model/organization.ts'
 import { effectiveLimits, type OrganizationLimits } from '../model/plan.ts'
 import type { Project } from '../model/project.ts'

@@ -134,7 +134,7 @@ test('a destination that would have too many projects is told so in the contract
   // Two that fit alone, at once: one of them stays.
   const outcomes = await Promise.allSettled(ids.map((id) => transfer(sponsored, org, [id])))
   assert.deepEqual(outcomes.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected'])
-  assert.deepEqual((await Promise.all(ids.map(orgOf))).toSorted(), [org, sponsored].toSorted())
+  assert.deepEqual(new Set(await Promise.all(ids.map(orgOf))), new Set([org, sponsored]))
   assert.equal((await setLimits(server, org, { projects: null })).projects_count, 1)
 })
 
