@@ -135,14 +135,16 @@ export class LeasedBudgets {
 
 const perSecond = ({ count, seconds }: Pace): number => count / seconds
 const batchOf = ({ count }: Pace): number => Math.max(1, Math.floor(count / shares))
-/** As long as it takes a bucket to fill: what was leased in an earlier one's time must not come on top of a full one. */
+/** Of a small bucket, no longer than it takes to fill. */
 const holdMs = ({ seconds }: Pace): number => Math.min(longestHoldMs, seconds * 1000)
 
 function askOf(bucket: Bucket, now: number): LeaseAsk {
   const { name, pace, waiting } = bucket
-  const isOld = now - bucket.leasedAt > holdMs(pace)
-  const owed = bucket.tokens < 0 || (isOld && bucket.tokens > 0) ? -bucket.tokens : 0
-  if (owed !== 0) bucket.tokens = 0
+  const heldMs = now - bucket.leasedAt
+  // The bucket has been filling meanwhile: as much of the rest is in it already, and would come on top of a full one.
+  const left = heldMs > holdMs(pace) ? Math.max(0, bucket.tokens - (heldMs / 1000) * perSecond(pace)) : 0
+  const owed = bucket.tokens < 0 ? -bucket.tokens : -left
+  if (bucket.tokens < 0 || heldMs > holdMs(pace)) bucket.tokens = 0
   const wanted = Math.min(pace.count, Math.max(batchOf(pace), waiting))
   return { name, capacity: pace.count, perSecond: perSecond(pace), owed, wanted }
 }
