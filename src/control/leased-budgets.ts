@@ -14,6 +14,8 @@ type Bucket = {
   pace: Pace
   /** Below zero: spent on credit. */
   tokens: number
+  /** Of an earlier lease, on its way back. */
+  returned: number
   /** These two by the monotonic clock. */
   leasedAt: number
   blockedUntil: number
@@ -50,11 +52,12 @@ export class LeasedBudgets {
     for (;;) {
       const now = performance.now()
       if (bucket.tokens < 1 && bucket.blockedUntil > now) return bucket.blockedUntil - now
-      const isOld = now - bucket.leasedAt > holdMs(pace)
-      if (bucket.tokens >= 1 || (isOld && !bucket.credited && !bucket.asking)) {
+      const isOld = now - bucket.leasedAt > holdMs(pace) && !bucket.asking
+      if (isOld) retire(bucket, now)
+      if (bucket.tokens >= 1 || (isOld && !bucket.credited)) {
         if (bucket.tokens < 1) bucket.credited = true
         bucket.tokens--
-        if (isOld || bucket.tokens < batchOf(pace) / 2) void this.#ask(bucket)
+        if (bucket.tokens < batchOf(pace) / 2) void this.#ask(bucket)
         return 0
       }
       bucket.waiting++
@@ -89,6 +92,7 @@ export class LeasedBudgets {
       name,
       pace,
       tokens: 0,
+      returned: 0,
       leasedAt: -Infinity,
       credited: false,
       blockedUntil: 0,
@@ -121,7 +125,7 @@ export class LeasedBudgets {
     await Promise.resolve()
     while (this.#due.length > 0) {
       const due = this.#due.splice(0, mostAtOnce)
-      const asks = due.map(({ bucket }) => askOf(bucket, performance.now()))
+      const asks = due.map(({ bucket }) => askOf(bucket))
       const leases = await this.#lease(asks).catch(() => undefined)
       for (const [i, { bucket, done }] of due.entries()) {
         settle(bucket, leases ? leases.get(bucket.name) : leaseOfOneself(bucket, asks[i]), performance.now())
@@ -138,13 +142,20 @@ const batchOf = ({ count }: Pace): number => Math.max(1, Math.floor(count / shar
 /** Of a small bucket, no longer than it takes to fill. */
 const holdMs = ({ seconds }: Pace): number => Math.min(longestHoldMs, seconds * 1000)
 
-function askOf(bucket: Bucket, now: number): LeaseAsk {
+/** What is left of an old lease is no longer spent. The bucket has been filling meanwhile: as much of it is in there already. */
+function retire(bucket: Bucket, now: number): void {
+  if (bucket.tokens <= 0) return
+  const refilled = ((now - bucket.leasedAt) / 1000) * perSecond(bucket.pace)
+  bucket.returned = Math.max(0, bucket.tokens - refilled)
+  bucket.tokens = 0
+}
+
+function askOf(bucket: Bucket): LeaseAsk {
   const { name, pace, waiting } = bucket
-  const heldMs = now - bucket.leasedAt
-  // The bucket has been filling meanwhile: as much of the rest is in it already, and would come on top of a full one.
-  const left = heldMs > holdMs(pace) ? Math.max(0, bucket.tokens - (heldMs / 1000) * perSecond(pace)) : 0
-  const owed = bucket.tokens < 0 ? -bucket.tokens : -left
-  if (bucket.tokens < 0 || heldMs > holdMs(pace)) bucket.tokens = 0
+  const spent = Math.max(0, -bucket.tokens)
+  const owed = spent - bucket.returned
+  bucket.tokens += spent
+  bucket.returned = 0
   const wanted = Math.min(pace.count, Math.max(batchOf(pace), waiting))
   return { name, capacity: pace.count, perSecond: perSecond(pace), owed, wanted }
 }
