@@ -27,13 +27,15 @@ export class ActiveComputes {
     this.#taken.delete(name)
   }
 
-  /** Throws `quota_exceeded` where as many as may run do. Nothing changes for one that has its place. */
-  async claim(endpointId: EndpointId, place: StartPlace, name: string = endpointId): Promise<void> {
-    if (this.#taken.has(name)) return
-    if (!this.#isFull(place, name === endpointId)) return this.take(endpointId, place, name)
+  /** False for one that has its place. Throws `quota_exceeded` where as many as may run do. */
+  async claim(endpointId: EndpointId, place: StartPlace, name: string = endpointId): Promise<boolean> {
+    if (this.#taken.has(name)) return false
     // Projects change their organizations and default branches without telling.
-    await this.#lookAgain()
-    if (!this.#isFull(place, name === endpointId)) return this.take(endpointId, place, name)
+    if (this.#isFull(place, name === endpointId)) await this.#lookAgain()
+    if (!this.#isFull(place, name === endpointId)) {
+      this.take(endpointId, place, name)
+      return true
+    }
     throw new AppError(
       'quota_exceeded',
       `active computes limit of ${place.limits.activeComputes} exceeded in organization ${place.orgId}: suspend another compute or wait until one is idle, or ask the operator for a higher limit`,
@@ -76,8 +78,7 @@ export async function reservingPlaces<T>(
   }
   try {
     const result = await work(async (endpointId, place) => {
-      await control.activeComputes.claim(endpointId, place)
-      claimed.add(endpointId)
+      if (await control.activeComputes.claim(endpointId, place)) claimed.add(endpointId)
     })
     if (claimed.size > 0) void control.runner.whenQuiet(projectId as ProjectId, longestChainMs).then(giveBack)
     return result

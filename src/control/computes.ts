@@ -255,7 +255,10 @@ export class Computes {
     const { activeComputes } = this.#context()
     if (target.place) activeComputes.take(target.endpointId, target.place)
     try {
-      return await this.#startAssigned(assignment, cause)
+      const running = await this.#startAssigned(assignment, cause)
+      // Whoever had claimed it for a call that failed has given it back meanwhile.
+      if (target.place && this.servingEndpoint(target.endpointId)) activeComputes.take(target.endpointId, target.place)
+      return running
     } catch (error) {
       if (!this.servingEndpoint(target.endpointId)) activeComputes.release(target.endpointId)
       throw error
