@@ -44,6 +44,8 @@ export type Config = {
   heldSessionSeconds: number
   /** Personal keys have to name the organization that they create projects in and list projects of, as at Neon. */
   requiresOrgId: boolean
+  /** A JSON file; undefined: Neon's prices. */
+  pricesFile: string | undefined
   /** How often an account may call the API, where an operator has set nothing else for it. */
   rateLimits: RateLimits | 'off'
   failpoints: string
@@ -173,6 +175,7 @@ export function readConfig(env: Environment): Config {
     scaleDownSeconds: readWhole(env, 'PGROVE_SCALE_DOWN_SECONDS', settleSeconds),
     heldSessionSeconds: readWhole(env, 'PGROVE_HELD_SESSION_SECONDS', 3600),
     requiresOrgId: env['PGROVE_REQUIRE_ORG_ID'] === '1',
+    pricesFile: env['PGROVE_PRICES'] || undefined,
     rateLimits: readRateLimits(env),
     failpoints: readFailpoints(env),
     checkResponses: env['PGROVE_CHECK_RESPONSES'] === '1',

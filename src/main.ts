@@ -12,7 +12,7 @@ const help = `pgrove: a self-hosted Postgres platform that answers the Neon API
   pgrove status              what runs, and why each compute is awake
   pgrove doctor              what this machine offers: Postgres, storage, ports, names
   pgrove postgres add MAJOR  fetch another major version of Postgres (14 to 18) with npm
-  pgrove org …               organizations and what each may have: list, limits, create
+  pgrove org …               organizations and what each may have: list, limits, credits, rate-limit, create
   pgrove reset --yes         remove everything below the home folder
   pgrove --help, --version
 

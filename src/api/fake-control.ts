@@ -59,6 +59,19 @@ const organizationPlan: OrganizationPlan = {
   projects: 1,
 }
 
+const bill = {
+  orgId: organization.id,
+  period: { start: new Date('2026-01-01T00:00:00Z'), end: new Date('2026-02-01T00:00:00Z') },
+  currency: 'USD',
+  isFinal: false,
+  cost: {
+    lines: [
+      { meter: 'compute' as const, quantity: 18_000_000_000n, included: 0n, price: 22_200_000n, amount: 111_000_000n },
+    ],
+    total: 111_000_000n,
+  },
+}
+
 export const jwks: Jwks = {
   id: '0b2f6f7a-3f0c-4d6e-9a61-2d0b7f5d1c12',
   projectId: 'quiet-river-12345678' as ProjectId,
@@ -486,6 +499,22 @@ export function fakeControl(replacements: Replacements = {}): Control {
       get: async () => organizationPlan,
       change: async () => organizationPlan,
       ...replacements.organizationLimits,
+    },
+    costs: {
+      ofProject: async () => ({ ...bill, projectId: project.id }),
+      ofOrganization: async () => ({
+        ...bill,
+        creditsUsed: 100_000_000n,
+        creditsRemaining: 0n,
+        due: 11_000_000n,
+        projects: [{ projectId: project.id, total: 111_000_000n }],
+      }),
+      credits: async () => ({ orgId: organization.id, currency: 'USD', remaining: 0n, grants: [] }),
+      grantCredit: async () => ({ orgId: organization.id, currency: 'USD', remaining: 0n, grants: [] }),
+      spendingLimit: async () => 5000,
+      setSpendingLimit: async () => 5000,
+      deleteSpendingLimit: async () => {},
+      ...replacements.costs,
     },
     rateLimits: {
       take: async () => {},

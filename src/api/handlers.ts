@@ -5,6 +5,7 @@ import { auditLog } from './audit-log.ts'
 import { branches } from './branches.ts'
 import { connectionUri } from './connection-uri.ts'
 import { consumption } from './consumption.ts'
+import { costs } from './costs.ts'
 import { databases } from './databases.ts'
 import { endpoints } from './endpoints.ts'
 import { events } from './events.ts'
@@ -40,6 +41,7 @@ export const handlers: Handlers = {
   ...jwks,
   ...events,
   ...webhooks,
+  ...costs,
   ...rateLimits,
   ...regions,
   ...apiKeys,

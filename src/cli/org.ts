@@ -5,11 +5,14 @@ import { AppError } from '../model/errors.ts'
 import { namesOf } from '../model/limit-change.ts'
 import { effectiveLimits, limitDefinitions, planLimits, type OrganizationPlan } from '../model/plan.ts'
 import { withAdmin } from './admin.ts'
+import { credits, rateLimit } from './org-billing.ts'
 import type { Printer } from './printer.ts'
 
 const usage = `write one of
   pgrove org list
   pgrove org limits ORGANIZATION [NAME=VALUE …]   (its id or name; NAME=default takes the plan's value again, plan=NAME changes the plan)
+  pgrove org credits ORGANIZATION [AMOUNT [NOTE]]   (gives as much; a correction below zero is written behind --)
+  pgrove org rate-limit ORGANIZATION [700/min,40/s|off|default]
   pgrove org create NAME [--plan free_v3|scale_v3]`
 
 const wrong = (message: string): AppError => new AppError('bad_request', `${message}; ${usage}`)
@@ -30,6 +33,15 @@ export async function org(
         const wanted = parseAssignments(rest)
         const method = rest.length > 0 ? 'changeOrganization' : 'getOrganization'
         return printLimits(printer, (await call(method, { organization: name, ...wanted })) as OrganizationPlan)
+      }
+      case 'credits': {
+        if (name === undefined) throw wrong('which organization?')
+        return await credits(call, printer, name, rest)
+      }
+      case 'rate-limit': {
+        if (name === undefined) throw wrong('which organization?')
+        if (rest.length > 1) throw wrong('a rate limit is written without spaces')
+        return await rateLimit(call, printer, name, rest[0])
       }
       case 'create': {
         if (name === undefined || rest.length > 0) throw wrong('an organization has one name')

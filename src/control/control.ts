@@ -3,6 +3,7 @@
 // Params go in (camelCase, shape already checked against the contract), model values come out; what the API makes of them is
 // `api/`'s business. Every function throws AppError; rules are enforced here and nowhere above.
 
+import type { CreditGrant } from '../model/billing.ts'
 import type { Branch } from '../model/branch.ts'
 import type { AuditEntry, AuditRecord } from '../model/audit.ts'
 import type { ApiKey, Caller, Creator, User } from '../model/caller.ts'
@@ -12,7 +13,7 @@ import type { Endpoint, EndpointType } from '../model/endpoint.ts'
 import type { PlatformEvent } from '../model/event.ts'
 import type { AppError } from '../model/errors.ts'
 import type { Figures, Granularity, Timeframe } from '../model/consumption.ts'
-import type { BranchId, OrganizationId, ProjectId } from '../model/ids.ts'
+import type { BranchId, OrganizationId, ProjectId, UserId } from '../model/ids.ts'
 import type { Jwks } from '../model/jwks.ts'
 import type { Operation } from '../model/operation.ts'
 import type { Invitation, Member, Organization } from '../model/organization.ts'
@@ -27,6 +28,7 @@ import type { Webhook } from '../model/webhook.ts'
 import type { TransferRequest } from '../model/transfer-request.ts'
 import type { OrganizationPlan } from '../model/plan.ts'
 import type { Place } from './access.ts'
+import type { OrganizationBill, ProjectBill } from './billing/bills.ts'
 import type { Requirement } from './authorization.ts'
 import type { LimitChange } from './organization-limits.ts'
 import type { SizeStatus } from './sizes.ts'
@@ -252,6 +254,12 @@ export type UpdateEndpointInput = EndpointSettingsInput & {
 export type TransferInput = { destinationOrgId: string; projectIds: readonly string[] }
 
 export type UserWithDefault = { user: User; organization: Organization | undefined }
+
+/** `amount`: a decimal text. */
+export type CreditInput = { amount: string; note?: string | undefined; grantedBy: UserId | undefined }
+
+/** `remaining`: after all that was used so far. `grants`: the newest ones first. */
+export type CreditAccount = { orgId: OrganizationId; currency: string; remaining: bigint; grants: CreditGrant[] }
 
 /** As it is written in `PGROVE_RATE_LIMIT`. */
 export type RateLimitOf = { text: string; isDefault: boolean }
@@ -500,10 +508,7 @@ export interface Control {
     /** `organization`: where he creates projects without naming one; undefined where he is a member of none. */
     me(caller: Caller): Promise<UserWithDefault>
     update(caller: Caller, input: { defaultOrgId?: string | undefined }): Promise<UserWithDefault>
-    create(input: {
-      email: string
-      name?: string | undefined
-    }): Promise<{ user: User; key: ApiKey; secret: string }>
+    create(input: { email: string; name?: string | undefined }): Promise<{ user: User; key: ApiKey; secret: string }>
   }
   organizations: {
     list(caller: Caller): Promise<Organization[]>
@@ -562,6 +567,23 @@ export interface Control {
   aliases: {
     projectOfBranch(caller: Caller, branchId: string): Promise<ProjectId>
     projectOfSnapshot(caller: Caller, snapshotId: string): Promise<ProjectId>
+  }
+  /** What usage costs. `period`: a month such as `2026-11`; the current one where none is named. */
+  costs: {
+    ofProject(caller: Caller, projectId: string, period: string | undefined): Promise<ProjectBill>
+    /** `projects`: how many of those that cost most are named. */
+    ofOrganization(
+      caller: Caller,
+      orgId: string,
+      query: { period: string | undefined; projects: number },
+    ): Promise<OrganizationBill>
+    /** These two are for operators. */
+    credits(orgId: string): Promise<CreditAccount>
+    grantCredit(orgId: string, input: CreditInput): Promise<CreditAccount>
+    /** In cents; undefined where there is none. */
+    spendingLimit(caller: Caller, orgId: string): Promise<number | undefined>
+    setSpendingLimit(caller: Caller, orgId: string, cents: number): Promise<number>
+    deleteSpendingLimit(caller: Caller, orgId: string): Promise<void>
   }
   /** Which account a caller's requests count against, and how many it may make. */
   rateLimits: {

@@ -14,6 +14,8 @@ import { ActiveComputes } from './active-computes.ts'
 import { aliasControl } from './aliases.ts'
 import { apiKeyControl } from './api-keys.ts'
 import { auditControl, AuditLog, forgetOldAuditEntries } from './audit-log.ts'
+import { costControl } from './billing/costs.ts'
+import { billingAdmin, type BillingAdmin } from './billing/operator.ts'
 import { readAllBack } from './catalog.ts'
 import { branchControl } from './branches.ts'
 import { Computes, type EndpointListener, type Running } from './computes.ts'
@@ -65,10 +67,12 @@ import { PastReads } from './past-reads.ts'
 import { permissionControl } from './project-permissions.ts'
 import { projectControl } from './projects.ts'
 import { dropOldDeliveries, WebhookDeliveries } from './reconcilers/deliver-webhooks.ts'
-import { enforceQuotas, forgiveOverPeriods } from './reconcilers/enforce-quotas.ts'
+import { forgiveOverPeriods, QuotaEnforcement } from './reconcilers/enforce-quotas.ts'
 import { RateLimiter, rateLimitControl } from './rate-limits.ts'
 import { autoscale } from './reconcilers/autoscale.ts'
 import { closeNetworks } from './reconcilers/close-networks.ts'
+import { closePeriods } from './reconcilers/close-periods.ts'
+import { watchSpending } from './reconcilers/watch-spending.ts'
 import { expireBranches } from './reconcilers/expire-branches.ts'
 import { makeScheduledSnapshots } from './reconcilers/scheduled-snapshots.ts'
 import { purgeDeleted } from './reconcilers/purge-deleted.ts'
@@ -166,7 +170,7 @@ export type ControlPlane = {
   /** For `pgrove status`. */
   report(): Promise<{ endpoints: EndpointReport[]; pool: { started: number; unstarted: number } }>
   /** For `pgrove org`. */
-  organizations: OrganizationAdmin
+  organizations: OrganizationAdmin & BillingAdmin
   context: ControlContext
 }
 
@@ -196,6 +200,7 @@ export function createControl(parts: ControlParts): ControlPlane {
   })
   const rounds = new Rounds(given.logger)
   const deliveries = new WebhookDeliveries(context)
+  const quotas = new QuotaEnforcement(context)
   context.computes.onChanged((endpointId) => context.pastReads.endpointChanged(endpointId))
   let open = false
   watchExits(context, () => open)
@@ -220,7 +225,7 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'old-usage', everyMs: 3_600_000, run: () => context.metering.forgetOld() },
         { name: 'suspend-idle', everyMs: 500, run: () => suspendIdle(context) },
         { name: 'autoscale', everyMs: 2000, run: () => autoscale(context) },
-        { name: 'enforce-quotas', everyMs: 1000, run: () => enforceQuotas(context) },
+        { name: 'enforce-quotas', everyMs: 1000, run: () => quotas.enforce() },
         { name: 'webhooks', everyMs: 2000, run: () => deliveries.deliver() },
         { name: 'old-deliveries', everyMs: 60_000, run: () => dropOldDeliveries(context) },
         { name: 'old-events', everyMs: 3_600_000, run: () => forgetOldEvents(context) },
@@ -237,6 +242,8 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'journal', everyMs: 5000, run: () => journal.flush() },
         { name: 'metrics', everyMs: 60_000, run: () => forgetMetrics(context, metrics) },
         { name: 'refill-pool', everyMs: 5000, run: async () => context.pool.refill() },
+        { name: 'close-periods', everyMs: 600_000, run: () => closePeriods(context) },
+        { name: 'watch-spending', everyMs: 60_000, run: () => watchSpending(context) },
         { name: 'rate-budgets', everyMs: 600_000, run: () => forgetFullBudgets(context.store) },
         { name: 'transfer-requests', everyMs: 3_600_000, run: () => deleteExpiredTransferRequests(context.store) },
         { name: 'idempotency', everyMs: 3_600_000, run: () => deleteOldIdempotencyKeys(context.store) },
@@ -279,7 +286,7 @@ export function createControl(parts: ControlParts): ControlPlane {
       parkWith: (ask) => context.computes.parkWith(ask),
     },
     report: async () => ({ endpoints: await reportEndpoints(context), pool: context.pool.counts() }),
-    organizations: organizationAdmin(context),
+    organizations: { ...organizationAdmin(context), ...billingAdmin(context) },
   }
 }
 
@@ -314,6 +321,7 @@ function surface(context: ControlContext, metrics: Metrics): Control {
     organizationLimits: organizationLimitControl(context),
     transfers: transferControl(context),
     aliases: aliasControl(context),
+    costs: costControl(context),
     rateLimits: rateLimitControl(context.rateLimiter),
     regions: { list: async () => ({ regions, defaultRegionId }) },
     jwks: jwksControl(context),

@@ -59,10 +59,10 @@ export type OrganizationAdmin = {
 export function organizationAdmin(control: ControlContext): OrganizationAdmin {
   return {
     list: () => listOrganizationPlans(control.store),
-    get: (organization) => named(control.store, organization),
+    get: (organization) => namedOrganization(control.store, organization),
     async change(organization, wanted) {
       const changed = await control.store.transaction(async (sql) =>
-        change(sql, (await named(sql, organization)).id, wanted),
+        change(sql, (await namedOrganization(sql, organization)).id, wanted),
       )
       note(control, changed, 'updateOrganizationLimits')
       return changed
@@ -85,7 +85,7 @@ export function organizationAdmin(control: ControlContext): OrganizationAdmin {
 const note = (control: ControlContext, { id }: OrganizationPlan, operationId: string): void =>
   recordOperatorAction(control, { orgId: id, operationId, resources: { org_id: id } })
 
-async function named(sql: Sql, text: string): Promise<OrganizationPlan> {
+export async function namedOrganization(sql: Sql, text: string): Promise<OrganizationPlan> {
   const found = await findOrganizationPlans(sql, text)
   const [first] = found
   if (!first) {

@@ -34,6 +34,7 @@ import { openSizing } from './sizing.ts'
 import { openControlDatabase } from './control-database.ts'
 import { findDomain } from './domain.ts'
 import type { ControlReady, Ports } from './messages.ts'
+import { readPrices } from './prices.ts'
 import { organizationMethods } from './organization-methods.ts'
 import { listInstallations, PostgresTrees } from './postgres-trees.ts'
 import { controlDatabaseOffset, edgeOffset, findUidRange, ownerAt, templateOffset } from './uids.ts'
@@ -169,6 +170,7 @@ async function start(
     journalFolder: home.journal,
     poolLimits: config.pool,
     rateLimits: config.rateLimits,
+    prices: await readPrices(config.pricesFile),
     latencyBucketsSeconds,
   })
   if (trees.majors.includes(defaultPgMajor)) await ensureTemplate(defaultPgMajor)

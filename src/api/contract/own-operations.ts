@@ -103,6 +103,38 @@ const consumption = object({
   written_data_bytes: count,
 })
 
+/** Decimal, with at least two digits behind the point. */
+const amount: JsonSchema = { type: 'string', pattern: '^-?[0-9]+[.][0-9]{2,8}$' }
+
+/** `quantity` and `included` in the unit, for reading; the amount is computed from what was measured. */
+const costLine = object({
+  meter: text,
+  unit: text,
+  quantity: { type: 'number' },
+  included: { type: 'number' },
+  price: amount,
+  amount,
+})
+
+/** `is_final`: the period is over and closed. */
+const cost = {
+  org_id: text,
+  period_start: moment,
+  period_end: moment,
+  currency: text,
+  is_final: { type: 'boolean' },
+  lines: list(costLine),
+  total: amount,
+}
+
+/** `grants`: the newest hundred. */
+const credits = object({
+  org_id: text,
+  currency: text,
+  remaining: amount,
+  grants: list(object({ id: count, amount, note: text, granted_by: textOrNull, created_at: moment })),
+})
+
 /** `rate_limit` as in `PGROVE_RATE_LIMIT`; null: as everybody's. */
 const rateLimit = object({ rate_limit: text, is_default: { type: 'boolean' } })
 const rateLimitChange = object({ rate_limit: { ...text, nullable: true } })
@@ -148,6 +180,10 @@ const ownNames = [
   'getOrganizationLimits',
   'updateOrganizationLimits',
   'withdrawProjectTransferRequests',
+  'getProjectCost',
+  'getOrganizationCost',
+  'getOrganizationCredits',
+  'grantOrganizationCredit',
   'getOrganizationRateLimit',
   'updateOrganizationRateLimit',
   'getUserRateLimit',
@@ -288,6 +324,38 @@ export const ownOperations: readonly ContractOperation[] = [
     path: '/organizations/{org_id}/audit_log',
     query: { limit: { type: 'integer', minimum: 1, maximum: 1000 }, cursor: text },
     answer: object({ entries: list(auditEntry), pagination: object({ next: text }, []) }),
+  }),
+  own({
+    id: 'getProjectCost',
+    method: 'GET',
+    path: '/projects/{project_id}/cost',
+    query: { period: text },
+    answer: object({ project_id: text, ...cost }),
+  }),
+  own({
+    id: 'getOrganizationCost',
+    method: 'GET',
+    path: '/organizations/{org_id}/cost',
+    query: { period: text, limit: { type: 'integer', minimum: 0, maximum: 10_000 } },
+    answer: object({
+      ...cost,
+      credits: object({ used: amount, remaining: amount }),
+      due: amount,
+      projects: list(object({ project_id: text, total: amount })),
+    }),
+  }),
+  own({
+    id: 'getOrganizationCredits',
+    method: 'GET',
+    path: '/operator/organizations/{org_id}/credits',
+    answer: credits,
+  }),
+  own({
+    id: 'grantOrganizationCredit',
+    method: 'POST',
+    path: '/operator/organizations/{org_id}/credits',
+    body: object({ amount: text, note: text }, ['amount']),
+    answer: credits,
   }),
 ]
 
