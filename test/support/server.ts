@@ -94,7 +94,7 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
   const output = run.output()
   const apiUrl = /^api +(\S+)$/m.exec(output)?.[1] ?? ''
   const pgPort = Number(/^postgres +\S+:(\d+)$/m.exec(output)?.[1])
-  const { api_key: apiKey } = JSON.parse(await readFile(join(home, 'credentials.json'), 'utf8')) as { api_key: string }
+  const apiKey = options.env?.['PGROVE_API_KEY'] ?? (await generatedKey(home))
   const url = new URL(apiUrl)
   await setDefaultOrganization(apiUrl, apiKey, options.defaultOrganization ?? 'paid')
   return {
@@ -116,6 +116,11 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
       await destroyHome(home)
     },
   }
+}
+
+async function generatedKey(home: string): Promise<string> {
+  const credentials = JSON.parse(await readFile(join(home, 'credentials.json'), 'utf8')) as { api_key: string }
+  return credentials.api_key
 }
 
 /** Where there is none of this name (an older package, a home of somebody else's making), all stays as it is. */
