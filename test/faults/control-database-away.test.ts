@@ -114,6 +114,45 @@ describe('while the control database is away', () => {
     await assertNothingLeft(server)
   })
 
+  test('what a quota forbids stays forbidden, and what is used up meanwhile is stopped', async () => {
+    const since = Date.now()
+    const over = await createProject(server, 'over')
+    const nearly = await createProject(server, 'nearly')
+    const [overUri, nearlyUri] = [await uriOf(server, over.projectId), await uriOf(server, nearly.projectId)]
+    const setQuota = (project: Made, seconds: number): Promise<unknown> =>
+      call(server, 'PATCH', `/projects/${project.projectId}`, {
+        project: { settings: { quota: { active_time_seconds: seconds } } },
+      })
+    const refused = { code: '53400', message: /active_time_seconds/ }
+    const isRefused = async (address: string): Promise<boolean> =>
+      await query(address, 'select 1').then(
+        () => false,
+        (error: { code?: string }) => error.code === refused.code,
+      )
+    await setQuota(over, 1)
+    await eventually('the one is stopped', () => isRefused(overUri))
+    // Not used up yet when the database goes, and soon after.
+    const usedAtMost = Math.ceil((Date.now() - since) / 1000)
+    await setQuota(nearly, usedAtMost + 8)
+    await eventually('it has been looked at', async () => {
+      const { body } = await call(server, 'GET', `/projects/${nearly.projectId}/events`)
+      return (body['events'] as unknown[]).length > 0
+    })
+    await query(nearlyUri, 'select 1')
+    const bringBack = await takeAway(home)
+    try {
+      await assert.rejects(query(overUri, 'select 1'), refused)
+      await eventually('the other one is stopped', () => isRefused(nearlyUri))
+    } finally {
+      await bringBack()
+    }
+    await eventually('the API is back', async () => (await request(server, 'GET', '/projects')).status === 200)
+    for (const project of [over, nearly]) await setQuota(project, 0)
+    for (const address of [overUri, nearlyUri]) await query(address, 'select 1')
+    for (const { projectId } of [over, nearly]) await call(server, 'DELETE', `/projects/${projectId}`)
+    await settled(server)
+  })
+
   test('pgrove is stopped meanwhile: what the journal holds arrives after the next start', async () => {
     await call(server, 'POST', `/projects/${made.projectId}/endpoints/${made.endpointId}/suspend`)
     await settled(server)

@@ -24,6 +24,7 @@ import { recordEvent } from '../../store/events.ts'
 import {
   listQuotaRows,
   listSizedBranches,
+  getStandings,
   lockQuotaRow,
   setSizeStanding,
   setUsageStandings,
@@ -35,9 +36,10 @@ import { rereadCatalog } from '../catalog.ts'
 import { toComputeSpec } from '../compute-spec.ts'
 import type { Serving } from '../computes.ts'
 import type { ControlContext } from '../context.ts'
+import { refusalFor } from '../start-gate.ts'
 import { noteSubscriptions } from '../wal-head.ts'
 import { sizeEvents, usageEvents } from './quota-events.ts'
-import { sizeExceeded, sizeNoticeOf, usageExceeded } from './refusals.ts'
+import { sizeNoticeOf, usageExceeded } from './refusals.ts'
 
 /** A compute that is to be stopped is asked a few things first; a tenant who keeps it from answering is not waited for. */
 const lastLookMs = 3_000
@@ -60,11 +62,25 @@ export async function reviewRunning(control: ControlContext, row: QuotaRow): Pro
 async function review(control: ControlContext, row: QuotaRow, branchIds: ReadonlySet<BranchId>): Promise<void> {
   const usage = await reviewUsage(control, row)
   const refusal = exceededUsage(usage, new Date())
-  if (refusal) await stopProject(control, row.projectId, usageExceeded(refusal).message)
+  if (refusal) await stopProject(control, row.projectId)
   if ((row.quotas[sizeQuota] ?? 0) === 0 && row.sizes.size === 0) return
   for (const branchId of branchIds) {
     const standing = await reviewSize(control, row, branchId)
     if (!refusal) await applySize(control, branchId, standing)
+  }
+}
+
+/** Without the control database. What is found is kept in the files that clients are let in by then; the rows follow when it is back. */
+export async function reviewWhileAway(control: ControlContext, row: QuotaRow): Promise<void> {
+  const usage = usageStandings(await control.metering.periodUsage(row.projectId), row.quotas)
+  const refusal = exceededUsage(usage, new Date())
+  if (!refusal) return
+  for (const [timelineId, serving] of servingOfProject(control, row.projectId)) {
+    const assignment = await control.assignments.read(serving.endpointId)
+    if (assignment) await control.assignments.write({ ...assignment, usageStandings: usage })
+    using lock = control.branchLocks.tryAcquire(serving.branchId, 'quota')
+    if (!lock || control.computes.serving().get(timelineId) !== serving) continue
+    await control.computes.suspend(timelineId, 'quota', { farewell: usageExceeded(refusal).message })
   }
 }
 
@@ -126,7 +142,7 @@ async function applySize(
   const found = servingOf(control, branchId)
   if (!found) return
   const [timelineId, serving] = found
-  if (standing?.level === 'blocked') return await stop(control, timelineId, serving, sizeExceeded(standing).message)
+  if (standing?.level === 'blocked') return await stop(control, timelineId, serving)
   const spec = await control.supervisor.readSpec(timelineId)
   if (!spec || (spec.readOnly ?? false) === isReadOnly(standing)) return
   const lock = await control.branchLocks.acquireWithin(branchId, 'quota', lockPatienceMs)
@@ -143,25 +159,24 @@ async function applySize(
   )
 }
 
-async function stopProject(control: ControlContext, projectId: ProjectId, farewell: string): Promise<void> {
-  const running = [...control.computes.serving()].filter(([, serving]) => serving.projectId === projectId)
+async function stopProject(control: ControlContext, projectId: ProjectId): Promise<void> {
+  const refusal = refusalFor(await getStandings(control.store, projectId, undefined))
+  if (!refusal) return
   await Promise.all([
-    control.pastReads.closeOf(projectId, farewell),
-    ...running.map(([timelineId, serving]) => stop(control, timelineId, serving, farewell)),
+    control.pastReads.closeOf(projectId, refusal.message),
+    ...servingOfProject(control, projectId).map(([timelineId, serving]) => stop(control, timelineId, serving)),
   ])
 }
 
 /** Sessions at rest outlive it, as they do when it sleeps because nobody uses it. */
-async function stop(
-  control: ControlContext,
-  timelineId: TimelineId,
-  serving: Serving,
-  farewell: string,
-): Promise<void> {
+async function stop(control: ControlContext, timelineId: TimelineId, serving: Serving): Promise<void> {
   const lock = control.branchLocks.tryAcquire(serving.branchId, 'quota')
   if (!lock) return
   using _lock = lock
   if (control.computes.serving().get(timelineId) !== serving) return
+  // The quota may have been raised since we looked.
+  const refusal = refusalFor(await getStandings(control.store, serving.projectId, serving.branchId))
+  if (!refusal) return
   await failpoint('quota.stopping')
   await within(
     lastLook(control, timelineId, serving),
@@ -173,7 +188,7 @@ async function stop(
       'a compute was not read back before its quota stopped it',
     ),
   )
-  await control.computes.suspend(timelineId, 'quota', { farewell })
+  await control.computes.suspend(timelineId, 'quota', { farewell: refusal.message })
   await refreshAssignment(control, serving.endpointId)
 }
 
@@ -189,9 +204,12 @@ function servingOf(control: ControlContext, branchId: BranchId): [TimelineId, Se
   return undefined
 }
 
+function servingOfProject(control: ControlContext, projectId: ProjectId): [TimelineId, Serving][] {
+  return [...control.computes.serving()].filter(([, serving]) => serving.projectId === projectId)
+}
+
 function servingBranches(control: ControlContext, projectId: ProjectId): Set<BranchId> {
   const branches = new Set<BranchId>()
-  for (const { projectId: of, branchId } of control.computes.serving().values())
-    if (of === projectId) branches.add(branchId)
+  for (const [, { branchId }] of servingOfProject(control, projectId)) branches.add(branchId)
   return branches
 }
