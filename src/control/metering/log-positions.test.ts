@@ -100,3 +100,21 @@ test('it is forgotten when it sleeps and its reading is stored, unless it has be
   )
   assert.equal(positions.position(id), undefined)
 })
+
+test('nor while somebody is about to read it for the last time', async () => {
+  const { log, positions, written } = logAt(0)
+  positions.begin(id)
+  const before = positions.idle(() => false)
+  {
+    using _kept = positions.keep(id)
+    log.end = 5
+    positions.forget(before, () => false)
+    assert.deepEqual(
+      positions.idle(() => false),
+      new Map(),
+    )
+    await positions.learn(positions.unknown(), new Map())
+    assert.equal(await written(), 5)
+  }
+  assert.equal(positions.idle(() => false).size, 1)
+})

@@ -22,6 +22,8 @@ type Log = {
   ours: bigint
   readAt: number
   version: number
+  /** Somebody is about to read it for the last time. */
+  kept: number
 }
 
 const start = 0n as Lsn
@@ -38,6 +40,13 @@ export class LogPositions {
   /** Its compute begins to serve. Where the log is, is looked up at once: its tenant may write any moment. */
   begin(timelineId: TimelineId): void {
     this.#entry(timelineId)
+  }
+
+  /** Not forgotten until it is released, though its compute has ended. */
+  keep(timelineId: TimelineId): Disposable {
+    const log = this.#entry(timelineId)
+    log.kept += 1
+    return { [Symbol.dispose]: () => void (log.kept -= 1) }
   }
 
   hold(timelineId: TimelineId): void {
@@ -112,20 +121,29 @@ export class LogPositions {
 
   /** Of timelines that do not serve; to be given to `forget` when what was read of them is stored. */
   idle(isRunning: (timelineId: TimelineId) => boolean): Map<TimelineId, number> {
-    return new Map([...this.#logs].filter(([id]) => !isRunning(id)).map(([id, { version }]) => [id, version]))
+    const idle = [...this.#logs].filter(([id, { kept, held }]) => kept === 0 && !held && !isRunning(id))
+    return new Map(idle.map(([id, { version }]) => [id, version]))
   }
 
   forget(idle: ReadonlyMap<TimelineId, number>, isRunning: (timelineId: TimelineId) => boolean): void {
     for (const [id, version] of idle) {
       const log = this.#logs.get(id)
-      if (log?.version === version && !log.held && !isRunning(id)) this.#logs.delete(id)
+      if (log?.version === version && log.kept === 0 && !log.held && !isRunning(id)) this.#logs.delete(id)
     }
   }
 
   #entry(timelineId: TimelineId): Log {
     const known = this.#logs.get(timelineId)
     if (known) return known
-    const log: Log = { position: undefined, seen: this.#look(timelineId), held: false, ours: 0n, readAt: 0, version: 0 }
+    const log: Log = {
+      position: undefined,
+      seen: this.#look(timelineId),
+      held: false,
+      ours: 0n,
+      readAt: 0,
+      version: 0,
+      kept: 0,
+    }
     this.#logs.set(timelineId, log)
     return log
   }

@@ -14,6 +14,7 @@ import {
   periodOf,
   type PeriodUsage,
   type ProjectStorage,
+  type RunningSince,
   type Usage,
   type UsagePlace,
 } from '../../model/usage.ts'
@@ -88,6 +89,7 @@ export class Metering {
     const taken = takeUp({ rows, adopted, times, aliveAt, now })
     for (const interval of taken.ended) this.#ledger.addInterval(interval)
     for (const timelineId of taken.gone) this.#ledger.forget(timelineId)
+    await this.#readLeft(rows.filter(({ timelineId }) => taken.gone.includes(timelineId)))
     for (const compute of taken.running) this.#ledger.start(compute)
     for (const [timelineId, { currentCu }] of serving) {
       this.#ledger.resize(timelineId, currentCu, now)
@@ -148,6 +150,7 @@ export class Metering {
     const compute = this.#ledger.running().get(timelineId)
     if (!compute) return
     const place = { ...compute }
+    using _kept = this.#logs.keep(timelineId)
     this.#ledger.stop(timelineId, Date.now())
     this.#sizes.forget(timelineId)
     await this.#learnLogs()
@@ -157,6 +160,7 @@ export class Metering {
 
   /** Before a compute that is in use is stopped: asleep, it cannot say how much it holds. */
   async measureBeforeStop(timelineId: TimelineId, branchId: BranchId): Promise<void> {
+    await this.#learnLogs()
     await this.#readLog(timelineId, this.#ledger.running().get(timelineId))
     const position = this.#logs.position(timelineId)
     if (this.#sizes.isOutdated(timelineId, position)) await this.#sizes.measure(timelineId, branchId, position)
@@ -226,6 +230,15 @@ export class Metering {
 
   #serves(projectId: string): boolean {
     return [...this.#ledger.running().values()].some((compute) => compute.projectId === projectId)
+  }
+
+  /** What computes that do not run any more have written since they were last looked at: nobody may ever wake them again. */
+  async #readLeft(computes: readonly RunningSince[]): Promise<void> {
+    for (const { timelineId } of computes) this.#logs.begin(timelineId)
+    await this.#learnLogs()
+    for (let at = 0; at < computes.length; at += readAtOnce) {
+      await Promise.all(computes.slice(at, at + readAtOnce).map((each) => this.#readLog(each.timelineId, each)))
+    }
   }
 
   async #readLogs(now: number): Promise<void> {
