@@ -77,12 +77,10 @@ export async function grantCredit(
   if (note.length > longestNote) throw new AppError('bad_request', `note has more than ${longestNote} characters`)
   return await control.store.transaction(async (sql) => {
     await lockOrganization(sql, orgId)
-    const organization = await getOrganization(sql, orgId, undefined)
-    if (!organization) throw organizationNotFound()
-    await insertCredit(sql, { orgId: organization.id, amount, note, grantedBy })
-    const after = await creditAccount(control, sql, orgId)
-    if (amount < 0n && after.remaining < 0n)
+    const before = await creditAccount(control, sql, orgId)
+    if (amount < 0n && before.remaining + amount < 0n)
       throw new AppError('unprocessable', 'the organization has not that much credit left')
-    return after
+    await insertCredit(sql, { orgId: before.orgId, amount, note, grantedBy })
+    return await creditAccount(control, sql, orgId)
   })
 }

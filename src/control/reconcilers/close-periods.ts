@@ -11,11 +11,13 @@ import { getOrganization, lockOrganization } from '../../store/organizations.ts'
 import { costOf, creditsBefore, projectCosts, usedBy } from '../billing/bills.ts'
 import type { ControlContext } from '../context.ts'
 
+type Billing = Pick<ControlContext, 'store' | 'prices'>
+
 /** Usage that could not be delivered while the control database was away still comes in. */
 const graceMs = 24 * 3_600_000
 
 /** Any number of control planes may do so at once. `now` is for tests. */
-export async function closePeriods(control: ControlContext, now = new Date()): Promise<{ closed: number }> {
+export async function closePeriods(control: Billing, now = new Date()): Promise<{ closed: number }> {
   let closed = 0
   // The oldest first: what one uses of the credits, the next has not.
   for (const period of periodsUntil(periodOf(now), oldestPeriod(now).start, now)) {
@@ -27,7 +29,7 @@ export async function closePeriods(control: ControlContext, now = new Date()): P
   return { closed }
 }
 
-async function close(control: ControlContext, orgId: OrganizationId, period: Period, now: Date): Promise<boolean> {
+async function close(control: Billing, orgId: OrganizationId, period: Period, now: Date): Promise<boolean> {
   return await control.store.transaction(async (sql) => {
     await lockOrganization(sql, orgId)
     const organization = await getOrganization(sql, orgId, undefined)

@@ -10,14 +10,16 @@ import { getOrganization } from '../../store/organizations.ts'
 import { organizationBill } from '../billing/bills.ts'
 import type { ControlContext } from '../context.ts'
 
+type Billing = Pick<ControlContext, 'store' | 'prices'>
+
 /** Each mark once for a limit and a period, whichever control plane sees it first. */
-export async function watchSpending(control: ControlContext, now = new Date()): Promise<{ alerted: number }> {
+export async function watchSpending(control: Billing, now = new Date()): Promise<{ alerted: number }> {
   let alerted = 0
   for (const limit of await listSpendingLimits(control.store)) if (await watch(control, limit, now)) alerted++
   return { alerted }
 }
 
-async function watch(control: ControlContext, limit: SpendingLimit, now: Date): Promise<boolean> {
+async function watch(control: Billing, limit: SpendingLimit, now: Date): Promise<boolean> {
   const period = periodOf(now)
   const said = limit.alertedPeriod?.getTime() === period.start.getTime() ? (limit.alertedPercent ?? 0) : 0
   if (said >= 100) return false
