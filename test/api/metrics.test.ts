@@ -48,6 +48,7 @@ test('what the edge reports of endpoints that there are can be read; what it mak
       { endpointId: 'ep-nobody-has-00000000', ...entry },
     ],
     latencies: { connect: zero, wake: { counts: counts(2), sumSeconds: 0.001 } },
+    run: crypto.randomUUID(),
   })
   const { status, type, text } = await metrics()
   assert.equal(status, 200)
@@ -70,13 +71,18 @@ test('what the edge reports of endpoints that there are can be read; what it mak
 
 test('a report of nonsense is refused', async (t) => {
   const edge = await connectAsEdge(t, server)
+  const run = crypto.randomUUID()
   const good = { counts: counts(0), sumSeconds: 0 }
   for (const latencies of [undefined, { connect: good }, { connect: good, wake: { counts: [1], sumSeconds: 0 } }]) {
-    await assert.rejects(edge.call('reportActivity', { activity: [], latencies }), { code: 'bad_request' })
+    await assert.rejects(edge.call('reportActivity', { activity: [], latencies, run }), { code: 'bad_request' })
   }
   for (const activity of [undefined, [{}], [{ endpointId: '../x' }], [{ endpointId: 'ep-a', sessions: -1 }]]) {
-    await assert.rejects(edge.call('reportActivity', { activity, latencies: { connect: good, wake: good } }), {
+    await assert.rejects(edge.call('reportActivity', { activity, latencies: { connect: good, wake: good }, run }), {
       code: 'bad_request',
     })
+  }
+  for (const nameless of [undefined, 7, '', 'x'.repeat(36)]) {
+    const report = { activity: [], latencies: { connect: good, wake: good }, run: nameless }
+    await assert.rejects(edge.call('reportActivity', report), { code: 'bad_request' })
   }
 })

@@ -2,7 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { createApiClient, EndpointType, MemberRole, type Api } from '@neondatabase/api-client'
+import {
+  ConsumptionHistoryGranularity,
+  createApiClient,
+  EndpointType,
+  MemberRole,
+  type Api,
+} from '@neondatabase/api-client'
 import { isOwnOperation } from '../../src/api/contract/own-operations.ts'
 import { handlers } from '../../src/api/handlers.ts'
 import { makeUser, must } from '../support/accounts.ts'
@@ -373,6 +379,37 @@ test('an organization: who is invited and becomes a member, what its keys open, 
   assert.deepEqual((await api.listProjectPermissions(project.id)).data.project_permissions, [granted])
   assert.equal((await colleague.api.listSharedProjects({})).data.projects[0]?.id, project.id)
   assert.ok((await api.revokePermissionFromProject(project.id, granted.id)).data.revoked_at)
+})
+
+test('what was used: of this month, and by the day', async () => {
+  const { id: projectId, branchId } = await makeTenant()
+  const { data } = await api.getProject(projectId)
+  assert.equal(data.project.consumption_period_start.slice(8), '01T00:00:00Z')
+  const orgId = data.project.org_id ?? ''
+  const to = new Date(Date.now() + 86_400_000).toISOString()
+  const stretch = {
+    from: new Date().toISOString(),
+    to,
+    granularity: ConsumptionHistoryGranularity.Daily,
+    org_id: orgId,
+  }
+  const { projects: older } = (await api.getConsumptionHistoryPerProject({ ...stretch, project_ids: [projectId] })).data
+  assert.deepEqual(
+    older.map(({ project_id: id, periods }) => [id, periods.length]),
+    [[projectId, 1]],
+  )
+  const metrics = ['compute_unit_seconds', 'root_branch_bytes_month']
+  const query = { ...stretch, project_ids: [projectId], metrics }
+  const { projects } = (await api.getConsumptionHistoryPerProjectV2(query)).data
+  assert.deepEqual(
+    projects[0]?.periods[0]?.consumption[0]?.metrics?.map((metric) => metric.metric_name),
+    metrics,
+  )
+  const { branches } = (await api.getConsumptionHistoryPerBranchV2(query)).data
+  assert.deepEqual(
+    branches.map((branch) => branch.branch_id),
+    [branchId],
+  )
 })
 
 test('projects change hands: between organizations, and by an offer', async () => {
