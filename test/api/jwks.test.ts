@@ -8,7 +8,9 @@ import { SignJWT, exportJWK, generateKeyPair, type CryptoKey, type JWK, type JWT
 import { deriveKeys, opens } from '../../src/pgwire/scram-keys.ts'
 import { readVerifier } from '../../src/pgwire/scram-verifier.ts'
 import { connectAsEdge } from '../support/edge-peer.ts'
+import { makeOrganization, makeOrganizationKey, makeUser, organizationNamed } from '../support/accounts.ts'
 import { assertRefused, makeChild, makeProject, settled, type NeonApi } from '../support/neon.ts'
+import { addMember } from '../support/organizations.ts'
 import { query } from '../support/postgres.ts'
 import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, startServer, type TestServer } from '../support/server.ts'
@@ -192,5 +194,45 @@ test('keys are taken from where they were said to be, and not in any size', asyn
       edge.authorize(project.endpointId, project.role, await keys.sign()),
       /cannot be read; the token cannot be checked/,
     )
+  }
+})
+
+test('who may have keys fetched from inside: admins and keys of the operator’s organizations, and nobody else', async (t) => {
+  const keys = await publisher(t)
+  const edge = await connectAsEdge(t, server)
+  const inside = `${keys.url}/keys`
+  const ours = await organizationNamed(server, 'paid')
+  const [member, stranger] = [
+    await makeUser(server, 'jwks.member@example.com'),
+    await makeUser(server, 'jwks.stranger@example.com'),
+  ]
+  await addMember(server, ours, member)
+  const theirs = await makeOrganization(server, 'a stranger’s own', stranger)
+  const project = await makeProject(server, { org_id: ours })
+  const { data } = await stranger.api.createProject({ project: { org_id: theirs } })
+  const operator = { server, api, id: '', email: '' }
+  const ofOrganization = await makeOrganizationKey(operator, ours)
+  const ofProject = await makeOrganizationKey(operator, ours, project.id)
+  const add = (who: { api: NeonApi }, id: string, jwks_url: string): ReturnType<NeonApi['addProjectJwks']> =>
+    who.api.addProjectJwks(id, { jwks_url, ...provider, role_names: [project.role] })
+  for (const [who, id] of [
+    [member, project.id],
+    [ofProject, project.id],
+    [stranger, data.project.id],
+  ] as const) {
+    for (const url of [
+      inside,
+      inside.replace('http:', 'https:'),
+      'https://10.0.0.1/',
+      'https://keys.internal/',
+      'https://localhost/',
+    ])
+      await assertRefused(add(who, id, url), 400, /jwks_url must be an https URL of the open internet/)
+    assert.equal((await add(who, id, 'https://example.com/jwks.json')).status, 201)
+  }
+  for (const who of [operator, ofOrganization]) {
+    const { data: added } = await add(who, project.id, inside)
+    await edge.authorize(project.endpointId, project.role, await keys.sign())
+    await api.deleteProjectJwks(project.id, added.jwks.id)
   }
 })
