@@ -381,6 +381,15 @@ test('an organization: who is invited and becomes a member, what its keys open, 
   assert.ok((await api.revokePermissionFromProject(project.id, granted.id)).data.revoked_at)
 })
 
+test('a limit of spending', async () => {
+  const orgId = (await api.getCurrentUserOrganizations()).data.organizations[0]?.id ?? ''
+  const limit = { spending_limit_cents: 12_345 }
+  assert.deepEqual((await api.setOrganizationSpendingLimit(orgId, limit)).data, limit)
+  assert.deepEqual((await api.getOrganizationSpendingLimit(orgId)).data, limit)
+  assert.equal((await api.deleteOrganizationSpendingLimit(orgId)).status, 200)
+  assert.deepEqual((await api.getOrganizationSpendingLimit(orgId)).data, { spending_limit_cents: null })
+})
+
 test('what was used: of this month, and by the day', async () => {
   const { id: projectId, branchId } = await makeTenant()
   const { data } = await api.getProject(projectId)
