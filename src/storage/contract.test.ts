@@ -80,6 +80,36 @@ for (const { name, wanted, make, obstacle } of places) {
       assert.equal((await stat(join(dir, 'base/5'))).mode & 0o777, 0o750)
     })
 
+    test('a hard limit bounds a timeline and none of its copies, until it is raised, where the file system has them', async (context) => {
+      const [id, child] = [newTimelineId(), newTimelineId()]
+      const dir = await storage.cloneTimeline(id, { template: 'sample' }, { owner: tenant })
+      if (!storage.description.hardLimits) {
+        assert.equal(await storage.setHardLimit(id, 1), false)
+        context.diagnostic('the file system has none')
+        return
+      }
+      const { logicalBytes } = await storage.usage(id)
+      const full = { code: 'ENOSPC' }
+      const write = (folder: string, mebibytes: number): Promise<void> =>
+        writeFile(join(folder, 'base', `data-${crypto.randomUUID()}`), Buffer.alloc(mebibytes * 2 ** 20, 1))
+      assert.equal(await storage.setHardLimit(id, logicalBytes + 8 * 2 ** 20), true)
+      await write(dir, 4)
+      await assert.rejects(write(dir, 16), full)
+      const childDir = await storage.cloneTimeline(child, { timeline: id }, { owner: tenant })
+      await write(childDir, 16)
+      assert.equal(await storage.setHardLimit(child, 2 ** 20), true)
+      await assert.rejects(write(childDir, 1), full)
+      assert.equal(await storage.setHardLimit(id, logicalBytes + 64 * 2 ** 20), true)
+      await write(dir, 16)
+      await storage.close()
+      storage = await open()
+      await assert.rejects(write(childDir, 1), full)
+      await storage.setHardLimit(child, undefined)
+      await write(childDir, 1)
+      await Promise.all([storage.destroyTimeline(id), storage.destroyTimeline(child)])
+      await storage.emptyTrash()
+    })
+
     test('writing to a clone leaves its source alone', async () => {
       const before = await listTree(template())
       const dir = await clone()

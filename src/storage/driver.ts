@@ -19,6 +19,8 @@ export type CloneOptions = {
   owner: Owner | undefined
   /** Paths relative to the source that are not copied; a trailing slash keeps the folder and leaves its contents out. */
   exclude: readonly string[]
+  /** Called with the folder of the copy while it is empty. A driver whose copies are never empty calls nobody. */
+  made?: ((folder: string) => Promise<void>) | undefined
 }
 
 export interface StorageDriver {

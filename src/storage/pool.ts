@@ -98,7 +98,10 @@ async function mountImage(image: string, root: string): Promise<void> {
   const device = await attachLoopDevice(image)
   try {
     const flags = 'noatime,nodev,nosuid,noexec,logbsize=256k'
-    await run('mount', ['-t', 'xfs', '-o', flags, device, root], { timeoutMs: commandTimeoutMs })
+    const mount = (options: string): Promise<unknown> =>
+      run('mount', ['-t', 'xfs', '-o', options, device, root], { timeoutMs: commandTimeoutMs })
+    // For hard limits (project-quotas.ts); a kernel may have been built without them.
+    await mount(`${flags},prjquota`).catch(() => mount(flags))
   } catch (cause) {
     await detachLoopDevice(image).catch(() => {})
     throw new AppError('storage_failed', 'the pool could not be mounted', { cause })

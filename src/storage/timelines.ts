@@ -23,6 +23,7 @@ import { isTimelineId, type ImageId, type TimelineId } from '../model/ids.ts'
 import { chooseStorage, type ChosenStorage, type WantedStorage } from './choose.ts'
 import { DiskFloor, type FreeBytes } from './disk-floor.ts'
 import type { DriverName, FolderUsage } from './driver.ts'
+import { ProjectQuotas } from './project-quotas.ts'
 
 export type StorageDescription = {
   driver: DriverName
@@ -30,6 +31,8 @@ export type StorageDescription = {
   pooled: boolean
   copyOnWrite: boolean
   atomic: boolean
+  /** Whether a timeline can be kept from growing: `setHardLimit`. */
+  hardLimits: boolean
   why: string
   root: string
 }
@@ -74,7 +77,7 @@ export async function openStorage(options: OpenStorageOptions): Promise<Storage>
     await mkdir(folder, { recursive: true, mode })
     await chmod(folder, mode)
   }
-  return new Storage(chosen, home, floorBytes, logger)
+  return new Storage(chosen, home, floorBytes, logger, await ProjectQuotas.find(chosen.root))
 }
 
 export class Storage {
@@ -82,19 +85,28 @@ export class Storage {
   readonly #chosen: ChosenStorage
   readonly #floor: DiskFloor
   readonly #logger: Logger
+  readonly #quotas: ProjectQuotas | undefined
   readonly #locks = new KeyedLock()
   readonly #templates = new SingleFlight<string>()
   readonly #removals = new SingleFlight<void>()
   readonly #activeDrafts = new Set<string>()
   #closing = false
 
-  constructor(chosen: ChosenStorage, home: string, floorBytes: number, logger: Logger) {
+  constructor(
+    chosen: ChosenStorage,
+    home: string,
+    floorBytes: number,
+    logger: Logger,
+    quotas: ProjectQuotas | undefined,
+  ) {
     const { driver, pool, root, why } = chosen
     const { name, copyOnWrite, atomic } = driver
-    this.description = { driver: name, pooled: pool !== undefined, copyOnWrite, atomic, why, root }
+    const hardLimits = quotas !== undefined
+    this.description = { driver: name, pooled: pool !== undefined, copyOnWrite, atomic, hardLimits, why, root }
     this.#chosen = chosen
     this.#floor = new DiskFloor(home, root, floorBytes, pool)
     this.#logger = logger
+    this.#quotas = quotas
   }
 
   timelineDir(id: TimelineId): string {
@@ -206,6 +218,15 @@ export class Storage {
     return await this.#chosen.driver.usage(this.timelineDir(id))
   }
 
+  /**
+   * What the timeline's folder may hold at most, its log included; undefined: anything. Beyond it writes fail as on a full disk: statements
+   * that would make data larger with an error, a server without room for its log by ending, until the limit is raised. False where the file
+   * system cannot, or could not when the timeline was made.
+   */
+  async setHardLimit(id: TimelineId, bytes: number | undefined): Promise<boolean> {
+    return (await this.#quotas?.limit(this.timelineDir(id), bytes)) ?? false
+  }
+
   async imageUsage(id: ImageId): Promise<FolderUsage> {
     return await this.#chosen.driver.usage(this.imageDir(id))
   }
@@ -245,7 +266,7 @@ export class Storage {
     return await this.#locks.run(`${kind}/${id}`, 'clone', async () => {
       if (await isThere(place)) return place
       await this.#inDraft(id, async (draft) => {
-        await this.#cloneWhole(source, draft, options)
+        await this.#cloneWhole(source, draft, options, kind === 'timelines' ? this.#quotas?.adopt : undefined)
         await failpoint('storage.clone.draft')
         await options.finish?.(draft)
         if (options.sync) await this.#chosen.driver.sync(draft)
@@ -263,16 +284,23 @@ export class Storage {
     await this.#locks.run(`${kind}/${id}`, 'destroy', async () => {
       const wasThere = await renameIfThere(place, trash)
       if (wasThere) await failpoint('storage.destroy.renamed')
+      // A limit without a folder would be kept in the file system's books for ever.
+      if (wasThere) await this.#quotas?.limit(trash, undefined).catch(() => false)
       // Also when it was not there: whoever renamed it may have died before this.
       await this.#syncFolders(kind, 'trash')
       if (wasThere) this.#startEmptyingTrash()
     })
   }
 
-  async #cloneWhole(source: string, draft: string, options: CloneTimelineOptions): Promise<void> {
+  async #cloneWhole(
+    source: string,
+    draft: string,
+    { owner, exclude = [] }: CloneTimelineOptions,
+    made: ((folder: string) => Promise<void>) | undefined,
+  ): Promise<void> {
     const before = await inodeOf(source)
     if (before === undefined) throw new AppError('storage_failed', 'what was to be copied is not there')
-    await this.#chosen.driver.clone(source, draft, { owner: options.owner, exclude: options.exclude ?? [] })
+    await this.#chosen.driver.clone(source, draft, { owner, exclude, made })
     // Drivers forgive files that vanish. A source that is being removed is renamed first, so one that is still in place was whole.
     if ((await inodeOf(source)) !== before) {
       throw new AppError('storage_failed', 'what was to be copied was removed meanwhile')

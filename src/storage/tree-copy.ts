@@ -27,7 +27,7 @@ const replacementRounds = 20
 
 export async function copyTree(from: string, to: string, sharing: Sharing, options: CloneOptions): Promise<void> {
   const plan = await planTree(from, options.exclude)
-  await makeFolders(from, to, plan, options.owner)
+  await makeFolders(from, to, plan, options)
   if (!(await hasGnuCp())) {
     await copyPortably(from, to, plan, sharing, options.owner)
     return
@@ -44,7 +44,12 @@ export async function copyTree(from: string, to: string, sharing: Sharing, optio
   }
 }
 
-async function makeFolders(from: string, to: string, plan: TreePlan, owner: Owner | undefined): Promise<void> {
+async function makeFolders(
+  from: string,
+  to: string,
+  plan: TreePlan,
+  { owner, made }: Pick<CloneOptions, 'owner' | 'made'>,
+): Promise<void> {
   for (const folder of plan.folders) {
     const path = join(to, folder)
     const source = await lstat(join(from, folder))
@@ -53,6 +58,7 @@ async function makeFolders(from: string, to: string, plan: TreePlan, owner: Owne
     await mkdir(path, { mode })
     await chmod(path, mode)
     if (isRoot()) await chown(path, owner?.uid ?? uid, owner?.gid ?? gid)
+    if (folder === '') await made?.(path)
   }
 }
 

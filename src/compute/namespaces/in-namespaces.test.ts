@@ -1,17 +1,21 @@
 // A compute in a network of its own, as the kernel and as its tenant see it.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFile, readdir, readFile, readlink } from 'node:fs/promises'
 import { createServer, type AddressInfo, type Server } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type pg from 'pg'
+import { loopDevicesUnder, mountedFolder, mountsUnder, obstacleTo } from '../../../test/storage/file-systems.ts'
 import { skipUnless } from '../../../test/support/programs.ts'
 import { silentLogger } from '../../lib/logger.ts'
+import { AppError } from '../../model/errors.ts'
 import type { TimelineId } from '../../model/ids.ts'
 import { allOf, type Confinement } from '../confinement.ts'
 import { dieFirst } from '../out-of-memory.ts'
+import { poll } from '../process.ts'
 import type { Supervisor } from '../supervisor.ts'
 import { TestComputes, testInstallations, testOwner } from '../test-computes.ts'
 import { makeFileView } from './file-view.ts'
@@ -166,6 +170,23 @@ describe('a network of its own', skipUnless(obstacle), () => {
       assert.match(String(answer), id === confined ? /could not load library/ : /output plugin|could not find function/)
     }
     await supervisor.ensureStopped(confined, 'fast')
+  })
+
+  test('its view of files keeps nobody from unmounting what is his', skipUnless(obstacleTo('xfs')), async () => {
+    await using place = mountedFolder('xfs')
+    const base = dirname(place.folder)
+    const view = await makeFileView([join(computes.root, 'timelines')])
+    try {
+      assert.equal(mountsUnder(base).length, 1)
+      execFileSync('umount', [place.folder])
+      await poll(() => (loopDevicesUnder(base).length === 0 ? true : undefined), {
+        everyMs: 20,
+        timeoutMs: 10_000,
+        timedOut: () => new AppError('internal', 'the loop device is still in use'),
+      })
+    } finally {
+      await view.close()
+    }
   })
 
   test('is shared with nobody, and goes with its compute, however many start at once', async () => {

@@ -39,7 +39,8 @@ export class Namespace {
   /** `prepare` runs in it, as a shell's command with arguments. Throws `command_failed`. */
   static async make(kind: Kind, prepare: { script: string; args: readonly string[] }): Promise<Namespace> {
     const script = `${prepare.script} && echo made && read -r _`
-    const child = spawn('unshare', [`--${kind}`, 'sh', '-c', script, 'sh', ...prepare.args], {
+    const flags = kind === 'mount' ? ['--mount', '--propagation=slave'] : [`--${kind}`]
+    const child = spawn('unshare', [...flags, 'sh', '-c', script, 'sh', ...prepare.args], {
       cwd: '/',
       env: namespaceEnvironment(),
       stdio: ['pipe', 'pipe', 'pipe'],
