@@ -3,6 +3,7 @@
 
 import { createSecureContext } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
+import { AppError } from '../model/errors.ts'
 import { ActivityLedger } from './activity.ts'
 import { Authenticator } from './authenticate.ts'
 import { CancelKeys } from './cancel.ts'
@@ -66,7 +67,10 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   })
   const parking = new Parking([
     poolers,
-    { park: (computeName) => ({ busy: serverless.parkIdle(computeName), clients: 0 }) },
+    {
+      park: (computeName) => ({ busy: serverless.parkIdle(computeName), clients: 0 }),
+      end: (computeName, { message }) => serverless.end(computeName, new AppError('quota_exceeded', message)),
+    },
   ])
   const context: SessionContext = {
     domains: options.domains,

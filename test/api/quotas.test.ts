@@ -322,12 +322,16 @@ describe('quotas', { concurrency: 4 }, () => {
     await using working = await connect(project.uri)
     await held.query('create temp table kept (n integer)')
     await working.query('begin')
+    const asked = sqlOverHttp(project.uri, 'select pg_sleep(60)')
     await setQuota(project, { active_time_seconds: 1 })
     await eventually('both are ended', async () => held.ended() && working.ended())
     for (const session of [held, working]) {
       assert.equal(session.ended()?.code, exceededState)
       assert.match(session.ended()?.message ?? '', /active_time_seconds/)
     }
+    const { status, body } = await asked
+    assert.equal(status, 402)
+    assert.match(String(body['message']), /active_time_seconds/)
   })
 
   test('reads of the past are stopped and refused as well', async () => {

@@ -46,27 +46,29 @@ const lastLookMs = 3_000
 /** A chain at work holds its branch; the next round tries again. */
 const lockPatienceMs = 5_000
 
+/** By branch: the timeline that a compute of it serves, and whether its size is to be looked at. */
+export type Look = ReadonlyMap<BranchId, { timelineId: TimelineId | undefined; measure: boolean }>
+
 /** After its quotas were changed: what is forbidden no longer is allowed when this returns. Branches that sleep are looked at as well. */
 export async function reviewProject(control: ControlContext, projectId: ProjectId): Promise<void> {
   const [row] = await listQuotaRows(control.store, [projectId])
   if (!row) return
-  const sized = await listSizedBranches(control.store, projectId)
-  await review(control, row, new Set([...sized, ...servingBranches(control, projectId)]))
+  const running = servingOfProject(control, projectId)
+  const look = new Map<BranchId, { timelineId: TimelineId | undefined; measure: boolean }>()
+  for (const id of await listSizedBranches(control.store, projectId))
+    look.set(id, { timelineId: undefined, measure: true })
+  for (const [timelineId, { branchId }] of running) look.set(branchId, { timelineId, measure: true })
+  await review(control, row, look)
 }
 
-/** As often as there is something at work in the project. */
-export async function reviewRunning(control: ControlContext, row: QuotaRow): Promise<void> {
-  await review(control, row, servingBranches(control, row.projectId))
-}
-
-async function review(control: ControlContext, row: QuotaRow, branchIds: ReadonlySet<BranchId>): Promise<void> {
+export async function review(control: ControlContext, row: QuotaRow, look: Look): Promise<void> {
   const usage = await reviewUsage(control, row)
   const refusal = exceededUsage(usage, new Date())
   if (refusal) await stopProject(control, row.projectId)
   if ((row.quotas[sizeQuota] ?? 0) === 0 && row.sizes.size === 0) return
-  for (const branchId of branchIds) {
-    const standing = await reviewSize(control, row, branchId)
-    if (!refusal) await applySize(control, branchId, standing)
+  for (const [branchId, { timelineId, measure }] of look) {
+    const standing = measure ? await reviewSize(control, row, branchId) : row.sizes.get(branchId)
+    if (timelineId && !refusal) await applySize(control, timelineId, standing)
   }
 }
 
@@ -136,16 +138,15 @@ async function tell(control: ControlContext, endpoints: readonly Endpoint[]): Pr
 /** The branch's compute, if it runs: stopped, told to write no more or to write again. */
 async function applySize(
   control: ControlContext,
-  branchId: BranchId,
+  timelineId: TimelineId,
   standing: SizeStanding | undefined,
 ): Promise<void> {
-  const found = servingOf(control, branchId)
-  if (!found) return
-  const [timelineId, serving] = found
+  const serving = control.computes.serving().get(timelineId)
+  if (!serving) return
   if (standing?.level === 'blocked') return await stop(control, timelineId, serving)
   const spec = await control.supervisor.readSpec(timelineId)
   if (!spec || (spec.readOnly ?? false) === isReadOnly(standing)) return
-  const lock = await control.branchLocks.acquireWithin(branchId, 'quota', lockPatienceMs)
+  const lock = await control.branchLocks.acquireWithin(serving.branchId, 'quota', lockPatienceMs)
   if (!lock) return
   using _lock = lock
   if (control.computes.serving().get(timelineId) !== serving) return
@@ -199,17 +200,6 @@ async function lastLook(control: ControlContext, timelineId: TimelineId, serving
   if (branch) await rereadCatalog(control, branch, timelineId)
 }
 
-function servingOf(control: ControlContext, branchId: BranchId): [TimelineId, Serving] | undefined {
-  for (const each of control.computes.serving()) if (each[1].branchId === branchId) return each
-  return undefined
-}
-
 function servingOfProject(control: ControlContext, projectId: ProjectId): [TimelineId, Serving][] {
   return [...control.computes.serving()].filter(([, serving]) => serving.projectId === projectId)
-}
-
-function servingBranches(control: ControlContext, projectId: ProjectId): Set<BranchId> {
-  const branches = new Set<BranchId>()
-  for (const [, { branchId }] of servingOfProject(control, projectId)) branches.add(branchId)
-  return branches
 }

@@ -47,6 +47,8 @@ export type Serverless = {
   isUpgrade(request: IncomingMessage): boolean
   /** Closes idle server connections of a compute, and says how many requests are at work there. */
   parkIdle(computeName: string): number
+  /** Requests at work there are answered with this error. */
+  end(computeName: string, error: Error): void
   /** The endpoint changed: what is open at its computes serves no further request. */
   forget(endpointId: string): void
   /** Closes what is idle; returns when requests under way have ended and WebSockets are closed, which they are after the time. */
@@ -96,6 +98,7 @@ export function createServerless(dependencies: ServerlessDependencies): Serverle
       return true
     },
     parkIdle: (computeName) => pool.park(computeName),
+    end: (computeName, error) => sql.end(computeName, error),
     // Computes of its past are named after it.
     forget: (endpointId) => pool.forget((name) => name === endpointId || name.startsWith(`${endpointId}@`)),
     async close(drainMs = 0) {

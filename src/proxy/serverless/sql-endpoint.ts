@@ -80,9 +80,16 @@ type Task = {
 
 export class SqlEndpoint {
   readonly #dependencies: SqlEndpointDependencies
+  /** By compute: what ends a request that is at work there. */
+  readonly #atWork = new Map<string, Set<(error: Error) => void>>()
 
   constructor(dependencies: SqlEndpointDependencies) {
     this.#dependencies = dependencies
+  }
+
+  /** Requests that are still at work there get this as their answer. */
+  end(computeName: string, error: Error): void {
+    for (const end of this.#atWork.get(computeName) ?? []) end(error)
   }
 
   /** Answers; never throws. */
@@ -188,16 +195,24 @@ export class SqlEndpoint {
 
   async #runOn(lease: Lease<ServerConnection>, task: Task, gone: AbortSignal): Promise<Buffer[]> {
     const { connection } = lease
-    const meter = this.#dependencies.ledger.meter(task.caller.computeName)
+    const { computeName } = task.caller
+    const meter = this.#dependencies.ledger.meter(computeName)
     const cancel = (): void => void connection.cancel()
     gone.addEventListener('abort', cancel)
+    const ended = Promise.withResolvers<never>()
+    const end = (error: Error): void => {
+      ended.reject(error)
+      cancel()
+    }
+    const atWork = this.#atWork.get(computeName) ?? new Set()
+    this.#atWork.set(computeName, atWork.add(end))
     meter.sessionOpened()
     meter.serverTaken()
     meter.bytesFromClient += task.length
     meter.touch()
     try {
       gone.throwIfAborted()
-      const result = await resultOf(connection, task)
+      const result = await Promise.race([resultOf(connection, task), ended.promise])
       lease.release()
       meter.bytesToClient += result.reduce((sum, part) => sum + part.length, 0)
       return result
@@ -205,6 +220,8 @@ export class SqlEndpoint {
       lease.discard()
       throw error
     } finally {
+      atWork.delete(end)
+      if (atWork.size === 0 && this.#atWork.get(computeName) === atWork) this.#atWork.delete(computeName)
       gone.removeEventListener('abort', cancel)
       meter.touch()
       meter.serverLeft()
