@@ -1,13 +1,21 @@
 // The control database is down and does not come back for a while, or hangs: databases go on, sleep and wake, and the rows follow.
 
 import assert from 'node:assert/strict'
-import { readFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { identify, processesIn } from '../../src/compute/process.ts'
 import { connectAsEdge } from '../support/edge-peer.ts'
 import { eventually } from '../support/eventually.ts'
-import { call, createBranch, createProject, settled, uriOf, type Made } from '../support/faults.ts'
+import {
+  call,
+  createBranch,
+  createProject,
+  settled,
+  takeControlDatabaseAway,
+  uriOf,
+  type Made,
+} from '../support/faults.ts'
 import { assertNothingLeft } from '../support/leftovers.ts'
 import { query } from '../support/postgres.ts'
 import { destroyHome, makeHome, request, startServer, type TestServer } from '../support/server.ts'
@@ -56,7 +64,7 @@ describe('while the control database is away', () => {
     const path = `/projects/${made.projectId}/endpoints/${made.endpointId}`
     await call(server, 'PATCH', path, { endpoint: { suspend_timeout_seconds: 1 } })
     await settled(server)
-    const bringBack = await takeAway(home)
+    const bringBack = await takeControlDatabaseAway(home)
     try {
       await eventually('the API says so', async () => {
         const { status, headers } = await request(server, 'GET', '/projects')
@@ -139,7 +147,7 @@ describe('while the control database is away', () => {
       return (body['events'] as unknown[]).length > 0
     })
     await query(nearlyUri, 'select 1')
-    const bringBack = await takeAway(home)
+    const bringBack = await takeControlDatabaseAway(home)
     try {
       await assert.rejects(query(overUri, 'select 1'), refused)
       await eventually('the other one is stopped', () => isRefused(nearlyUri))
@@ -157,7 +165,7 @@ describe('while the control database is away', () => {
     await call(server, 'POST', `/projects/${made.projectId}/endpoints/${made.endpointId}/suspend`)
     await settled(server)
     const before = new Set((await operations(server, made)).map(({ id }) => id))
-    const bringBack = await takeAway(home)
+    const bringBack = await takeControlDatabaseAway(home)
     try {
       await query(uri, 'select 1')
       await server.stop()
@@ -174,15 +182,6 @@ describe('while the control database is away', () => {
     await assertNothingLeft(server)
   })
 })
-
-/** Kills it and makes its data directory one that no Postgres starts on. */
-async function takeAway(home: string): Promise<() => Promise<void>> {
-  const data = join(home, 'control', 'data')
-  const pid = Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[0])
-  await rename(join(data, 'PG_VERSION'), join(data, 'PG_VERSION.away'))
-  process.kill(pid, 'SIGKILL')
-  return () => rename(join(data, 'PG_VERSION.away'), join(data, 'PG_VERSION'))
-}
 
 async function operations(server: TestServer, { projectId, endpointId }: Made): Promise<Operation[]> {
   const { body } = await call(server, 'GET', `/projects/${projectId}/operations`)

@@ -2,7 +2,9 @@
 // suspensions, restores and crashes in a random order, and with a crash at each place where something is stored.
 
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo, type Server } from 'node:net'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
@@ -15,6 +17,7 @@ import {
   createProject,
   postmasterOf,
   settled,
+  takeControlDatabaseAway,
   uriOf,
   withControlDatabase,
   type Made,
@@ -414,6 +417,38 @@ describe(`what is metered is what was used (PGROVE_USAGE_SEED=${seed})`, () => {
       await root.work(random)
       await root.suspend()
       await root.assertMetered(`after a crash at ${failpoint}`)
+    })
+  }
+
+  for (const crashes of [false, true]) {
+    test(`while the control database is away it is kept${crashes ? ', and survives a crash' : ''}`, async () => {
+      const [root] = watched
+      assert.ok(root)
+      await root.work(random)
+      const bringBack = await takeControlDatabaseAway(bench.home)
+      try {
+        await root.work(random)
+        await afterReports()
+        const waiting = join(bench.home, 'journal', 'waiting-usage.json')
+        const { client } = root
+        const bytes = root.relay.bytes
+        await eventually('the proxy’s totals wait in the file', async () => {
+          await client?.query('select 1')
+          const text = await readFile(waiting, 'utf8').catch(() => '')
+          return text.includes(root.made.endpointId) && text.includes('"edges":[{')
+        })
+        root.lostBytes += root.relay.bytes - bytes
+        if (crashes) {
+          await root.leave()
+          await bench.server.kill()
+        }
+      } finally {
+        await bringBack()
+      }
+      if (crashes) await bench.restart()
+      else await isBack()
+      await root.suspend()
+      await root.assertMetered('after the outage')
     })
   }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, rename } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -42,6 +42,15 @@ export async function withControlDatabase<T>(home: string, work: (client: pg.Cli
   } finally {
     await client.end()
   }
+}
+
+/** Kills it and makes its data directory one that no Postgres starts on. */
+export async function takeControlDatabaseAway(home: string): Promise<() => Promise<void>> {
+  const data = join(home, 'control', 'data')
+  const pid = Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[0])
+  await rename(join(data, 'PG_VERSION'), join(data, 'PG_VERSION.away'))
+  process.kill(pid, 'SIGKILL')
+  return () => rename(join(data, 'PG_VERSION.away'), join(data, 'PG_VERSION'))
 }
 
 /** Of the new server's port, whatever port the string was printed with. */

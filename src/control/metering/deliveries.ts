@@ -29,7 +29,7 @@ export class Deliveries {
 
   constructor(options: DeliveriesOptions) {
     this.#options = options
-    this.#path = join(options.folder, 'waiting.json')
+    this.#path = join(options.folder, 'waiting-usage.json')
   }
 
   /** Sends what an earlier process left, and takes its place. Throws `control_database_unavailable`. */
