@@ -7,7 +7,7 @@ import pg from 'pg'
 import { WebSocket } from 'ws'
 import { eventually } from '../support/eventually.ts'
 import { withControlDatabase } from '../support/faults.ts'
-import { makeChild, makeProject, refusal, type NeonApi, type TestProject } from '../support/neon.ts'
+import { makeChild, makeProject, refusal, settled, type NeonApi, type TestProject } from '../support/neon.ts'
 import { connect, query, type Session } from '../support/postgres.ts'
 import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, request, startServer, type TestServer } from '../support/server.ts'
@@ -294,7 +294,9 @@ describe('quotas', { concurrency: 4 }, () => {
     const child = await makeChild(server, project)
     await using onChild = await connect(child.uri)
     await using hostile = await connect(project.uri)
-    await hostile.query('select 1')
+    const [{ lsn } = { lsn: '' }] = await hostile.query<{ lsn: string }>(
+      'select pg_current_wal_insert_lsn()::text as lsn',
+    )
     const limit = (await sizeOf(project.uri)) + 4 * megabyte
     await setQuota(project, { logical_size_bytes: limit })
     await hostile.query('set default_transaction_read_only = off')
@@ -312,8 +314,18 @@ describe('quotas', { concurrency: 4 }, () => {
     await onChild.query('create table still_writable (n integer)')
     assert.equal(onChild.ended(), undefined)
 
-    await setQuota(project, { logical_size_bytes: 100 * limit })
+    // Either way out: what was before, or more room for what there is now.
+    await settled(
+      server,
+      api.restoreProjectBranch(project.id, project.branchId, {
+        source_branch_id: project.branchId,
+        source_lsn: lsn,
+        preserve_under_name: 'too big',
+      }),
+    )
     await query(project.uri, 'create table writable_again (n integer)')
+    await setQuota(project, { logical_size_bytes: 100 * limit })
+    await query(project.uri, 'insert into writable_again values (1)')
   })
 
   test('a session with state that cannot be set aside is ended with the reason', async () => {
