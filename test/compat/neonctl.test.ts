@@ -14,6 +14,8 @@ import type {
   EndpointsResponse,
   Operation,
   Organization,
+  OrgApiKeyCreateResponse,
+  OrgApiKeysListResponseItem,
   Project,
   ProjectListItem,
   ProjectResponse,
@@ -67,25 +69,31 @@ test('me and orgs list', async () => {
 })
 
 test('projects across organizations, and keys of one of them', async () => {
-  const organizations = await neonctl.json<Organization[]>('orgs list')
-  for (const { id, name } of organizations) {
-    await neonctl.json<MadeProject>(`projects create --name of-${name} --org-id ${id}`)
-  }
-  for (const { id, name } of organizations) {
-    const { projects } = await neonctl.json<{ projects: ProjectListItem[] }>(`projects list --org-id ${id}`)
-    assert.deepEqual(
-      projects.map((project) => project.name).filter((each) => each.startsWith('of-')),
-      [`of-${name}`],
-    )
-    assert.ok(projects.every(({ org_id }) => org_id === id))
-  }
-  const [first] = organizations
-  assert.ok(first)
   const api = apiClient(server)
-  const { key } = (await api.createOrgApiKey(first.id, { key_name: 'for the CLI' })).data
-  await using own = await makeNeonctl({ ...server, apiKey: key })
+  const [sponsored, paid] = (await api.getCurrentUserOrganizations()).data.organizations
+  assert.ok(sponsored && paid)
+  const made = await neonctl.json<MadeProject>(`projects create --name of-sponsored --org-id ${sponsored.id}`)
+  assert.equal(made.project.org_id, sponsored.id)
+  await api.createProject({ project: { name: 'of-paid', org_id: paid.id } })
+  const listed = await neonctl.json<ProjectListItem[]>(`projects list --org-id ${sponsored.id}`)
+  assert.ok(listed.every(({ org_id }) => org_id === sponsored.id))
+  assert.ok(names(listed).includes('of-sponsored') && !names(listed).includes('of-paid'))
+
+  const key = await neonctl.json<OrgApiKeyCreateResponse>(`api-keys create --name cli --org-id ${sponsored.id}`)
+  const scoped = await neonctl.json<OrgApiKeyCreateResponse>(
+    `api-keys create --name one --project-id ${made.project.id}`,
+  )
+  assert.equal(scoped.project_id, made.project.id)
+  const keys = await neonctl.json<OrgApiKeysListResponseItem[]>(`api-keys list --org-id ${sponsored.id}`)
+  assert.deepEqual(names(keys), ['cli', 'one'])
+  await using own = await makeNeonctl({ ...server, apiKey: key.key })
   const { projects } = await own.json<{ projects: ProjectListItem[] }>('projects list')
-  assert.ok(projects.length > 0 && projects.every(({ org_id }) => org_id === first.id))
+  assert.deepEqual(names(projects), names(listed))
+  await neonctl.text(`api-keys revoke ${scoped.id} --org-id ${sponsored.id}`)
+  assert.deepEqual(
+    (await api.listOrgApiKeys(sponsored.id)).data.map(({ name }) => name),
+    ['cli'],
+  )
 })
 
 test('projects: create, list, get, update, delete, recover', async () => {
