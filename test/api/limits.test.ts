@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { EndpointType } from '@neondatabase/api-client'
+import { eventually } from '../support/eventually.ts'
 import { settled as everythingSettled } from '../support/faults.ts'
 import { assertRefused, makeChild, makeProject, readWrite, refusal, settled, type NeonApi } from '../support/neon.ts'
 import { makeUser } from '../support/accounts.ts'
@@ -246,6 +247,27 @@ test('snapshots, roles and databases', async () => {
   await settled(server, database('more'))
   const third = await refusal(database('most'))
   assert.deepEqual([third.status, third.code], [422, 'DATABASES_LIMIT_EXCEEDED'])
+})
+
+test('storage: a project that has more than it may adds neither branches nor snapshots', async () => {
+  const org = await newOrganization(server, 'little storage')
+  const project = await makeProject(server, { org_id: org })
+  await settled(server, api.suspendProjectEndpoint(project.id, project.endpointId))
+  await setLimits(server, org, { storage_bytes: 1_000_000 })
+  const branch = () => api.createProjectBranch(project.id, { branch: {} })
+  // Sizes are measured a moment after the compute has been suspended.
+  const refused = await eventually('it is measured', async () => {
+    const made = await branch().catch(() => undefined)
+    if (!made) return await refusal(branch())
+    await settled(server, api.deleteProjectBranch({ projectId: project.id, branchId: made.data.branch.id }))
+    return undefined
+  })
+  assert.deepEqual([refused.status, refused.code], [422, 'STORAGE_LIMIT_EXCEEDED'])
+  assert.match(refused.message, /storage limit of 1000000 bytes exceeded: the project has \d+/)
+  const snapshot = api.createSnapshot({ projectId: project.id, branchId: project.branchId })
+  assert.equal((await refusal(snapshot)).code, 'STORAGE_LIMIT_EXCEEDED')
+  await setLimits(server, org, { storage_bytes: 0 })
+  await settled(server, branch())
 })
 
 test('computes that run at once: refused to calls and to clients, and free again when one is suspended', async () => {
