@@ -48,6 +48,7 @@ const bodies: Readonly<Record<string, object>> = {
   addProjectJWKS: { jwks_url: 'https://example.com/jwks.json', provider_name: 'p' },
   restoreProjectBranch: { source_branch_id: fake.childBranch.id },
   updateSnapshot: { snapshot: { name: 'v2' } },
+  setOrganizationSpendingLimit: { spending_limit_cents: 1 },
   setSnapshotSchedule: { schedule: [{ frequency: 'daily', hour: 3 }] },
 }
 
