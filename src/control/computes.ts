@@ -8,6 +8,7 @@ import { withinLimits, type ScalingLimits } from '../model/autoscaling.ts'
 import type { ComputeState } from '../model/compute.ts'
 import { AppError, errorChain, isAppError } from '../model/errors.ts'
 import { newOperationId, type BranchId, type EndpointId, type ProjectId, type TimelineId } from '../model/ids.ts'
+import type { Quotas } from '../model/quota.ts'
 import { getEndpointTarget, type EndpointTarget } from '../store/endpoints.ts'
 import type { Assignment } from '../compute/assignments.ts'
 import { noteAssignment } from './assignments.ts'
@@ -252,8 +253,12 @@ export class Computes {
       usageStandings: target.usageStandings,
       sizeStanding: target.sizeStanding,
     }
-    const { activeComputes } = this.#context()
+    const { activeComputes, hardLimits, supervisor } = this.#context()
     if (target.place) activeComputes.take(target.endpointId, target.place)
+    const quotas = (target.projectSettings['quota'] ?? {}) as Quotas
+    const limited = hardLimits.apply(target.timelineId, { quotas, pgSettings: target.pgSettings })
+    // One that has ended for want of room gets it before it starts.
+    if (!supervisor.address(target.timelineId)) await limited
     try {
       const running = await this.#startAssigned(assignment, cause)
       // Whoever had claimed it for a call that failed has given it back meanwhile.

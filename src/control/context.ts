@@ -15,6 +15,7 @@ import type { AuditLog } from './audit-log.ts'
 import type { Computes } from './computes.ts'
 import type { Sizes } from './sizes.ts'
 import type { Metering } from './metering/metering.ts'
+import type { HardLimits } from './hard-limits.ts'
 import type { PastReads } from './past-reads.ts'
 import type { RateLimiter } from './rate-limits.ts'
 import type { ServiceSessions } from './service-sessions.ts'
@@ -43,6 +44,7 @@ export type ControlContext = {
   runner: Runner
   pool: WarmPool
   pastReads: PastReads
+  hardLimits: HardLimits
   /** For short questions to computes that run anyway. */
   sessions: ServiceSessions
   /** One lock a branch: a wake, a suspension and a step that touches the branch's compute exclude each other. */

@@ -63,6 +63,7 @@ import { operationControl } from './operations.ts'
 import { organizationControl } from './organizations.ts'
 import { organizationAdmin, organizationLimitControl, type OrganizationAdmin } from './organization-limits.ts'
 import type { AskToPark } from './parking.ts'
+import { HardLimits } from './hard-limits.ts'
 import { PastReads } from './past-reads.ts'
 import { permissionControl } from './project-permissions.ts'
 import { projectControl } from './projects.ts'
@@ -127,6 +128,7 @@ export type ControlParts = Omit<
   | 'pool'
   | 'rateLimiter'
   | 'pastReads'
+  | 'hardLimits'
   | 'sessions'
   | 'branchLocks'
   | 'historyLocks'
@@ -191,6 +193,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     runner: new Runner(get, chainDefinitions),
     pool: new WarmPool(get, poolLimits),
     pastReads: new PastReads(get),
+    hardLimits: new HardLimits(get),
     sessions: new ServiceSessions((timelineId) => given.supervisor.client(timelineId)),
   }
   const tokens = new TokenExchange(get, new KeySets())

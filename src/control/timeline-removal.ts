@@ -13,6 +13,7 @@ export async function removeTimeline(control: ControlContext, id: TimelineId): P
   if (user) throw new AppError('internal', `timeline ${id} still belongs to branch ${user.id}`)
   await setTimelineDeleting(control.store, id)
   control.computes.forget(id)
+  control.hardLimits.forget(id)
   await control.supervisor.ensureStopped(id, 'immediate')
   await failpoint('timeline.stopped')
   await control.storage.destroyTimeline(id)

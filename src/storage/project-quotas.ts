@@ -24,8 +24,9 @@ export class ProjectQuotas {
 
   /** Undefined where there are none: another file system, a kernel without, a mount without `prjquota`, no xfs_quota, not root. */
   static async find(root: string): Promise<ProjectQuotas | undefined> {
-    if (process.getuid?.() !== 0 || (await fileSystemKind(root)) !== 'xfs') return undefined
+    if (process.getuid?.() !== 0) return undefined
     try {
+      if ((await fileSystemKind(root)) !== 'xfs') return undefined
       const mount = await mountPointOf(root)
       const state = await quota(mount, 'state -p')
       if (!/Accounting: ON/.test(state) || !/Enforcement: ON/.test(state)) return undefined
