@@ -619,7 +619,7 @@ export interface Control {
     read(caller: Caller): Promise<{ contentType: string; text: string }>
   }
   events: {
-    /** Newest first; of deleted projects too. */
+    /** Newest first, and since it belongs to its organization; of deleted projects too. */
     ofProject(caller: Caller, projectId: string, query: EventQuery): Promise<EventPage>
     ofOrganization(caller: Caller, orgId: string, query: EventQuery): Promise<EventPage>
   }

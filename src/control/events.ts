@@ -15,8 +15,9 @@ export function eventControl(control: ControlContext): Control['events'] {
   })
   return {
     async ofProject(caller, projectId, query) {
-      await visibleProjectEvenDeleted(control.store, caller, projectId)
-      return page(await listEvents(control.store, { projectId }, query), query.limit)
+      // What it was to another organization stays with that one.
+      const { orgId } = await visibleProjectEvenDeleted(control.store, caller, projectId)
+      return page(await listEvents(control.store, { orgId, projectId }, query), query.limit)
     },
     async ofOrganization(caller, orgId, query) {
       await organizationFor(control.store, caller, orgId)

@@ -52,13 +52,13 @@ export async function recordEvent(sql: Sql, event: NewEvent): Promise<boolean> {
 /** Newest first; `before` is the id of the last one of the page before. */
 export async function listEvents(
   sql: Sql,
-  of: { projectId: string } | { orgId: string },
+  of: { orgId: string; projectId?: string },
   page: { limit: number; before: number | undefined },
 ): Promise<PlatformEvent[]> {
-  const rows = await ('projectId' in of
+  const rows = await (of.projectId !== undefined
     ? sql.query(
-        'select * from events where project_id = $1 and ($2::bigint is null or id < $2) order by id desc limit $3',
-        [of.projectId, page.before ?? null, page.limit],
+        'select * from events where project_id = $1 and org_id = $2 and ($3::bigint is null or id < $3) order by id desc limit $4',
+        [of.projectId, of.orgId, page.before ?? null, page.limit],
       )
     : sql.query(
         'select * from events where org_id = $1 and ($2::bigint is null or id < $2) order by id desc limit $3',

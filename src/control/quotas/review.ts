@@ -54,6 +54,10 @@ export async function reviewProject(control: ControlContext, projectId: ProjectI
   const [row] = await listQuotaRows(control.store, [projectId])
   if (!row) return
   const running = servingOfProject(control, projectId)
+  for (const [timelineId] of running) {
+    const pgSettings = (await control.supervisor.readSpec(timelineId))?.pgSettings ?? {}
+    await control.hardLimits.apply(timelineId, { quotas: row.quotas, pgSettings })
+  }
   const look = new Map<BranchId, { timelineId: TimelineId | undefined; measure: boolean }>()
   for (const id of await listSizedBranches(control.store, projectId))
     look.set(id, { timelineId: undefined, measure: true })
@@ -65,6 +69,7 @@ export async function review(control: ControlContext, row: QuotaRow, look: Look)
   const usage = await reviewUsage(control, row)
   const refusal = exceededUsage(usage, new Date())
   if (refusal) await stopProject(control, row.projectId)
+  for (const { timelineId } of look.values()) if (timelineId) await applyHardLimit(control, timelineId, row)
   if ((row.quotas[sizeQuota] ?? 0) === 0 && row.sizes.size === 0) return
   for (const [branchId, { timelineId, measure }] of look) {
     const standing = measure ? await reviewSize(control, row, branchId) : row.sizes.get(branchId)
@@ -133,6 +138,12 @@ async function tell(control: ControlContext, endpoints: readonly Endpoint[]): Pr
     const target = await getEndpointTarget(control.store, id)
     await control.computes.noticeChanged(id, sizeNoticeOf(target?.sizeStanding))
   }
+}
+
+/** Set at its start; here for one that runs while its quota changes. */
+async function applyHardLimit(control: ControlContext, timelineId: TimelineId, { quotas }: QuotaRow): Promise<void> {
+  const spec = await control.supervisor.readSpec(timelineId)
+  if (spec) await control.hardLimits.apply(timelineId, { quotas, pgSettings: spec.pgSettings })
 }
 
 /** The branch's compute, if it runs: stopped, told to write no more or to write again. */
