@@ -8,6 +8,7 @@ import {
   writeParameterStatus,
   writeReadyForQuery,
 } from './backend-messages.ts'
+import { writeMessage } from './message.ts'
 import { ProtocolError } from './protocol-error.ts'
 
 const ours: BackendKey = { pid: 7, secret: Buffer.from('ours') }
@@ -40,6 +41,16 @@ test('the key is exchanged and everything else passes, however it is cut', () =>
       assert.equal(Buffer.concat(out).toString('hex'), expected.toString('hex'))
     }),
   )
+})
+
+test('an addition comes once, when the client is in and before it is ready', () => {
+  const addition = writeMessage('N', Buffer.from('mind'))
+  const reader = new BackendGreeting(() => ours, addition)
+  const given = greeting(writeBackendKeyData(theirs.pid, theirs.secret))
+  const out = Buffer.concat([...reader.push(given), ...reader.push(ready)])
+  let types = ''
+  for (let at = 0; at < out.length; at += out.readUInt32BE(at + 1) + 1) types += String.fromCharCode(out[at] ?? 0)
+  assert.equal(types, 'RSKNZZ')
 })
 
 test('a long message is not held back', () => {

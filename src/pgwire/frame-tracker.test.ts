@@ -55,3 +55,15 @@ test('what is no protocol is never at a boundary again', () => {
   tracker.push(writeMessage('Z', Buffer.from('I')))
   assert.ok(!tracker.atBoundary)
 })
+
+test('where the message ends that has begun is known before its end has come', () => {
+  const message = writeMessage('D', Buffer.alloc(100))
+  const tracker = new FrameTracker('server')
+  assert.equal(tracker.boundaryIn(message), 0)
+  tracker.push(message.subarray(0, 30))
+  assert.equal(tracker.boundaryIn(Buffer.alloc(74)), undefined)
+  assert.equal(tracker.boundaryIn(Buffer.concat([message.subarray(30), message])), 75)
+  tracker.push(message.subarray(30))
+  tracker.push(message.subarray(0, 3))
+  assert.equal(tracker.boundaryIn(message.subarray(3)), undefined)
+})
