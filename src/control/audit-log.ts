@@ -115,5 +115,10 @@ export function recordOperatorAction(
 
 /** Safe to run at any time, any number of times. */
 export async function forgetOldAuditEntries({ store }: Pick<ControlContext, 'store'>): Promise<{ deleted: number }> {
-  return { deleted: await deleteAuditEntriesBefore(store, new Date(Date.now() - keptForMs)) }
+  const before = new Date(Date.now() - keptForMs)
+  for (let deleted = 0; ;) {
+    const some = await deleteAuditEntriesBefore(store, before)
+    deleted += some.deleted
+    if (!some.more) return { deleted }
+  }
 }

@@ -70,11 +70,11 @@ export async function listAuditEntries(
 
 const mostDeletedAtOnce = 10_000
 
-/** Gives how many went; as many as it may at once: there are more. */
-export async function deleteAuditEntriesBefore(sql: Sql, moment: Date): Promise<number> {
+/** Some at a time, so that no statement takes long: gives how many went, and whether there may be more. */
+export async function deleteAuditEntriesBefore(sql: Sql, moment: Date): Promise<{ deleted: number; more: boolean }> {
   const rows = await sql.query(
     'delete from audit_log where id in (select id from audit_log where at < $1 order by at limit $2) returning id',
     [moment, mostDeletedAtOnce],
   )
-  return rows.length
+  return { deleted: rows.length, more: rows.length === mostDeletedAtOnce }
 }
