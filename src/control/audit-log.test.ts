@@ -19,7 +19,12 @@ const record = (requestId: string): AuditRecord => ({
 })
 
 /** A control database that takes what it is given, unless it is told to fail. */
-function logInto(): { log: AuditLog; written: string[]; batches: number[]; failWith(error: Error | undefined): void } {
+function logInto(): {
+  log: AuditLog
+  written: string[]
+  batches: number[]
+  failWith: (error: Error | undefined) => void
+} {
   const written: string[] = []
   const batches: number[] = []
   let failure: Error | undefined

@@ -255,7 +255,7 @@ test('a stranger cannot tell what is there from what is not', async () => {
         projectId: 'no-such-project-00000000',
         orgId: 'org-no-such-00000000',
       })
-      const said = ({ status, body }: Answer): string => `${status} ${body['code']} ${body['message']}`
+      const said = ({ status, body }: Answer): string => `${status} ${String(body['code'])} ${String(body['message'])}`
       if (said(there) !== said(away)) told.push(`${operation.id} by ${caller}: ${said(there)}, ${said(away)}`)
     })
   }

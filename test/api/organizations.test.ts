@@ -148,7 +148,7 @@ test('members are listed page by page, read one by one, and change their roles',
       sort_by: 'email',
       sort_order: 'asc',
       ...(cursor === undefined ? {} : { cursor }),
-    } as Parameters<typeof admin.api.getOrganizationMembers>[0])
+    })
     seen.push(...data.members.map(({ user }) => user.email))
     cursor = data.pagination?.next
     if (cursor === undefined) break
