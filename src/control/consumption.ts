@@ -3,7 +3,6 @@
 // History is an organization's: what a project used while it was another's is the other's.
 
 import { createHash } from 'node:crypto'
-import type { Caller } from '../model/caller.ts'
 import {
   figuresOf,
   perHour,

@@ -245,10 +245,10 @@ export async function listEndpointTimes(
 type SumRow = { id: string; active: number; compute: number; written: number; transfer: number }
 
 const toUsage = (row: SumRow): Usage => ({
-  activeSeconds: Number(row.active) / 1000,
-  computeSeconds: Number(row.compute) / 1000,
-  writtenBytes: Number(row.written),
-  transferBytes: Number(row.transfer),
+  activeSeconds: row.active / 1000,
+  computeSeconds: row.compute / 1000,
+  writtenBytes: row.written,
+  transferBytes: row.transfer,
 })
 
 /** Stored usage of projects since a period's start. `exceptCell`: computes that run in other cells count until they were last seen. */

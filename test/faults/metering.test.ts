@@ -369,7 +369,7 @@ describe(`what is metered is what was used (PGROVE_USAGE_SEED=${seed})`, () => {
   }
 
   test(`${steps} random events`, async () => {
-    const order = [...Object.keys(acts)]
+    const order = Object.keys(acts)
     while (order.length < steps)
       order.push(
         random.weighted([

@@ -100,7 +100,9 @@ export class Ledger {
     const key = [projectId, branchId, endpointId, Math.floor(at / hourMs)].join(' ')
     const known = this.#bytes.get(key)
     this.#bytes.set(key, {
-      ...{ projectId, branchId, endpointId },
+      projectId,
+      branchId,
+      endpointId,
       at: known?.at ?? at,
       writtenBytes: writtenBytes + (known?.writtenBytes ?? 0),
       transferBytes: transferBytes + (known?.transferBytes ?? 0),
