@@ -1,4 +1,4 @@
-// The Neon CLI across organizations: its context, keys of a person, an organization and a project, and projects that moved.
+// The Neon CLI across organizations: its context, projects that moved, and limits.
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
@@ -27,7 +27,6 @@ after(async () => {
 /** Of one organization it is the list alone. */
 type Listed = { projects: ProjectListItem[] } | ProjectListItem[]
 type Made = ProjectResponse
-type Key = { id: number; name: string; key?: string; project_id?: string }
 
 const idsOf = (listed: Listed): string[] => (Array.isArray(listed) ? listed : listed.projects).map(({ id }) => id)
 
@@ -54,27 +53,6 @@ test('a project that moved is listed where it is, and the context says where tha
   const there = await neonctl.json<Made>('projects create --name made-there')
   assert.equal(there.project.org_id, paid)
   await neonctl.text('set-context')
-})
-
-test('keys of a person, of an organization and of one project, each with what it opens', async () => {
-  const { project } = await neonctl.json<Made>(`projects create --name keyed --org-id ${paid}`)
-  const personal = await neonctl.json<Key>('api-keys create --name mine')
-  const organizations = await neonctl.json<Key>(`api-keys create --name ours --org-id ${paid}`)
-  const projects = await neonctl.json<Key>(`api-keys create --name its --project-id ${project.id}`)
-  const listed = await neonctl.json<Key[]>(`api-keys list --org-id ${paid}`)
-  assert.deepEqual(listed.map(({ name }) => name).toSorted(), ['its', 'ours'])
-
-  await using mine = await makeNeonctl({ ...server, apiKey: personal.key ?? '' })
-  await using ours = await makeNeonctl({ ...server, apiKey: organizations.key ?? '' })
-  await using its = await makeNeonctl({ ...server, apiKey: projects.key ?? '' })
-  assert.ok(idsOf(await mine.json<Listed>('projects list')).includes(project.id))
-  assert.ok(idsOf(await ours.json<Listed>('projects list')).includes(project.id))
-  assert.match(await complaint(ours, `projects list --org-id ${sponsored}`), /organization not found/)
-  assert.match(await its.text(`branches list --project-id ${project.id}`), /main/)
-  assert.match(await complaint(its, 'projects create --name no'), /project-scoped/)
-
-  await neonctl.text(`api-keys revoke ${projects.id} --org-id ${paid}`)
-  await assert.rejects(its.text(`branches list --project-id ${project.id}`))
 })
 
 test('a limit is told to whoever runs into it', async () => {
