@@ -4,6 +4,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { groupFolders } from '../../src/compute/cgroups/open.ts'
+import { readyNetworks } from '../../src/compute/namespaces/ready-networks.ts'
 import { processesBelow } from '../../src/compute/process.ts'
 import { homeAt } from '../../src/home.ts'
 import { eventually } from './eventually.ts'
@@ -16,6 +17,7 @@ export async function assertNothingLeft(server: TestServer, timeoutMs = 30_000):
   for (;;) {
     const found = await leftovers(server.home)
     found.push(...(await strayProcesses(server)))
+    found.push(...(await heldNetworks(server)))
     if (found.length === 0) return
     if (Date.now() > deadline) throw new Error(`left behind:\n  ${found.join('\n  ')}`)
     await delay(100)
@@ -151,6 +153,15 @@ async function strayProcesses(server: TestServer): Promise<string[]> {
   const all = await pgroveProcesses(server.home)
   const strays = all.filter(({ pid, parent }) => pid !== server.pid && parent !== server.pid)
   return strays.map(({ pid, role }) => `process ${pid} (${role})`)
+}
+
+/** Control holds those that are ready; one more is of a start that did not let go of it. */
+async function heldNetworks(server: TestServer): Promise<string[]> {
+  const control = (await pgroveProcesses(server.home)).find(({ role }) => role === 'control')
+  const folder = `/proc/${control?.pid}/fd`
+  const links = await Promise.all((await names(folder)).map((fd) => readlink(join(folder, fd)).catch(() => '')))
+  const held = links.filter((link) => link.startsWith('net:')).length
+  return held > readyNetworks ? [`control holds ${held} networks open`] : []
 }
 
 export type PgroveProcess = { pid: number; parent: number; role: string }

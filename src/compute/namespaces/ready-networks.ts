@@ -5,7 +5,7 @@ import { errorChain } from '../../model/errors.ts'
 import type { Namespace } from './namespace.ts'
 import { makeNetwork, type NetworkTools } from './own-network.ts'
 
-const kept = 6
+export const readyNetworks = 6
 /** What a start has to do at the same time goes first. */
 const refillPauseMs = 200
 
@@ -53,6 +53,6 @@ export class ReadyNetworks {
   }
 
   async #fill(): Promise<void> {
-    while (!this.#closed && this.#ready.length < kept) this.#ready.push(await makeNetwork(this.#tools))
+    while (!this.#closed && this.#ready.length < readyNetworks) this.#ready.push(await makeNetwork(this.#tools))
   }
 }
