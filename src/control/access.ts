@@ -7,12 +7,12 @@ import { AppError } from '../model/errors.ts'
 import type { OrganizationId, UserId } from '../model/ids.ts'
 import type { Organization } from '../model/organization.ts'
 import type { Project } from '../model/project.ts'
-import { findMemberRole, findProjectStanding, isOperator, type ProjectStanding } from '../store/access.ts'
+import { findMemberRole, isOperator } from '../store/access.ts'
 import { getUser } from '../store/accounts.ts'
 import { getBranch } from '../store/branches.ts'
 import type { Sql } from '../store/database.ts'
 import { getDefaultOrganization, getOrganization } from '../store/organizations.ts'
-import { getProject, lockProject } from '../store/projects.ts'
+import { findProjectStanding, getProjectAndStanding, lockProject, type ProjectStanding } from '../store/projects.ts'
 import { isMemberRole, may, refusal, scopeOf, type Requirement, type Role } from './authorization.ts'
 
 export const projectNotFound = (): AppError => new AppError('not_found', 'project not found')
@@ -105,38 +105,36 @@ export async function userOf(sql: Sql, caller: Caller): Promise<User> {
   return user
 }
 
-async function assertVisible(sql: Sql, caller: Caller, project: Project | undefined): Promise<Project> {
-  if (!project) throw projectNotFound()
-  const { orgId } = project
-  const standing =
-    caller.kind === 'user'
-      ? await findProjectStanding(sql, project.id, caller.userId)
-      : { orgId, memberRole: undefined, isShared: false }
-  if (!standing || roleOnProject(caller, project.id, standing) === 'stranger') throw projectNotFound()
-  return project
+/** Throws where he cannot see it. Gives what he sees. */
+function assertSeen(caller: Caller, found: { project: Project; standing: ProjectStanding } | undefined): Project {
+  if (!found || roleOnProject(caller, found.project.id, found.standing) === 'stranger') throw projectNotFound()
+  return found.project
 }
 
 /** A live project. */
 export async function visibleProject(sql: Sql, caller: Caller, projectId: string): Promise<Project> {
-  const project = await assertVisible(sql, caller, await getProject(sql, projectId))
+  const project = await visibleProjectEvenDeleted(sql, caller, projectId)
   if (project.deletedAt) throw projectNotFound()
   return project
 }
 
 /** Live or deleted: what happened to it can still be asked. */
 export async function visibleProjectEvenDeleted(sql: Sql, caller: Caller, projectId: string): Promise<Project> {
-  return await assertVisible(sql, caller, await getProject(sql, projectId))
+  return assertSeen(caller, await getProjectAndStanding(sql, projectId, personOf(caller)))
 }
 
 /** As `visibleProject`, holding its row for the rest of the transaction. */
 export async function lockVisibleProject(sql: Sql, caller: Caller, projectId: string): Promise<Project> {
-  const project = await assertVisible(sql, caller, await lockProject(sql, projectId))
+  const project = await lockVisibleProjectEvenDeleted(sql, caller, projectId)
   if (project.deletedAt) throw projectNotFound()
   return project
 }
 
+/** What he is to it is asked once the row is held: whoever held it before may have changed that. */
 export async function lockVisibleProjectEvenDeleted(sql: Sql, caller: Caller, projectId: string): Promise<Project> {
-  return await assertVisible(sql, caller, await lockProject(sql, projectId))
+  const project = await lockProject(sql, projectId)
+  const standing = project && (await findProjectStanding(sql, project.id, personOf(caller)))
+  return assertSeen(caller, project && standing && { project, standing })
 }
 
 export async function liveBranch(sql: Sql, projectId: string, branchId: string): Promise<Branch> {

@@ -1,27 +1,7 @@
-// What a user is to an organization or a project, found in one statement each.
+// What a user is to an organization and to the installation. What he is to a project stands with the projects.
 
 import type { OrganizationId, UserId } from '../model/ids.ts'
 import type { Sql } from './database.ts'
-
-/** `userId` undefined: for keys that are nobody's in person. */
-export type ProjectStanding = { orgId: OrganizationId; memberRole: string | undefined; isShared: boolean }
-
-/** Of a deleted project too. Undefined where there is none. */
-export async function findProjectStanding(
-  sql: Sql,
-  projectId: string,
-  userId: UserId | undefined,
-): Promise<ProjectStanding | undefined> {
-  const [row] = await sql.query<{ org_id: OrganizationId; member_role: string | null; is_shared: boolean }>(
-    `select p.org_id, m.role as member_role,
-            exists (select from project_permissions s join users u on lower(u.email) = s.granted_to_email
-                     where s.project_id = p.id and s.revoked_at is null and u.id = $2) as is_shared
-       from projects p left join members m on m.org_id = p.org_id and m.user_id = $2
-      where p.id = $1`,
-    [projectId, userId ?? null],
-  )
-  return row && { orgId: row.org_id, memberRole: row.member_role ?? undefined, isShared: row.is_shared }
-}
 
 /** Undefined where there is no such organization. */
 export async function findMemberRole(

@@ -49,6 +49,40 @@ export async function getProject(sql: Sql, id: string): Promise<Project | undefi
   return row && toProject(row)
 }
 
+/** What a user is to a project. `userId` undefined: for keys that are nobody's in person. */
+export type ProjectStanding = { orgId: OrganizationId; memberRole: string | undefined; isShared: boolean }
+
+const standingColumns = `p.org_id,
+       (select m.role from members m where m.org_id = p.org_id and m.user_id = $2) as member_role,
+       exists (select from project_permissions s join users u on lower(u.email) = s.granted_to_email
+                where s.project_id = p.id and s.revoked_at is null and u.id = $2) as is_shared`
+
+const toStanding = (row: Row): ProjectStanding => ({
+  orgId: row['org_id'] as OrganizationId,
+  memberRole: (row['member_role'] as string | null) ?? undefined,
+  isShared: row['is_shared'] as boolean,
+})
+
+/** Of a deleted project too. Undefined where there is none. */
+export async function findProjectStanding(
+  sql: Sql,
+  id: string,
+  userId: UserId | undefined,
+): Promise<ProjectStanding | undefined> {
+  const [row] = await sql.query(`select ${standingColumns} from projects p where p.id = $1`, [id, userId ?? null])
+  return row && toStanding(row)
+}
+
+/** As `getProject`, with what a user is to it. */
+export async function getProjectAndStanding(
+  sql: Sql,
+  id: string,
+  userId: UserId | undefined,
+): Promise<{ project: Project; standing: ProjectStanding } | undefined> {
+  const [row] = await sql.query(`select p.*, ${standingColumns} from projects p where p.id = $1`, [id, userId ?? null])
+  return row && { project: toProject(row), standing: toStanding(row) }
+}
+
 /** Deleted ones too; holds the row until the transaction ends, so that calls on one project come one after another. */
 export async function lockProject(sql: Sql, id: string): Promise<Project | undefined> {
   const [row] = await sql.query('select * from projects where id = $1 for update', [id])

@@ -82,6 +82,16 @@ test('refusals are there as well: the gate’s, and those of what lies behind it
   assert.deepEqual(await said('updateProject'), ['admin@example.com', 400])
 })
 
+test('what an operator does to an organization is said there too', async () => {
+  await must(server, 'PATCH', `/operator/organizations/${orgId}/limits`, { limits: { api_keys: 5000 } })
+  assert.equal((await request(admin.server, 'PATCH', `/operator/organizations/${orgId}/limits`, {})).status, 403)
+  const entries = await entriesOf('updateOrganizationLimits')
+  assert.deepEqual(
+    entries.map(({ actor, status }) => [actor.user_email, status]),
+    [['admin@pgrove.local', 200]],
+  )
+})
+
 test('reading is not logged, except for what shows a password', async () => {
   const before = (await logOf(orgId, admin)).entries[0]?.id
   await must(admin.server, 'GET', `/projects/${projectId}`)
