@@ -2,12 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import type pg from 'pg'
 import { eventually } from '../support/eventually.ts'
 import { withControlDatabase } from '../support/faults.ts'
 import { makeProject, type TestProject } from '../support/neon.ts'
 import { apiClient, request, startServer, type Answer, type TestServer } from '../support/server.ts'
 import { startWebhookReceiver, type WebhookReceiver } from '../support/webhook-receiver.ts'
+import type { Sql } from '../../src/store/database.ts'
 import { recordEvent } from '../../src/store/events.ts'
+import { dropDeliveries } from '../../src/store/webhooks.ts'
 import type { OrganizationId, ProjectId } from '../../src/model/ids.ts'
 
 let server: TestServer
@@ -21,13 +24,15 @@ before(async () => {
 })
 after(() => server[Symbol.asyncDispose]())
 
+const asSql = (client: pg.Client): Sql => ({
+  query: async <R>(text: string, values: readonly unknown[] = []) =>
+    (await client.query(text, [...values])).rows as R[],
+})
+
 /** As a part of pgrove would. */
 async function happen(...messages: string[]): Promise<void> {
   await withControlDatabase(server.home, async (client) => {
-    const sql = {
-      query: async (text: string, values: readonly unknown[] = []) =>
-        (await client.query(text, [...values])).rows as never[],
-    }
+    const sql = asSql(client)
     for (const message of messages) {
       await recordEvent(sql, {
         orgId: orgId as OrganizationId,
@@ -189,5 +194,22 @@ test('a redirect is no answer to follow, and a receiver that is gone holds nothi
   await hurry()
   await eventually('both arrive', async () => receiver.received.length === 2)
   assert.deepEqual(heard(receiver).toSorted(), ['redirected', 'to nobody'])
+  assert.equal((await webhook('DELETE')).status, 204)
+})
+
+test('a receiver that never comes back is owed no more than the newest events', async () => {
+  await webhook('PUT', { url: 'http://127.0.0.1:9/' })
+  await happen(...Array.from({ length: 12 }, (_, n) => `lost ${n}`))
+  const left = await withControlDatabase(server.home, async (client) => {
+    const sql = asSql(client)
+    await dropDeliveries(sql, { olderThanSeconds: 86_400, mostOfOne: 5 })
+    const { rows } = await client.query<{ message: string }>(
+      'select e.message from webhook_deliveries d join events e on e.id = d.event_id order by e.id',
+    )
+    await client.query(`update webhook_deliveries set created_at = now() - interval '25 hours'`)
+    assert.equal(await dropDeliveries(sql, { olderThanSeconds: 86_400, mostOfOne: 5 }), 5)
+    return rows.map(({ message }) => message)
+  })
+  assert.deepEqual(left, ['lost 7', 'lost 8', 'lost 9', 'lost 10', 'lost 11'])
   assert.equal((await webhook('DELETE')).status, 204)
 })
