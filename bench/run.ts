@@ -17,6 +17,8 @@ import { idle } from './rows/idle.ts'
 import { idleClients } from './rows/idle-clients.ts'
 import { largeOrganization } from './rows/large-organization.ts'
 import { manyBranches } from './rows/many-branches.ts'
+import { metering } from './rows/metering.ts'
+import { noisyNeighbour } from './rows/noisy-neighbour.ts'
 import { pastPoint, pastPointLarge } from './rows/past-point.ts'
 import { provisionFromPool } from './rows/provision-from-pool.ts'
 import { provisionWithoutPool } from './rows/provision-without-pool.ts'
@@ -38,6 +40,7 @@ const rows: readonly Row[] = [
   pastPoint,
   pastPointLarge,
   manyBranches,
+  metering,
   writeThroughput,
   sustainedCreates,
   density,
@@ -46,6 +49,7 @@ const rows: readonly Row[] = [
   connectLatency,
   ...dataPathRows,
   idleClients,
+  noisyNeighbour,
   largeOrganization,
 ]
 

@@ -1,6 +1,6 @@
 // `pgrove doctor`: what this machine offers, and what that means. Changes nothing.
 
-import { access, readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname } from 'node:path'
 import type { Config } from '../config.ts'

@@ -20,7 +20,7 @@ type Scaling = { current_cu: number; reason: string; enforced: boolean; cpu_load
 
 const env = { PGROVE_STORAGE: 'copy', PGROVE_WARM_POOL: '0,0', PGROVE_SCALE_DOWN_SECONDS: '3' }
 /** Holds a processor until it is cancelled. */
-const burn = 'select count(*) from generate_series(1, 1000000000000)'
+const burn = 'do $$ begin loop end loop; end $$'
 
 const pathOf = ({ id, endpointId }: TestProject): string => `/projects/${id}/endpoints/${endpointId}`
 

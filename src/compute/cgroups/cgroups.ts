@@ -96,7 +96,6 @@ export class Cgroups implements Confinement, Sizing {
         await this.#tree.limitCpu(id, undefined)
         await this.#tree.limitMemory(id, undefined)
       }
-      await this.#tree.weigh(id, given?.cu ?? spec.minCu)
       this.#groups.set(id, { given, memory: undefined, last: undefined, reads: undefined })
     })
   }
@@ -116,10 +115,7 @@ export class Cgroups implements Confinement, Sizing {
     if (!group) return
     await this.#locks.run(id, 'resize', async () => {
       if (this.#groups.get(id) !== group) return
-      if (group.given?.cu !== size.cu) {
-        await this.#tree.weigh(id, size.cu)
-        await this.#tree.limitCpu(id, size.cu)
-      }
+      if (group.given?.cu !== size.cu) await this.#tree.limitCpu(id, size.cu)
       await this.#fitMemory(id, group, size)
       group.given = size
     })

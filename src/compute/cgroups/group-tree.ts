@@ -26,8 +26,6 @@ export type GroupTree = {
   admit(name: string, pid: number): Promise<void>
   processes(name: string): number[]
   limitProcesses(name: string, most: number): Promise<void>
-  /** By which it shares with others where there is too little for all. */
-  weigh(name: string, cu: number): Promise<void>
   /** Undefined: no limit. */
   limitCpu(name: string, cpus: number | undefined): Promise<void>
   cpuLimit(name: string): number | undefined
@@ -42,6 +40,12 @@ export type GroupTree = {
 
 /** Microseconds. The kernel's own default. */
 export const periodUs = 100_000
+
+/**
+ * What all computes together weigh against anybody else on the machine, in what one process weighs for each processor. Within them each weighs the
+ * same: its size bounds it anyway, and with weights by size whoever is small and asks now and then would wait for whoever is large and never rests.
+ */
+export const weightPerProcessor = 4
 
 /** What a group may use at once of what it left over before: the start of a session is over before the period is. */
 export const burstUs = (quotaUs: number): number => quotaUs

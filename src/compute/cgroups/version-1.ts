@@ -8,7 +8,7 @@ import { readdir } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { makeGroup, readNumber, readText, removeGroup, write, writeUnless } from './files.ts'
-import { burstUs, periodUs, type GroupTree, type GroupUsage } from './group-tree.ts'
+import { burstUs, periodUs, weightPerProcessor, type GroupTree, type GroupUsage } from './group-tree.ts'
 import { parseCounts, parseMemory, parsePids } from './readings.ts'
 
 /** Folders of the group that holds all. */
@@ -16,9 +16,9 @@ export type Version1Folders = { cpu: string; cpuacct: string; memory: string; pi
 
 /** The kernel takes any number beyond what it can count for none. */
 const unlimitedBytes = 2 ** 60
-const sharesPerCu = 1024
 /** What the kernel gives a process that is in no group. */
 const sharesOfAProcess = 1024
+const mostShares = 262_144
 
 export class Version1 implements GroupTree {
   readonly version = 1
@@ -34,8 +34,8 @@ export class Version1 implements GroupTree {
   static async open(folders: Version1Folders): Promise<Version1> {
     const tree = new Version1(folders)
     for (const folder of tree.#all) await makeGroup(folder)
-    // Without this all computes together would weigh as much as one process of anybody else.
-    await write(join(folders.cpu, 'cpu.shares'), sharesOfAProcess * availableParallelism())
+    const shares = sharesOfAProcess * weightPerProcessor * availableParallelism()
+    await write(join(folders.cpu, 'cpu.shares'), Math.min(mostShares, shares))
     return tree
   }
 
@@ -74,10 +74,6 @@ export class Version1 implements GroupTree {
 
   async limitProcesses(name: string, most: number): Promise<void> {
     if (this.#folders.pids) await write(join(this.#folders.pids, name, 'pids.max'), most)
-  }
-
-  async weigh(name: string, cu: number): Promise<void> {
-    await write(join(this.#folders.cpu, name, 'cpu.shares'), Math.max(2, Math.round(cu * sharesPerCu)))
   }
 
   async limitCpu(name: string, cpus: number | undefined): Promise<void> {

@@ -6,13 +6,12 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { AppError } from '../../model/errors.ts'
 import { makeGroup, readNumber, readText, removeGroup, write, writeUnless } from './files.ts'
-import { burstUs, periodUs, type GroupTree, type GroupUsage } from './group-tree.ts'
+import { burstUs, periodUs, weightPerProcessor, type GroupTree, type GroupUsage } from './group-tree.ts'
 import { parseCounts, parseMemory, parsePids } from './readings.ts'
 
-const weightPerCu = 100
 /** What the kernel gives a group that nobody has weighed. */
 const weightOfAGroup = 100
-const largestWeight = 10_000
+const mostWeight = 10_000
 /** Without these two a size is nothing. */
 const needed = ['cpu', 'memory']
 
@@ -34,7 +33,8 @@ export class Version2 implements GroupTree {
     try {
       await handOut(folder)
       const handed = controllersIn(join(folder, 'cgroup.subtree_control'))
-      await write(join(folder, 'cpu.weight'), Math.min(largestWeight, weightOfAGroup * availableParallelism()))
+      const weight = weightOfAGroup * weightPerProcessor * availableParallelism()
+      await write(join(folder, 'cpu.weight'), Math.min(mostWeight, weight))
       return new Version2(folder, handed.includes('pids'))
     } catch (error) {
       await removeGroup(folder)
@@ -73,11 +73,6 @@ export class Version2 implements GroupTree {
 
   async limitProcesses(name: string, most: number): Promise<void> {
     if (this.#hasPids) await write(join(this.#folder, name, 'pids.max'), most)
-  }
-
-  async weigh(name: string, cu: number): Promise<void> {
-    const weight = Math.min(largestWeight, Math.max(1, Math.round(cu * weightPerCu)))
-    await write(join(this.#folder, name, 'cpu.weight'), weight)
   }
 
   async limitCpu(name: string, cpus: number | undefined): Promise<void> {
