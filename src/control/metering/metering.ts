@@ -212,7 +212,7 @@ export class Metering {
   async logicalSize(branchId: string): Promise<number | undefined> {
     for (const [timelineId, compute] of this.#ledger.running()) {
       if (compute.branchId !== branchId) continue
-      await this.#readLog(timelineId, compute)
+      if (this.#wasUsed(timelineId)) await this.#readLog(timelineId, compute)
       const bytes = await this.#sizes.current(timelineId, compute.branchId, this.#logs.position(timelineId))
       if (bytes !== undefined) return bytes
     }
@@ -232,6 +232,12 @@ export class Metering {
     return [...this.#ledger.running().values()].some((compute) => compute.projectId === projectId)
   }
 
+  /** Since its log was last looked at. */
+  #wasUsed(timelineId: TimelineId): boolean {
+    const usedAt = this.#context().computes.serving().get(timelineId)?.lastActivityAt ?? 0
+    return usedAt >= this.#logs.readAt(timelineId)
+  }
+
   /** What computes that do not run any more have written since they were last looked at: nobody may ever wake them again. */
   async #readLeft(computes: readonly RunningSince[]): Promise<void> {
     for (const { timelineId } of computes) this.#logs.begin(timelineId)
@@ -243,11 +249,9 @@ export class Metering {
 
   async #readLogs(now: number): Promise<void> {
     await this.#learnLogs()
-    const { computes } = this.#context()
     const due = [...this.#ledger.running()].filter(([timelineId]) => {
       const age = now - this.#logs.readAt(timelineId)
-      const usedAt = computes.serving().get(timelineId)?.lastActivityAt ?? 0
-      return age >= readAnywayMs || (age >= readActiveMs && usedAt >= this.#logs.readAt(timelineId))
+      return age >= readAnywayMs || (age >= readActiveMs && this.#wasUsed(timelineId))
     })
     for (let at = 0; at < due.length; at += readAtOnce) {
       await Promise.all(due.slice(at, at + readAtOnce).map(([timelineId, place]) => this.#readLog(timelineId, place)))
