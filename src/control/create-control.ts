@@ -246,7 +246,7 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'metrics', everyMs: 60_000, run: () => forgetMetrics(context, metrics) },
         { name: 'refill-pool', everyMs: 5000, run: async () => context.pool.refill() },
         { name: 'close-periods', everyMs: 600_000, run: () => closePeriods(context) },
-        { name: 'watch-spending', everyMs: 60_000, run: () => watchSpending(context) },
+        { name: 'watch-spending', everyMs: 300_000, run: () => watchSpending(context) },
         { name: 'rate-budgets', everyMs: 600_000, run: () => forgetFullBudgets(context.store) },
         { name: 'transfer-requests', everyMs: 3_600_000, run: () => deleteExpiredTransferRequests(context.store) },
         { name: 'idempotency', everyMs: 3_600_000, run: () => deleteOldIdempotencyKeys(context.store) },

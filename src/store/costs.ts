@@ -7,32 +7,47 @@ import type { Sql } from './database.ts'
 
 export type Span = { orgId: string; start: Date; end: Date }
 
+/** So many are summed up by one statement: no organization is too large for the time that one may take. */
+const projectsAtOnce = 500
+
 /**
- * While the organization had them; by project, in the order of their ids. `projectId`: of that one alone. `end` is cut to now: what is
- * stored is taken to go on as it is, not longer.
+ * While the organization had them; by project. `projectIds`: of those alone. `end` is cut to now: what is stored is taken to go on as it
+ * is, not longer.
  */
 export async function sumQuantities(
   sql: Sql,
-  { orgId, start, end }: Span,
+  span: Span,
   branchesIncluded: number,
-  projectId?: string,
+  projectIds?: readonly ProjectId[],
 ): Promise<Map<ProjectId, Quantities>> {
-  const rows = await sql.query<{ project_id: ProjectId; meter: Meter; quantity: string }>(quantitiesOf, [
-    orgId,
-    start,
-    end,
-    branchesIncluded,
-    projectId ?? null,
-  ])
   const found = new Map<ProjectId, Quantities>()
-  for (const { project_id: id, meter, quantity } of rows) {
-    found.set(id, { ...(found.get(id) ?? noQuantities), [meter]: BigInt(quantity) })
+  const all = projectIds ?? (await listBilledProjects(sql, span.orgId))
+  for (let i = 0; i < all.length; i += projectsAtOnce) {
+    const rows = await sql.query<{ project_id: ProjectId; meter: Meter; quantity: string }>(quantitiesOf, [
+      span.orgId,
+      span.start,
+      span.end,
+      branchesIncluded,
+      all.slice(i, i + projectsAtOnce),
+    ])
+    for (const { project_id: id, meter, quantity } of rows) {
+      found.set(id, { ...(found.get(id) ?? noQuantities), [meter]: BigInt(quantity) })
+    }
   }
   return found
 }
 
+/** All that it ever had: what was used a moment after a project had gone is still its own. */
+async function listBilledProjects(sql: Sql, orgId: string): Promise<ProjectId[]> {
+  const rows = await sql.query<{ project_id: ProjectId }>(
+    'select distinct project_id from usage_owners where org_id = $1 order by project_id',
+    [orgId],
+  )
+  return rows.map((row) => row.project_id)
+}
+
 /** Milliseconds, as a whole number: sums stay exact. */
-const ms = (interval: string): string => `round(extract(epoch from ${interval}) * 1000)`
+const ms = (interval: string): string => `round(date_part('epoch', ${interval}) * 1000)::bigint`
 
 const quantitiesOf = `
   with span as (
@@ -40,12 +55,12 @@ const quantitiesOf = `
   ), owned as (
     select o.project_id, greatest(o.since, s.start) as since, least(coalesce(o.ended_at, 'infinity'), s.stop) as until
       from usage_owners o, span s
-     where o.org_id = $1 and ($5::text is null or o.project_id = $5)
+     where o.org_id = $1 and o.project_id = any($5)
        and o.since < s.stop and coalesce(o.ended_at, 'infinity') > s.start
   ), hours as (
     select project_id, sum(round((compute_cu_ms * 1000)::numeric)) as compute, sum(transfer_bytes::numeric) as transfer
       from usage_hours
-     where org_id = $1 and ($5::text is null or project_id = $5) and hour >= $2 and hour < $3
+     where project_id = any($5) and org_id = $1 and hour >= $2 and hour < $3
      group by project_id
   ), running as (
     select r.project_id, sum(round((p.ms * r.cu * 1000)::numeric)) as compute
@@ -60,7 +75,7 @@ const quantitiesOf = `
            lead(l.since, 1, 'infinity') over w as until,
            l.value - coalesce(lag(l.value) over w, 0) as change
       from usage_levels l
-     where l.project_id in (select project_id from owned) and l.since < $3
+     where l.project_id = any($5) and l.since < $3
     window w as (partition by l.project_id, l.branch_id, l.kind order by l.since)
   ), stored as (
     select l.project_id, l.kind, sum(l.value::numeric * p.ms) as quantity
@@ -98,7 +113,9 @@ const quantitiesOf = `
 /** Bytes to clients of all its projects. */
 export async function sumTransfer(sql: Sql, { orgId, start, end }: Span): Promise<bigint> {
   const [row] = await sql.query<{ bytes: string }>(
-    'select coalesce(sum(transfer_bytes::numeric), 0)::text as bytes from usage_hours where org_id = $1 and hour >= $2 and hour < $3',
+    `select coalesce(sum(transfer_bytes::numeric), 0)::text as bytes from usage_hours
+      where org_id = $1 and hour >= $2 and hour < $3
+        and project_id in (select project_id from usage_owners where org_id = $1)`,
     [orgId, start, end],
   )
   return BigInt(row?.bytes ?? 0)

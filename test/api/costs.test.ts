@@ -366,6 +366,10 @@ describe('costs', () => {
     const { data } = await api.setOrganizationSpendingLimit(sponsored, { spending_limit_cents: 2_000 })
     assert.deepEqual(data, { spending_limit_cents: 2_000 })
     assert.deepEqual((await api.getOrganizationSpendingLimit(sponsored)).data, data)
+    await sql(
+      `insert into usage_owners (project_id, since, ended_at, org_id, project_created_at) values ('busy-1', $1, null, $2, $1)`,
+      [new Date(current), sponsored],
+    )
     const use = async (cuHours: number): Promise<void> => {
       await sql(
         `insert into usage_hours (project_id, org_id, hour, branch_id, endpoint_id, active_ms, compute_cu_ms, written_bytes, transfer_bytes)

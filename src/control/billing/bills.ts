@@ -2,6 +2,7 @@
 //
 // Plain arithmetic on the metering: shown, and charged by nobody. Nothing here is stored.
 
+import { BriefMemory } from '../../lib/brief-memory.ts'
 import type { OrganizationId, ProjectId } from '../../model/ids.ts'
 import type { Organization } from '../../model/organization.ts'
 import type { Project } from '../../model/project.ts'
@@ -37,6 +38,7 @@ export async function projectBill(
   sql: Sql,
   project: Project,
   period: Period,
+  sums: Sums = freshSums,
 ): Promise<ProjectBill> {
   const { id: projectId, orgId } = project
   const closed = (await listStatements(sql, orgId)).find(isOf(period))
@@ -47,8 +49,8 @@ export async function projectBill(
   const plan = (await getOrganization(sql, orgId, undefined))?.plan ?? ''
   const own = pricesOf(prices, plan)
   const span = { orgId, start: period.start, end: period.end }
-  const quantities = (await sumQuantities(sql, span, own.branchesIncluded, projectId)).get(projectId) ?? noQuantities
-  const cost = projectCost(quantities, await sumTransfer(sql, span), own)
+  const quantities = (await sumQuantities(sql, span, own.branchesIncluded, [projectId])).get(projectId) ?? noQuantities
+  const cost = projectCost(quantities, await sums.transfer(sql, span), own)
   return { projectId, orgId, period, currency: prices.currency, isFinal: false, cost }
 }
 
@@ -58,11 +60,11 @@ export async function organizationBill(
   sql: Sql,
   organization: Organization,
   period: Period,
-  { now, projects: most }: { now: Date; projects: number },
+  { now, projects: most, sums = freshSums }: { now: Date; projects: number; sums?: Sums },
 ): Promise<OrganizationBill> {
   const orgId = organization.id
   const statements = await listStatements(sql, orgId)
-  const credits = await creditsBefore(control, sql, organization, period, statements, now)
+  const credits = await creditsBefore(control, sql, organization, period, statements, { now, sums })
   const closed = statements.find(isOf(period))
   if (closed) {
     const { currency, cost, creditsUsed } = closed
@@ -70,7 +72,7 @@ export async function organizationBill(
     const standing = { creditsUsed, creditsRemaining: credits - creditsUsed, due: cost.total - creditsUsed }
     return { orgId, period, currency, isFinal: true, cost, ...standing, projects }
   }
-  const used = await usedBy(control, sql, organization, period)
+  const used = await sums.used(control, sql, organization, period)
   const cost = costOf(control, organization, used)
   const { used: creditsUsed, remaining: creditsRemaining, due } = drawDown(cost.total, credits)
   const projects = projectCosts(control, organization, used)
@@ -86,6 +88,23 @@ type Used = ReadonlyMap<ProjectId, Quantities>
 export async function usedBy({ prices }: Prices, sql: Sql, { id, plan }: Organization, period: Period): Promise<Used> {
   const span = { orgId: id, start: period.start, end: period.end }
   return await sumQuantities(sql, span, pricesOf(prices, plan).branchesIncluded)
+}
+
+/** Where sums over many rows come from. */
+export type Sums = { used: typeof usedBy; transfer: typeof sumTransfer }
+
+const freshSums: Sums = { used: usedBy, transfer: sumTransfer }
+
+/** For those who may ask as often as they like. */
+export function briefSums(): Sums {
+  const [used, transfer] = [new BriefMemory<Used>(), new BriefMemory<bigint>()]
+  return {
+    used: (control, sql, organization, period) =>
+      used.run(`${organization.id} ${organization.plan} ${period.start.getTime()}`, () =>
+        usedBy(control, sql, organization, period),
+      ),
+    transfer: (sql, span) => transfer.run(`${span.orgId} ${span.start.getTime()}`, () => sumTransfer(sql, span)),
+  }
 }
 
 export const costOf = ({ prices }: Prices, { plan }: Organization, used: Used): Cost =>
@@ -110,14 +129,14 @@ export async function creditsBefore(
   organization: Organization,
   period: Period,
   statements: readonly Statement[],
-  now: Date,
+  { now, sums = freshSums }: { now: Date; sums?: Sums },
 ): Promise<bigint> {
   let credits = await sumCredits(sql, organization.id)
   for (const { periodStart, creditsUsed } of statements) if (periodStart < period.start) credits -= creditsUsed
   if (credits <= 0n) return credits
   for (const earlier of periodsUntil(period, organization.createdAt, now)) {
     if (statements.some(isOf(earlier))) continue
-    const { total } = costOf(control, organization, await usedBy(control, sql, organization, earlier))
+    const { total } = costOf(control, organization, await sums.used(control, sql, organization, earlier))
     credits = drawDown(total, credits).remaining
   }
   return credits

@@ -16,24 +16,25 @@ import { getOrganization, lockOrganization } from '../../store/organizations.ts'
 import { organizationFor, organizationNotFound, visibleProjectEvenDeleted } from '../access.ts'
 import type { Control, CreditAccount, CreditInput } from '../control.ts'
 import type { ControlContext } from '../context.ts'
-import { organizationBill, projectBill } from './bills.ts'
+import { briefSums, organizationBill, projectBill } from './bills.ts'
 
 const shownGrants = 100
 const longestNote = 200
 
 export function costControl(control: ControlContext): Control['costs'] {
   const { store } = control
+  const sums = briefSums()
   return {
     async ofProject(caller, projectId, periodText) {
       const period = parsePeriod(periodText, new Date())
       const project = await visibleProjectEvenDeleted(store, caller, projectId)
-      return await projectBill(control, store, project, period)
+      return await projectBill(control, store, project, period, sums)
     },
     async ofOrganization(caller, orgId, { period: periodText, projects }) {
       const now = new Date()
       const period = parsePeriod(periodText, now)
       const organization = await organizationFor(store, caller, orgId)
-      return await organizationBill(control, store, organization, period, { now, projects })
+      return await organizationBill(control, store, organization, period, { now, projects, sums })
     },
     credits: (orgId) => creditAccount(control, store, orgId),
     grantCredit: (orgId, grant) => grantCredit(control, orgId, grant),

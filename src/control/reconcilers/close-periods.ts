@@ -36,7 +36,7 @@ async function close(control: Billing, orgId: OrganizationId, period: Period, no
     if (!organization) return false
     const used = await usedBy(control, sql, organization, period)
     const cost = costOf(control, organization, used)
-    const credits = await creditsBefore(control, sql, organization, period, await listStatements(sql, orgId), now)
+    const credits = await creditsBefore(control, sql, organization, period, await listStatements(sql, orgId), { now })
     const statement: Statement = {
       periodStart: period.start,
       currency: control.prices.currency,
