@@ -188,7 +188,7 @@ export const operationRequirements = {
   createNeonAuthProviderSDKKeys: 'project:write',
   createNeonAuthNewUser: 'project:write',
   deleteNeonAuthUser: 'project:write',
-  transferNeonAuthProviderProject: 'project:write',
+  transferNeonAuthProviderProject: 'project:share',
   listNeonAuthIntegrations: 'project:write',
   listNeonAuthOauthProviders: 'project:write',
   addNeonAuthOauthProvider: 'project:write',

@@ -114,6 +114,12 @@ describe('a control database by URL', () => {
       const made = madeOf(await call(second, 'POST', '/projects', { project: { name: 'of the other' } }))
       await waitForOperations(second, made.answer.body['operations'] as { id: string; project_id: string }[])
       assert.deepEqual(await query(made.uri, 'select 1 as one'), [{ one: 1 }])
+      const { id, key } = (await request(first, 'POST', '/api_keys', { key_name: 'of both' })).body
+      const withKey = async (): Promise<number> =>
+        (await request({ ...second, apiKey: String(key) }, 'GET', '/users/me')).status
+      assert.equal(await withKey(), 200)
+      assert.equal((await request(first, 'DELETE', `/api_keys/${String(id)}`)).status, 200)
+      assert.equal(await withKey(), 401, 'a key that is revoked here opens nothing there')
     }
     assert.deepEqual(await query(portOf(first), 'select n from kept'), [{ n: 1 }])
     assert.equal((await request(first, 'GET', `/projects/${projectId}`)).status, 200)
