@@ -54,10 +54,6 @@ export async function reviewProject(control: ControlContext, projectId: ProjectI
   const [row] = await listQuotaRows(control.store, [projectId])
   if (!row) return
   const running = servingOfProject(control, projectId)
-  for (const [timelineId] of running) {
-    const pgSettings = (await control.supervisor.readSpec(timelineId))?.pgSettings ?? {}
-    await control.hardLimits.apply(timelineId, { quotas: row.quotas, pgSettings })
-  }
   const look = new Map<BranchId, { timelineId: TimelineId | undefined; measure: boolean }>()
   for (const id of await listSizedBranches(control.store, projectId))
     look.set(id, { timelineId: undefined, measure: true })
@@ -66,13 +62,13 @@ export async function reviewProject(control: ControlContext, projectId: ProjectI
 }
 
 export async function review(control: ControlContext, row: QuotaRow, look: Look): Promise<void> {
+  for (const { timelineId } of look.values()) if (timelineId) await applyHardLimit(control, timelineId, row)
   const usage = await reviewUsage(control, row)
   const refusal = exceededUsage(usage, new Date())
   if (refusal) await stopProject(control, row.projectId)
-  for (const { timelineId } of look.values()) if (timelineId) await applyHardLimit(control, timelineId, row)
   if ((row.quotas[sizeQuota] ?? 0) === 0 && row.sizes.size === 0) return
   for (const [branchId, { timelineId, measure }] of look) {
-    const standing = measure ? await reviewSize(control, row, branchId) : row.sizes.get(branchId)
+    const standing = measure ? await reviewSize(control, row, branchId, timelineId) : row.sizes.get(branchId)
     if (timelineId && !refusal) await applySize(control, timelineId, standing)
   }
 }
@@ -112,9 +108,11 @@ async function reviewSize(
   control: ControlContext,
   row: QuotaRow,
   branchId: BranchId,
+  timelineId: TimelineId | undefined,
 ): Promise<SizeStanding | undefined> {
-  const bytes = await control.metering.logicalSize(branchId)
   const known = row.sizes.get(branchId)
+  // Asleep, it holds what it held when it was judged; metering stores sizes less exactly.
+  const bytes = known && !timelineId ? known.used : await control.metering.logicalSize(branchId)
   if (bytes === undefined || sameSizeStanding(known, sizeStanding(bytes, row.quotas))) return known
   const { standing, changed } = await control.store.transaction(async (sql) => {
     const before = await lockQuotaRow(sql, row.projectId)
