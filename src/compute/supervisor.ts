@@ -290,8 +290,7 @@ export class Supervisor {
     entry.stopping = true
     entry.state = { kind: 'stopping', since, mode }
     try {
-      // Its last checkpoint is our work, and whoever wants to wake it again waits for that.
-      await this.#options.sizing?.lift(id)
+      await this.#lift(id)
       await postmaster.stop(mode)
       await postmaster.exited
       await this.#release(entry.spec)
@@ -351,6 +350,18 @@ export class Supervisor {
     }
     void postmaster.exited.then(() => this.#ended(id, entry))
     this.#watchLogs()
+  }
+
+  /** Its last checkpoint is our work, and whoever wants to wake it again waits for that. Where it cannot be, it takes longer. */
+  async #lift(id: TimelineId): Promise<void> {
+    await this.#options.sizing
+      ?.lift(id)
+      .catch((error: unknown) =>
+        this.#options.logger.warn(
+          { timeline: id, cause: errorChain(error) },
+          'a compute stops at the speed of its size',
+        ),
+      )
   }
 
   /** What it leaves behind can wait: the next start of the timeline, or of pgrove, takes it away. */

@@ -226,6 +226,20 @@ describe('control groups', skipUnless(obstacle), () => {
     await isGone(id)
   })
 
+  test('a compute that was found outside of any group is taken in, with all that it has begun', async () => {
+    const outside = computes.supervisor()
+    const id = await computes.claimed(outside)
+    await computes.tenant(id)
+    assert.deepEqual(await foldersOf(id), [])
+    const successor = supervisorWith(groups)
+    await successor.adopt()
+    const all = (await processesIn(computes.dir(id))).toSorted((a, b) => a - b)
+    for (const list of await pidsIn(id)) assert.deepEqual(list, all)
+    assert.ok((await foldersOf(id)).length > 0)
+    await successor.ensureStopped(id, 'fast')
+    await isGone(id)
+  })
+
   test('a compute that is killed leaves no group, and the next start has no limit of CPU', async () => {
     const id = await computes.claimed(supervisor)
     await supervisor.resize(id, { cu: 0.25, mostCu: 0.25 })
