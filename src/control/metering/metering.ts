@@ -6,7 +6,8 @@
 import { readControlFile } from '../../compute/data-dir.ts'
 import { writtenUntil } from '../../compute/wal-position.ts'
 import { failpoint } from '../../lib/failpoint.ts'
-import { errorChain, isAppError } from '../../model/errors.ts'
+import { within } from '../../lib/within.ts'
+import { AppError, errorChain, isAppError } from '../../model/errors.ts'
 import type { BranchId, TimelineId } from '../../model/ids.ts'
 import type { Lsn } from '../../model/lsn.ts'
 import {
@@ -46,6 +47,7 @@ const readAnywayMs = 60_000
 const readAtOnce = 8
 const measureEveryMs = 60_000
 const measuresARound = 4
+const learnWithinMs = 500
 /** The API goes a year back; hours before that are of no use. */
 const keptMs = 400 * 24 * hourMs
 
@@ -153,14 +155,14 @@ export class Metering {
     using _kept = this.#logs.keep(timelineId)
     this.#ledger.stop(timelineId, Date.now())
     this.#sizes.forget(timelineId)
-    await this.#learnLogs()
+    await this.#learnLogsSoon()
     await this.#readLog(timelineId, place)
     await failpoint('usage.ended').catch(() => {})
   }
 
   /** Before a compute that is in use is stopped: asleep, it cannot say how much it holds. */
   async measureBeforeStop(timelineId: TimelineId, branchId: BranchId): Promise<void> {
-    await this.#learnLogs()
+    await this.#learnLogsSoon()
     await this.#readLog(timelineId, this.#ledger.running().get(timelineId))
     const position = this.#logs.position(timelineId)
     if (this.#sizes.isOutdated(timelineId, position)) await this.#sizes.measure(timelineId, branchId, position)
@@ -268,6 +270,13 @@ export class Metering {
     } catch (error) {
       this.#warnUnlessAway(error, 'readings of logs could not be looked up')
     }
+  }
+
+  /** Whoever stops a compute does not wait for a database that hangs: what is not read now is read when it wakes. */
+  async #learnLogsSoon(): Promise<void> {
+    await within(this.#learnLogs(), learnWithinMs, () => new AppError('unavailable', 'not within its time')).catch(
+      () => {},
+    )
   }
 
   async #readLog(timelineId: TimelineId, place: UsagePlace | undefined): Promise<void> {
