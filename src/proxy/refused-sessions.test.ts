@@ -35,12 +35,18 @@ const park = (): Promise<unknown> =>
   it.controlPlane.park({ endpointId: testEndpoint, mode: 'suspend', patienceMs: 0, endHeld: false })
 
 /** As long as it is held, nobody gets a compute. */
-function usedUp(): Disposable {
+function usedUp(): AsyncDisposable {
   const wake = it.controlPlane.wake.bind(it.controlPlane)
   it.controlPlane.wake = async () => {
     throw new AppError('quota_exceeded', quotaMessage)
   }
-  return { [Symbol.dispose]: () => void (it.controlPlane.wake = wake) }
+  return {
+    async [Symbol.asyncDispose]() {
+      it.controlPlane.wake = wake
+      // As control does when a quota is raised.
+      await it.controlPlane.endpointChanged({ endpointId: testEndpoint, what: 'address', notice: null })
+    },
+  }
 }
 
 for (const options of [direct, pooled]) {
@@ -55,7 +61,7 @@ for (const options of [direct, pooled]) {
       await it.postgres.stop()
       await it.controlPlane.endpointChanged({ endpointId: testEndpoint, what: 'all' })
       {
-        using _ = usedUp()
+        await using _ = usedUp()
         for (let round = 0; round < 2; round++) {
           const refused = { code: '53400', message: quotaMessage, severity: 'ERROR' }
           await assert.rejects(one.query('select 1'), refused)

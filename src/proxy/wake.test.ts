@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { AppError } from '../model/errors.ts'
 import type { WokenCompute } from './control-plane.ts'
 import { Waker } from './wake.ts'
 
@@ -34,6 +35,21 @@ test('a failed wake is not remembered', async () => {
   const again = waker.compute('ep-a')
   control.answer('1')
   assert.equal((await again).generation, '1')
+})
+
+test('that a quota forbids it is remembered for a moment, and forgotten with a change', async () => {
+  const control = new SlowControl()
+  const waker = new Waker(control, { woken: () => {} })
+  const exceeded = new AppError('quota_exceeded', 'used up')
+  const failing = waker.compute('ep-a')
+  control.pending.shift()?.reject(exceeded)
+  await assert.rejects(failing, exceeded)
+  for (let n = 0; n < 100; n++) await assert.rejects(waker.compute('ep-a'), exceeded)
+  assert.equal(control.pending.length, 0)
+  waker.forget('ep-a')
+  const raised = waker.compute('ep-a')
+  control.answer('1')
+  assert.equal((await raised).generation, '1')
 })
 
 test('an answer from before a change is kept for nobody', async () => {
