@@ -23,10 +23,18 @@ export type Resources = Readonly<Record<string, string>>
 /** Neither what nobody has written nor what was too much at once: the log is for what was done or was not allowed. */
 const unrecordedStatuses = new Set([429, 501])
 
+/** Whatever is named in a request is somebody else's to choose: rows and memory are bounded. */
+const longestText = 100
+
 /** Changes, and reads that show a secret. */
 function isAudited({ match, passage, status }: AuditedRequest): boolean {
   if (unrecordedStatuses.has(status)) return false
   return match.operation.method !== 'GET' || passage.requirement === 'project:write'
+}
+
+function shortened(params: Resources): Resources {
+  const short = (text: string): string => text.slice(0, longestText).toWellFormed()
+  return Object.fromEntries(Object.entries(params).map(([name, text]) => [name, short(text)]))
 }
 
 export function audit(control: Control, request: AuditedRequest): void {
@@ -41,7 +49,7 @@ export function audit(control: Control, request: AuditedRequest): void {
     orgId: orgId as OrganizationId | undefined,
     claimedOrgId: orgId === undefined && caller.kind === 'user' ? claimedOrganization(request) : undefined,
     operationId: match.operation.id,
-    resources: { ...params, ...made },
+    resources: { ...shortened(params), ...made },
     status: request.status,
     requestId: request.id,
     peer: request.peer,
@@ -79,5 +87,5 @@ function textAt(value: unknown, ...path: readonly string[]): string | undefined 
     if (typeof at !== 'object' || at === null) return undefined
     at = (at as Readonly<Record<string, unknown>>)[name]
   }
-  return typeof at === 'string' && at.length <= 100 ? at : undefined
+  return typeof at === 'string' && at.length <= longestText ? at : undefined
 }

@@ -108,13 +108,14 @@ function addApi(api: FastifyInstance, options: ApiServerOptions, callers: Caller
     if (request.passage.refusal) throw request.passage.refusal
     if (!isImplemented(request.match.operation)) throw notImplemented(request.match.operation)
   })
-  api.addHook('onResponse', (request, reply, done) => {
+  // Not when the answer has arrived: whoever hangs up before that has done it all the same.
+  api.addHook('onSend', (request, reply, payload, done) => {
     const { id, caller, match, passage, body, made } = request
     if (caller && match && passage) {
       const peer = peerOf(request, options.behindEdge ?? false)
       audit(control, { id, caller, match, passage, body, made, status: reply.statusCode, peer })
     }
-    done()
+    done(null, payload)
   })
   api.setNotFoundHandler(async (request, reply) => sendError(log, request, reply, notPartOfApi()))
   api.route({

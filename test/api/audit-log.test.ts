@@ -1,8 +1,11 @@
 // The audit log: what was done and what was refused, by whom and to what, for the admins of the organization and for nobody else.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { join, makeOrganization, makeOrganizationKey, makeUser, must, type Person } from '../support/accounts.ts'
+import { eventually } from '../support/eventually.ts'
 import { makeProject } from '../support/neon.ts'
 import { assertQuiet } from '../support/quiet.ts'
 import { request, startServer, type TestServer } from '../support/server.ts'
@@ -80,6 +83,28 @@ test('refusals are there as well: the gate’s, and those of what lies behind it
   assert.deepEqual([byViewer?.actor.user_email, byViewer?.status], ['viewer@example.com', 403])
   assert.deepEqual(await said('createProject'), ['viewer@example.com', 403])
   assert.deepEqual(await said('updateProject'), ['admin@example.com', 400])
+})
+
+test('whoever hangs up before he is answered is there as well', async () => {
+  const key = await makeOrganizationKey(admin, orgId)
+  const { hostname, port, pathname } = new URL(server.apiUrl)
+  const socket = connect(Number(port), hostname)
+  const closed = once(socket, 'close')
+  socket.end(
+    `DELETE ${pathname}/organizations/${orgId}/api_keys/${key.id} HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${admin.server.apiKey}\r\n\r\n`,
+  )
+  socket.resume()
+  await closed
+  const entry = await eventually('what was done is logged', async () => (await entriesOf('revokeOrgApiKey'))[0])
+  assert.deepEqual([entry.resources['key_id'], entry.status], [String(key.id), 200])
+})
+
+test('names of any length take up little room', async () => {
+  const name = '😀'.repeat(1000)
+  const path = `/projects/${projectId}/branches/br-none-00000000/roles/x${encodeURIComponent(name)}`
+  await request(admin.server, 'DELETE', path)
+  const [entry] = await entriesOf('deleteProjectBranchRole')
+  assert.equal(entry?.resources['role_name'], `x${name.slice(0, 98)}\ufffd`)
 })
 
 test('what an operator does to an organization is said there too', async () => {
