@@ -30,6 +30,8 @@ export type Serving = {
   startedAt: number
   /** Client traffic, and queries seen running at a look. */
   lastActivityAt: number
+  /** That have a server connection: one may be at work for long without a byte of traffic. */
+  openSessions: number
   /** Sessions at rest whose state only lives in Postgres, when the proxy was asked last: they are waited for, up to a limit. */
   held: { count: number; askedAt: number } | undefined
 }
@@ -49,6 +51,8 @@ export type Cause = 'chain' | 'connect' | 'idle' | 'quota' | 'network'
 
 const chainPatienceMs = 60_000
 const drainPatienceMs = 2_000
+/** Whoever is at work meanwhile uses what there is no more of. */
+const farewellPatienceMs = 1_000
 
 export class Computes {
   readonly #context: () => ControlContext
@@ -99,7 +103,8 @@ export class Computes {
 
   /** Before a compute is stopped that its clients may still use: they get a moment to come to rest, and are set aside. */
   async drain(computeName: string, farewell?: string): Promise<void> {
-    const request = { endpointId: computeName, mode: 'drain' as const, patienceMs: drainPatienceMs }
+    const patienceMs = farewell === undefined ? drainPatienceMs : farewellPatienceMs
+    const request = { endpointId: computeName, mode: 'drain' as const, patienceMs }
     await this.#askToPark(
       farewell === undefined ? { ...request, endHeld: false } : { ...request, endHeld: true, farewell },
     )
@@ -125,8 +130,9 @@ export class Computes {
   }
 
   /** What lies in the future did not happen: the edge is not trusted to keep a compute awake for ever. */
-  noteActivity(endpointId: string, at: number): void {
+  noteActivity(endpointId: string, at: number, openSessions: number): void {
     const found = this.servingEndpoint(endpointId)
+    if (found) found.serving.openSessions = openSessions
     const seen = Math.min(at, Date.now())
     if (!found || seen <= found.serving.lastActivityAt) return
     found.serving.lastActivityAt = seen
@@ -143,6 +149,7 @@ export class Computes {
       currentCu: withinLimits({ cu, reason: 'cpu' }, serving.scaling).cu,
       startedAt,
       lastActivityAt: Date.now(),
+      openSessions: 0,
       held: undefined,
     })
   }
@@ -292,6 +299,7 @@ export class Computes {
           scaling: scalingOf(assignment),
           startedAt: at,
           lastActivityAt: at,
+          openSessions: 0,
           held: undefined,
         }
         this.#serving.set(timelineId, serving)

@@ -76,6 +76,7 @@ import { closePeriods } from './reconcilers/close-periods.ts'
 import { watchSpending } from './reconcilers/watch-spending.ts'
 import { expireBranches } from './reconcilers/expire-branches.ts'
 import { makeScheduledSnapshots } from './reconcilers/scheduled-snapshots.ts'
+import { forgetRevoked } from './reconcilers/forget-revoked.ts'
 import { purgeDeleted } from './reconcilers/purge-deleted.ts'
 import { Rounds } from './reconcilers/rounds.ts'
 import { suspendIdle } from './reconcilers/suspend-idle.ts'
@@ -251,6 +252,7 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'transfer-requests', everyMs: 3_600_000, run: () => deleteExpiredTransferRequests(context.store) },
         { name: 'idempotency', everyMs: 3_600_000, run: () => deleteOldIdempotencyKeys(context.store) },
         { name: 'audit-log', everyMs: 3_600_000, run: () => forgetOldAuditEntries(context) },
+        { name: 'revoked', everyMs: 3_600_000, run: () => forgetRevoked(context) },
       ])
     },
     async close({ stopsComputes }) {
@@ -275,8 +277,8 @@ export function createControl(parts: ControlParts): ControlPlane {
       },
       async reportActivity(activity, latencies, run) {
         context.metering.noteTransfer(run, activity)
-        for (const { endpointId, lastActivityAt } of activity) {
-          context.computes.noteActivity(endpointId, lastActivityAt)
+        for (const { endpointId, lastActivityAt, activeSessions } of activity) {
+          context.computes.noteActivity(endpointId, lastActivityAt, activeSessions)
           context.pastReads.noteActivity(endpointId, lastActivityAt)
         }
         metrics.reportLatencies(latencies)

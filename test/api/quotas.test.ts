@@ -226,6 +226,20 @@ describe('quotas', { concurrency: 4 }, () => {
     await assertToldAndLifted(project, [writer, onChild], 'written_data_bytes')
   })
 
+  test('a statement that writes for long without a byte of traffic is seen', async () => {
+    const project = await makeProject(server, { settings: { quota: { written_data_bytes: 20 * megabyte } } })
+    await using silent = await connect(project.uri)
+    await silent.query('create table quiet (text text)')
+    const writing = silent.query(`do $$ begin
+      for n in 1..10000 loop
+        insert into quiet select repeat(md5(random()::text), 30) from generate_series(1, 100);
+        commit;
+        perform pg_sleep(0.05);
+      end loop;
+    end $$`)
+    await assert.rejects(writing, { code: exceededState })
+  })
+
   test('warnings come once each, at 80 and at 95 %', async () => {
     const project = await makeProject(server)
     await using client = await connect(project.uri)

@@ -234,10 +234,11 @@ export class Metering {
     return [...this.#ledger.running().values()].some((compute) => compute.projectId === projectId)
   }
 
-  /** Since its log was last looked at. */
+  /** Since its log was last looked at. A session may write for long without a byte of traffic. */
   #wasUsed(timelineId: TimelineId): boolean {
-    const usedAt = this.#context().computes.serving().get(timelineId)?.lastActivityAt ?? 0
-    return usedAt >= this.#logs.readAt(timelineId)
+    const serving = this.#context().computes.serving().get(timelineId)
+    if (!serving) return false
+    return serving.openSessions > 0 || serving.lastActivityAt >= this.#logs.readAt(timelineId)
   }
 
   /** What computes that do not run any more have written since they were last looked at: nobody may ever wake them again. */

@@ -10,8 +10,9 @@ import type { ControlContext } from '../context.ts'
 import { review, reviewProject, reviewWhileAway } from '../quotas/review.ts'
 
 const atOnce = 8
-/** How much a branch holds is read from files: so often while somebody is at it, and so often in any case. */
+/** How much a branch holds is read from files: so often while there is traffic, while somebody may be at work without any, and in any case. */
 const measureActiveMs = 2_000
+const measureOpenMs = 5_000
 const measureAnywayMs = 30_000
 /** What is told of a size may be a few seconds old: only after this is it known what the last activity did to it. */
 const settlesAfterMs = 7_000
@@ -50,9 +51,10 @@ export class QuotaEnforcement {
     const serving = this.#control.computes.serving()
     for (const timelineId of this.#measuredAt.keys()) if (!serving.has(timelineId)) this.#measuredAt.delete(timelineId)
     const looks = new Map<ProjectId, Map<BranchId, { timelineId: TimelineId; measure: boolean }>>()
-    for (const [timelineId, { projectId, branchId, lastActivityAt }] of serving) {
+    for (const [timelineId, { projectId, branchId, lastActivityAt, openSessions }] of serving) {
       const at = this.#measuredAt.get(timelineId) ?? 0
-      const measure = now - at >= (lastActivityAt + settlesAfterMs >= at ? measureActiveMs : measureAnywayMs)
+      const quietMs = openSessions > 0 ? measureOpenMs : measureAnywayMs
+      const measure = now - at >= (lastActivityAt + settlesAfterMs >= at ? measureActiveMs : quietMs)
       if (measure) this.#measuredAt.set(timelineId, now)
       const look = looks.get(projectId) ?? new Map()
       looks.set(projectId, look.set(branchId, { timelineId, measure }))
