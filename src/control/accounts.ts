@@ -64,6 +64,8 @@ function handleOf(name: string, id: string): string {
 
 /** How long a key's last use may stay unwritten: one row written a minute instead of one a request. */
 const touchEveryMs = 60_000
+/** Beyond that the one that was noted longest ago is forgotten, and noted again at its next use. */
+const mostTouched = 10_000
 
 export class Authenticator {
   readonly #context: () => ControlContext
@@ -80,9 +82,19 @@ export class Authenticator {
     if (!found || found.revokedAt) throw new AppError('unauthorized', 'the API key is missing, unknown or revoked')
     const now = Date.now()
     if ((this.#touched.get(found.id) ?? 0) < now - touchEveryMs) {
-      this.#touched.set(found.id, now)
+      this.#noteTouched(found.id, now)
       await touchApiKey(store, found.id, from)
     }
     return callerOf(found)
+  }
+
+  #noteTouched(keyId: number, now: number): void {
+    this.#touched.delete(keyId)
+    this.#touched.set(keyId, now)
+    if (this.#touched.size <= mostTouched) return
+    for (const oldest of this.#touched.keys()) {
+      this.#touched.delete(oldest)
+      return
+    }
   }
 }

@@ -5,7 +5,7 @@
 
 import type { AuditRecord } from '../model/audit.ts'
 import { errorChain, isAppError } from '../model/errors.ts'
-import { deleteAuditEntriesBefore, insertAuditRecords, listAuditEntries } from '../store/audit-log.ts'
+import { deleteAuditEntriesBefore, insertAuditRecords, listAuditEntries, trimAuditLog } from '../store/audit-log.ts'
 import { organizationFor } from './access.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
@@ -15,6 +15,8 @@ const mostWrittenAtOnce = 500
 /** Beyond that the oldest are lost: a database that is away for long must not take our memory. */
 const mostKept = 10_000
 const keptForMs = 90 * 86_400_000
+/** What is done without end is known by its newest part. */
+const mostPerOrganization = 1_000_000
 
 export class AuditLog {
   readonly #context: () => Pick<ControlContext, 'store' | 'logger'>
@@ -114,9 +116,12 @@ export function recordOperatorAction(
 }
 
 /** Safe to run at any time, any number of times. */
-export async function forgetOldAuditEntries({ store }: Pick<ControlContext, 'store'>): Promise<{ deleted: number }> {
+export async function forgetOldAuditEntries(
+  { store }: Pick<ControlContext, 'store'>,
+  most = mostPerOrganization,
+): Promise<{ deleted: number }> {
   const before = new Date(Date.now() - keptForMs)
-  for (let deleted = 0; ;) {
+  for (let deleted = await trimAuditLog(store, most); ;) {
     const some = await deleteAuditEntriesBefore(store, before)
     deleted += some.deleted
     if (!some.more) return { deleted }

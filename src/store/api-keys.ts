@@ -133,3 +133,8 @@ export async function isLiveKey(sql: Sql, id: number): Promise<boolean> {
   const rows = await sql.query('select from api_keys where id = $1 and revoked_at is null', [id])
   return rows.length > 0
 }
+
+export async function deleteKeysRevokedBefore(sql: Sql, moment: Date): Promise<number> {
+  const rows = await sql.query('delete from api_keys where revoked_at < $1 returning id', [moment])
+  return rows.length
+}

@@ -78,3 +78,30 @@ export async function deleteAuditEntriesBefore(sql: Sql, moment: Date): Promise<
   )
   return { deleted: rows.length, more: rows.length === mostDeletedAtOnce }
 }
+
+const trimTimeoutMs = 600_000
+
+/** Leaves the newest of each organization, and of what belongs to none. */
+export async function trimAuditLog(store: Store, mostPerOrganization: number): Promise<number> {
+  return await store.transaction(
+    async (sql) => {
+      const rows = await sql.query<{ org_id: string | null; newest_too_many: number }>(
+        `select o.id as org_id, a.id as newest_too_many
+           from (select id from organizations union all select null) o
+           cross join lateral (
+             select id from audit_log where org_id is not distinct from o.id order by id desc offset $1 limit 1) a`,
+        [mostPerOrganization],
+      )
+      let deleted = 0
+      for (const { org_id: orgId, newest_too_many: last } of rows) {
+        const gone = await sql.query(
+          'delete from audit_log where id <= $2 and (org_id = $1 or ($1::text is null and org_id is null)) returning id',
+          [orgId, last],
+        )
+        deleted += gone.length
+      }
+      return deleted
+    },
+    { quick: true, statementTimeoutMs: trimTimeoutMs },
+  )
+}

@@ -59,3 +59,8 @@ export async function revokePermissionsInOrganization(sql: Sql, orgId: Organizat
     [orgId, email],
   )
 }
+
+export async function deletePermissionsRevokedBefore(sql: Sql, moment: Date): Promise<number> {
+  const rows = await sql.query('delete from project_permissions where revoked_at < $1 returning id', [moment])
+  return rows.length
+}

@@ -24,6 +24,7 @@ alter table api_keys add constraint api_key_owner check (
 create index on api_keys (user_id, id) where revoked_at is null;
 create index on api_keys (org_id, id) where org_id is not null and revoked_at is null;
 create index on api_keys (project_id) where project_id is not null;
+create index on api_keys (revoked_at) where revoked_at is not null;
 
 create table invitations (
   id uuid primary key default gen_random_uuid(),
@@ -45,6 +46,7 @@ create table project_permissions (
 );
 create unique index project_permission_live on project_permissions (project_id, granted_to_email) where revoked_at is null;
 create index on project_permissions (granted_to_email) where revoked_at is null;
+create index on project_permissions (revoked_at) where revoked_at is not null;
 
 -- No references: what was done stays known when what it was done to, or by whom, is gone.
 create table audit_log (
@@ -61,7 +63,7 @@ create table audit_log (
   request_id text not null,
   peer text not null
 );
-create index on audit_log (org_id, id desc) where org_id is not null;
+create index on audit_log (org_id, id desc);
 create index on audit_log (at);
 
 -- A stored answer is for whom it was given to, and never for another kind of key of the same person.
