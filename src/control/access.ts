@@ -105,36 +105,65 @@ export async function userOf(sql: Sql, caller: Caller): Promise<User> {
   return user
 }
 
-/** Throws where he cannot see it. Gives what he sees. */
-function assertSeen(caller: Caller, found: { project: Project; standing: ProjectStanding } | undefined): Project {
-  if (!found || roleOnProject(caller, found.project.id, found.standing) === 'stranger') throw projectNotFound()
+/** Throws `not_found` where he cannot see it, `forbidden` where he may not do that to it. */
+function assertGiven(
+  caller: Caller,
+  found: { project: Project; standing: ProjectStanding } | undefined,
+  requirement: Requirement,
+): Project {
+  const role = found ? roleOnProject(caller, found.project.id, found.standing) : 'stranger'
+  if (!found || role === 'stranger') throw projectNotFound()
+  if (!may(role, requirement)) throw refusal(caller, role, requirement)
   return found.project
 }
 
 /** A live project. */
-export async function visibleProject(sql: Sql, caller: Caller, projectId: string): Promise<Project> {
-  const project = await visibleProjectEvenDeleted(sql, caller, projectId)
+export async function visibleProject(
+  sql: Sql,
+  caller: Caller,
+  projectId: string,
+  requirement: Requirement = 'project:read',
+): Promise<Project> {
+  const project = await visibleProjectEvenDeleted(sql, caller, projectId, requirement)
   if (project.deletedAt) throw projectNotFound()
   return project
 }
 
 /** Live or deleted: what happened to it can still be asked. */
-export async function visibleProjectEvenDeleted(sql: Sql, caller: Caller, projectId: string): Promise<Project> {
-  return assertSeen(caller, await getProjectAndStanding(sql, projectId, personOf(caller)))
+export async function visibleProjectEvenDeleted(
+  sql: Sql,
+  caller: Caller,
+  projectId: string,
+  requirement: Requirement = 'project:read',
+): Promise<Project> {
+  return assertGiven(caller, await getProjectAndStanding(sql, projectId, personOf(caller)), requirement)
 }
 
 /** As `visibleProject`, holding its row for the rest of the transaction. */
-export async function lockVisibleProject(sql: Sql, caller: Caller, projectId: string): Promise<Project> {
-  const project = await lockVisibleProjectEvenDeleted(sql, caller, projectId)
+export async function lockVisibleProject(
+  sql: Sql,
+  caller: Caller,
+  projectId: string,
+  requirement: Requirement = 'project:write',
+): Promise<Project> {
+  const project = await lockVisibleProjectEvenDeleted(sql, caller, projectId, requirement)
   if (project.deletedAt) throw projectNotFound()
   return project
 }
 
-/** What he is to it is asked once the row is held: whoever held it before may have changed that. */
-export async function lockVisibleProjectEvenDeleted(sql: Sql, caller: Caller, projectId: string): Promise<Project> {
+/**
+ * What he is to it is asked once the row is held: whoever held it before may have moved it to where he is less. What let the request in
+ * was true when it came.
+ */
+export async function lockVisibleProjectEvenDeleted(
+  sql: Sql,
+  caller: Caller,
+  projectId: string,
+  requirement: Requirement = 'project:write',
+): Promise<Project> {
   const project = await lockProject(sql, projectId)
   const standing = project && (await findProjectStanding(sql, project.id, personOf(caller)))
-  return assertSeen(caller, project && standing && { project, standing })
+  return assertGiven(caller, project && standing && { project, standing }, requirement)
 }
 
 export async function liveBranch(sql: Sql, projectId: string, branchId: string): Promise<Branch> {

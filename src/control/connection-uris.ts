@@ -13,7 +13,7 @@ export function connectionUriControl(control: ControlContext): Control['connecti
   return {
     async get(caller, query) {
       const { store } = control
-      await visibleProject(store, caller, query.projectId)
+      await visibleProject(store, caller, query.projectId, 'project:write')
       const named =
         query.endpointId === undefined ? undefined : await getEndpoint(store, query.projectId, query.endpointId)
       if (query.endpointId !== undefined && !named) throw endpointNotFound()

@@ -40,7 +40,7 @@ export function jwksControl(control: ControlContext): Control['jwks'] {
       })
     },
     async delete(caller, projectId, id) {
-      await visibleProject(control.store, caller, projectId)
+      await visibleProject(control.store, caller, projectId, 'project:write')
       const deleted = uuid.test(id) ? await deleteJwks(control.store, projectId, id) : undefined
       if (!deleted) throw new AppError('not_found', 'JWKS not found')
       return deleted

@@ -18,12 +18,12 @@ const mostPermissions = 1000
 export function permissionControl(control: ControlContext): Control['permissions'] {
   return {
     async list(caller, projectId) {
-      const project = await visibleProject(control.store, caller, projectId)
+      const project = await visibleProject(control.store, caller, projectId, 'project:share')
       return await listPermissions(control.store, project.id)
     },
     async grant(caller, projectId, email) {
       return await control.store.transaction(async (sql) => {
-        const project = await lockVisibleProject(sql, caller, projectId)
+        const project = await lockVisibleProject(sql, caller, projectId, 'project:share')
         const permission = await ensurePermission(sql, project.id, email)
         if ((await listPermissions(sql, project.id)).length > mostPermissions) {
           throw new AppError(
@@ -35,7 +35,7 @@ export function permissionControl(control: ControlContext): Control['permissions
       })
     },
     async revoke(caller, projectId, permissionId) {
-      const project = await visibleProject(control.store, caller, projectId)
+      const project = await visibleProject(control.store, caller, projectId, 'project:share')
       const permission = await revokePermission(control.store, project.id, permissionId)
       if (!permission) throw new AppError('not_found', 'permission not found')
       return permission

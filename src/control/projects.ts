@@ -331,30 +331,36 @@ async function activeEndpoints(
 
 /** Soft: computes are stopped, data stays recoverable for the recovery window. */
 async function deleteProject(control: ControlContext, caller: Caller, projectId: string): Promise<Project> {
-  const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
-    const branches = (await listAllBranches(sql, project.id)).filter((branch) => !branch.deletedAt)
-    const kept = branches.find((branch) => branch.protected)
-    if (kept) {
-      throw new AppError(
-        'unprocessable',
-        `project has a protected branch (${kept.name}); set "protected" to false on it before deleting the project`,
-      )
-    }
-    const active = await activeEndpoints(control, sql, project)
-    const deleted = await setProjectDeleted(sql, project.id, new Date())
-    return {
-      result: deleted,
-      plan: {
-        kind: 'suspend_computes',
-        exclusive: true,
-        operations: active.map(({ branchId, id }) => ({
-          action: 'suspend_compute' as const,
-          branchId,
-          endpointId: id,
-        })),
-      },
-    }
-  })
+  const { result, operations } = await schedule(
+    control,
+    caller,
+    projectId,
+    async (sql, project) => {
+      const branches = (await listAllBranches(sql, project.id)).filter((branch) => !branch.deletedAt)
+      const kept = branches.find((branch) => branch.protected)
+      if (kept) {
+        throw new AppError(
+          'unprocessable',
+          `project has a protected branch (${kept.name}); set "protected" to false on it before deleting the project`,
+        )
+      }
+      const active = await activeEndpoints(control, sql, project)
+      const deleted = await setProjectDeleted(sql, project.id, new Date())
+      return {
+        result: deleted,
+        plan: {
+          kind: 'suspend_computes',
+          exclusive: true,
+          operations: active.map(({ branchId, id }) => ({
+            action: 'suspend_compute' as const,
+            branchId,
+            endpointId: id,
+          })),
+        },
+      }
+    },
+    'project:delete',
+  )
   const stopping = new Set(operations.map((operation) => operation.endpointId))
   for (const endpoint of await listEndpointsEvenDeleted(control.store, result.id)) {
     await control.assignments.remove(endpoint.id)
@@ -370,7 +376,7 @@ async function recover(
   projectId: string,
 ): ReturnType<Control['projects']['recover']> {
   const outcome = await control.store.transaction(async (sql) => {
-    const project = await lockVisibleProjectEvenDeleted(sql, caller, projectId)
+    const project = await lockVisibleProjectEvenDeleted(sql, caller, projectId, 'project:delete')
     if (!project.deletedAt) throw new AppError('unprocessable', 'project is not deleted, there is nothing to recover')
     if (project.purgingAt) throw new AppError('gone', 'project can no longer be recovered')
     if (await hasUnfinishedChain(sql, project.id)) throw projectLocked()

@@ -167,8 +167,7 @@ async function createRequest(
     throw new AppError('bad_request', `ttl_seconds must be between 1 and ${longestTransferRequestSeconds}`)
   const id = randomUUID()
   return await control.store.transaction(async (sql) => {
-    const project = await lockVisibleProject(sql, caller, projectId)
-    await assertMay(sql, caller, 'project:share', { projectId })
+    const project = await lockVisibleProject(sql, caller, projectId, 'project:share')
     if ((await countTransferRequests(sql, project.id)) >= mostTransferRequests) {
       throw new AppError(
         'unprocessable',
@@ -244,8 +243,7 @@ export function transferControl(control: ControlContext): Control['transfers'] {
     acceptRequest: (caller, projectId, requestId, orgId) => acceptRequest(control, caller, projectId, requestId, orgId),
     withdrawRequests: (caller, projectId) =>
       control.store.transaction(async (sql) => {
-        const project = await lockVisibleProject(sql, caller, projectId)
-        await assertMay(sql, caller, 'project:share', { projectId })
+        const project = await lockVisibleProject(sql, caller, projectId, 'project:share')
         return await deleteTransferRequestsOf(sql, [project.id])
       }),
   }

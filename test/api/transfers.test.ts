@@ -107,6 +107,39 @@ test('what the old organization gave to others ends: a project’s keys and its 
   )
 })
 
+test('a request that comes while a project moves is judged by what its caller is where it went', async () => {
+  const project = await makeProject(server, { org_id: sponsored })
+  const viewer = await makeUser(server, 'soon-a-viewer@example.com')
+  await addMember(server, sponsored, viewer, 'admin')
+  await addMember(server, paid, viewer, 'viewer')
+  const path = `/projects/${project.id}`
+  const late = await withControlDatabase(server.home, async (rows) => {
+    await rows.query('begin')
+    await rows.query('select from projects where id = $1 for update', [project.id])
+    // Each has been let in, and waits for the row.
+    const waiting = [
+      request(viewer.server, 'POST', `${path}/permissions`, { email: 'friend@example.com' }),
+      request(viewer.server, 'POST', `${path}/transfer_requests`, {}),
+      request(viewer.server, 'PATCH', path, { project: { name: 'mine' } }),
+      request(viewer.server, 'DELETE', path),
+    ]
+    await eventually('all of them wait', async () => {
+      const { rows: found } = await rows.query<{ count: string }>(
+        'select count(distinct pid) from pg_locks where not granted',
+      )
+      return Number(found[0]?.count) >= waiting.length
+    })
+    await rows.query('update projects set org_id = $2 where id = $1', [project.id, paid])
+    await rows.query('commit')
+    return await Promise.all(waiting)
+  })
+  assert.deepEqual(
+    late.map(({ status }) => status),
+    [403, 403, 403, 403],
+  )
+  assert.equal((await viewer.api.getProject(project.id)).data.project.name, project.id)
+})
+
 test('all or nothing: one project that cannot go keeps all others', async () => {
   const here = await makeProject(server, { org_id: sponsored })
   const there = await makeProject(server, { org_id: paid })

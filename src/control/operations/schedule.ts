@@ -13,6 +13,7 @@ import { hasUnfinishedChain, insertChain } from '../../store/operations.ts'
 import { lockProject } from '../../store/projects.ts'
 import { lockVisibleProject, projectNotFound } from '../access.ts'
 import { reservingPlaces } from '../active-computes.ts'
+import type { Requirement } from '../authorization.ts'
 import type { ControlContext } from '../context.ts'
 import { organizationLimits } from '../limits.ts'
 
@@ -67,11 +68,12 @@ export async function schedule<T>(
   caller: Caller,
   projectId: string,
   decide: (sql: Sql, project: Project) => Promise<Scheduled<T>>,
+  requirement: Requirement = 'project:write',
 ): Promise<{ result: T; operations: Operation[] }> {
   return await scheduleLocked(
     control,
     projectId,
-    (sql) => lockVisibleProject(sql, caller, projectId),
+    (sql) => lockVisibleProject(sql, caller, projectId, requirement),
     decide,
     patienceMs,
   )
