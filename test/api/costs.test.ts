@@ -1,4 +1,4 @@
-// What usage costs: two months of made-up usage against an arithmetic of its own, minute by minute, with a transfer in the middle.
+// What usage costs: two months of made-up usage against an arithmetic of its own, five minutes by five minutes, with a transfer in the middle.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -13,12 +13,14 @@ import { defaultPrices } from '../../src/model/prices.ts'
 import { testPassword, testUser, TestPostgres } from '../../src/proxy/test-support/postgres.ts'
 import { Store } from '../../src/store/database.ts'
 import { Random } from '../history/random.ts'
+import { eventually } from '../support/eventually.ts'
 import { assertRefused, makeProject, type NeonApi } from '../support/neon.ts'
 import { firstOrganizations } from '../support/organizations.ts'
 import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, packageRoot, request, startServer, type TestServer } from '../support/server.ts'
 
 const minuteMs = 60_000
+const stepMs = 5 * minuteMs
 const dayMs = 86_400_000
 const now = new Date()
 const monthStart = (offset: number): number => Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + offset, 1)
@@ -41,7 +43,7 @@ type Hour = { projectId: string; orgId: string; at: number; computeMs: number; b
 type Usage = { ownerships: Ownership[]; levels: Level[]; hours: Hour[] }
 
 /** `org project meter` → what was used, in the units that are measured. */
-function countByMinutes({ ownerships, levels, hours }: Usage, from: number, to: number): Map<string, number> {
+function countBySteps({ ownerships, levels, hours }: Usage, from: number, to: number): Map<string, number> {
   const sums = new Map<string, number>()
   const add = (orgId: string, projectId: string, meter: string, value: number): void => {
     const key = `${orgId} ${projectId} ${meter}`
@@ -57,7 +59,7 @@ function countByMinutes({ ownerships, levels, hours }: Usage, from: number, to: 
     const changes = levels.filter((each) => each.projectId === projectId).toSorted((a, b) => a.at - b.at)
     const current = new Map<string, Level>()
     let next = 0
-    for (let at = from; at < to; at += minuteMs) {
+    for (let at = from; at < to; at += stepMs) {
       for (let change = changes[next]; change && change.at <= at; change = changes[++next])
         current.set(`${change.branchId} ${change.kind}`, change)
       const owner = ownerships.find((each) => each.projectId === projectId && each.from <= at && at < each.to)
@@ -65,9 +67,9 @@ function countByMinutes({ ownerships, levels, hours }: Usage, from: number, to: 
       let branches = 0
       for (const { kind, value } of current.values()) {
         if (kind === 'exists') branches += value
-        else if (kind !== 'logical') add(owner.orgId, projectId, meters[kind] ?? kind, value * minuteMs)
+        else if (kind !== 'logical') add(owner.orgId, projectId, meters[kind] ?? kind, value * stepMs)
       }
-      if (branches > 25) add(owner.orgId, projectId, 'extra_branches', (branches - 25) * minuteMs)
+      if (branches > 25) add(owner.orgId, projectId, 'extra_branches', (branches - 25) * stepMs)
     }
   }
   return sums
@@ -168,28 +170,28 @@ describe('costs', () => {
 
   /** The real project changes hands in the middle of the older month; one is there throughout, one comes and goes. */
   function simulate(random: Random): Usage {
-    const handover = older + 14 * dayMs + 7 * 3_600_000 + 23 * minuteMs
+    const handover = older + 14 * dayMs + 7 * 3_600_000 + 25 * minuteMs
     const ownerships: Ownership[] = [
       { projectId, orgId: sponsored, from: older + 4 * dayMs, to: handover },
       { projectId, orgId: paid, from: handover, to: current },
       { projectId: 'old-timer-1', orgId: sponsored, from: older - 40 * dayMs, to: current },
-      { projectId: 'short-lived-1', orgId: paid, from: older + 9 * dayMs, to: last + 11 * dayMs + 31 * minuteMs },
+      { projectId: 'short-lived-1', orgId: paid, from: older + 9 * dayMs, to: last + 11 * dayMs + 30 * minuteMs },
     ]
     const levels: Level[] = []
     const hours: Hour[] = []
-    const someMinute = (from: number, to: number): number => from + random.below((to - from) / minuteMs) * minuteMs
+    const sometime = (from: number, to: number): number => from + random.below((to - from) / stepMs) * stepMs
     for (const project of new Set(ownerships.map((each) => each.projectId))) {
       const own = ownerships.filter((each) => each.projectId === project)
       const [begins, ends] = [Math.min(...own.map(({ from }) => from)), Math.max(...own.map(({ to }) => to))]
       for (let b = 0; b < 32; b++) {
         const branchId = `br-${project}-${b}`
-        const [born, dead] = [someMinute(begins, begins + 10 * dayMs), someMinute(ends - 10 * dayMs, ends)]
+        const [born, dead] = [sometime(begins, begins + 10 * dayMs), sometime(ends - 10 * dayMs, ends)]
         levels.push({ projectId: project, branchId, kind: 'exists', at: born, value: 1 })
         levels.push({ projectId: project, branchId, kind: 'exists', at: dead, value: 0 })
         for (const kind of b === 0 ? ['root', 'history', 'logical'] : ['child']) {
           for (let i = 0; i < 4; i++) {
             const value = random.below(3_000_000_000)
-            levels.push({ projectId: project, branchId, kind, at: someMinute(born, dead), value })
+            levels.push({ projectId: project, branchId, kind, at: sometime(born, dead), value })
           }
         }
       }
@@ -198,7 +200,7 @@ describe('costs', () => {
           projectId: project,
           branchId: '',
           kind: 'snapshots',
-          at: someMinute(begins, ends),
+          at: sometime(begins, ends),
           value: random.below(2_000_000_000),
         })
       for (const { orgId, from, to } of own) {
@@ -209,7 +211,7 @@ describe('costs', () => {
         }
       }
     }
-    // Two changes in one minute would leave open which came last.
+    // Two changes at one moment would leave open which came last.
     const places = new Map(levels.map((each) => [`${each.projectId} ${each.branchId} ${each.kind} ${each.at}`, each]))
     return { ownerships, levels: [...places.values()], hours }
   }
@@ -251,7 +253,7 @@ describe('costs', () => {
       [older, last],
       [last, current],
     ] as const) {
-      const counted = countByMinutes(usage, from, to)
+      const counted = countBySteps(usage, from, to)
       for (const orgId of [sponsored, paid]) {
         const cost = await costOf(`/organizations/${orgId}`, from)
         assertLines(cost, expectedLines(counted, orgId))
@@ -286,6 +288,10 @@ describe('costs', () => {
         ['extra_branches', 'branch-month', '1.50'],
       ],
     )
+    await eventually('a compute that runs costs something', async () => {
+      const { lines } = await costOf(`/projects/${projectId}`)
+      return Number(lines.find(({ meter }) => meter === 'compute')?.amount) > 0
+    })
     for (const [period, message] of [
       ['2026-13', /no month/],
       ['nonsense', /no month/],

@@ -210,6 +210,8 @@ describe('a setting that cannot be used', () => {
     PGROVE_RECOVERY_WINDOW_SECONDS: '1.5',
     PGROVE_MASTER_KEY: 'short-secret',
     PGROVE_FAILPOINTS: 'nonsense',
+    PGROVE_RATE_LIMIT: '40/h',
+    PGROVE_PRICES: '/nonexistent.json',
     PGROVE_CONTROL_DATABASE_URL: 'mysql://u:short-secret@h/db',
     PGROVE_PG_17: '/nonexistent',
   })) {
