@@ -9,6 +9,7 @@ import {
   countOrganizationKeys,
   countUserKeys,
   getOrganizationKey,
+  holdLiveKey,
   insertApiKey,
   listOrganizationKeys,
   listUserKeys,
@@ -47,6 +48,12 @@ function assertRoomForKey(count: number, most: number, whose: string): void {
 
 const keyNotFound = (): AppError => new AppError('not_found', 'API key not found')
 
+/** A key that is revoked while it makes another one has made none: revoking it is the end of it. */
+async function assertStillGood(sql: Sql, { keyId }: Caller): Promise<void> {
+  if (await holdLiveKey(sql, keyId)) return
+  throw new AppError('unauthorized', 'the API key has just been revoked')
+}
+
 /** A key that is made for a user by somebody else, or by himself. */
 export async function makeUserKey(sql: Sql, userId: UserId, name: string): Promise<{ key: ApiKey; secret: string }> {
   assertDisplayName(name, 'key', longestName)
@@ -70,6 +77,7 @@ async function makeOrganizationKey(
   const { name, projectId } = input
   assertDisplayName(name, 'key', longestName)
   return await control.store.transaction(async (sql) => {
+    await assertStillGood(sql, caller)
     const organization = await organizationFor(sql, caller, orgId)
     await lockOrganization(sql, organization.id)
     await assertMay(sql, caller, requirementFor(projectId), { orgId, projectId })
@@ -112,7 +120,11 @@ export function apiKeyControl(control: ControlContext): Control['apiKeys'] {
     async list(caller) {
       return { keys: await listUserKeys(control.store, caller.userId), user: await userOf(control.store, caller) }
     },
-    create: (caller, name) => control.store.transaction((sql) => makeUserKey(sql, caller.userId, name)),
+    create: (caller, name) =>
+      control.store.transaction(async (sql) => {
+        await assertStillGood(sql, caller)
+        return await makeUserKey(sql, caller.userId, name)
+      }),
     async revoke(caller, keyId) {
       const key = await revokeUserKey(control.store, caller.userId, keyId)
       if (!key) throw keyNotFound()

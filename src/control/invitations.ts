@@ -22,12 +22,19 @@ const mostOpenInvitations = 1000
 
 const invitationNotFound = (): AppError => new AppError('not_found', 'invitation not found')
 
+const tooMany = (): AppError =>
+  new AppError(
+    'unprocessable',
+    `an organization can have ${mostOpenInvitations} open invitations; withdraw some first. Nobody was invited`,
+  )
+
 async function invite(
   control: ControlContext,
   caller: Caller,
   orgId: string,
   wanted: readonly { email: string; role: string }[],
 ): ReturnType<Control['invitations']['create']> {
+  if (wanted.length > mostOpenInvitations) throw tooMany()
   for (const { role } of wanted) assertMemberRole(role)
   return await control.store.transaction(async (sql) => {
     await lockOrganization(sql, orgId)
@@ -40,12 +47,7 @@ async function invite(
       }
       invitations.push(await saveInvitation(sql, { orgId: organization.id, email, role, invitedBy: caller.userId }))
     }
-    if ((await countInvitations(sql, organization.id)) > mostOpenInvitations) {
-      throw new AppError(
-        'unprocessable',
-        `an organization can have ${mostOpenInvitations} open invitations; withdraw some first. Nobody was invited`,
-      )
-    }
+    if ((await countInvitations(sql, organization.id)) > mostOpenInvitations) throw tooMany()
     return invitations
   })
 }

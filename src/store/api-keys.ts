@@ -129,6 +129,12 @@ export async function touchApiKey(store: Store, id: number, from: string): Promi
   await store.quick('update api_keys set last_used_at = now(), last_used_from = $2 where id = $1', [id, from])
 }
 
+/** As `isLiveKey`; whoever revokes it waits until the transaction ends. */
+export async function holdLiveKey(sql: Sql, id: number): Promise<boolean> {
+  const rows = await sql.query('select from api_keys where id = $1 and revoked_at is null for share', [id])
+  return rows.length > 0
+}
+
 export async function isLiveKey(sql: Sql, id: number): Promise<boolean> {
   const rows = await sql.query('select from api_keys where id = $1 and revoked_at is null', [id])
   return rows.length > 0

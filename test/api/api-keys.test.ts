@@ -4,6 +4,9 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { organizationNamed } from '../support/accounts.ts'
+import { eventually } from '../support/eventually.ts'
+import { withControlDatabase } from '../support/faults.ts'
 import { assertRefused, type NeonApi } from '../support/neon.ts'
 import { assertQuiet } from '../support/quiet.ts'
 import { apiClient, request, startServer, type TestServer } from '../support/server.ts'
@@ -52,6 +55,35 @@ test('a key is shown once, opens the API, and ends when it is revoked', async ()
   assert.equal(await statusWith(made.key), 401)
   assert.ok((await api.listApiKeys()).data.every(({ id }) => id !== made.id))
   await assertRefused(api.revokeApiKey(made.id), 404, /API key not found/)
+})
+
+test('a key that is being revoked leaves none behind', async () => {
+  const { data: made } = await api.createApiKey({ key_name: 'stolen' })
+  const thief = { ...server, apiKey: made.key }
+  const orgId = await organizationNamed(thief, 'paid')
+  const attempts = await withControlDatabase(server.home, async (rows) => {
+    await rows.query('begin')
+    await rows.query('update api_keys set revoked_at = now() where id = $1', [made.id])
+    // Each has been let in, and waits for what becomes of the key.
+    const waiting = [
+      request(thief, 'POST', '/api_keys', { key_name: 'left behind' }),
+      request(thief, 'POST', `/organizations/${orgId}/api_keys`, { key_name: 'left behind' }),
+    ]
+    await eventually('both of them wait', async () => {
+      const { rows: found } = await rows.query<{ count: string }>(
+        'select count(distinct pid) from pg_locks where not granted',
+      )
+      return Number(found[0]?.count) >= waiting.length
+    })
+    await rows.query('commit')
+    return await Promise.all(waiting)
+  })
+  assert.deepEqual(
+    attempts.map(({ status }) => status),
+    [401, 401],
+  )
+  const left = [...(await api.listApiKeys()).data, ...(await api.listOrgApiKeys(orgId)).data]
+  assert.ok(left.every(({ name }) => name !== 'left behind'))
 })
 
 test('the list is a bare array with the key that start printed', async () => {

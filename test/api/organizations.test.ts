@@ -133,6 +133,12 @@ test('an invitation is withdrawn, made anew, and not for every role', async () =
     422,
     /collaborator.*admin, member, editor, viewer/,
   )
+  const many = Array.from({ length: 1001 }, (_, i) => ({ email: `no${i}@example.com`, role: MemberRole.Member }))
+  await assertRefused(
+    admin.api.createOrganizationInvitations(orgId, { invitations: many }),
+    422,
+    /1000 open invitations.*Nobody was invited/,
+  )
   assert.deepEqual((await admin.api.getOrganizationInvitations(orgId)).data.invitations, [], 'all or nothing')
 })
 
