@@ -3,6 +3,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
+import { comeFirst } from '../../src/processes/priority.ts'
 import { createReadyProject, type BenchProject } from '../api.ts'
 import { connected, timed } from '../connect.ts'
 import type { Result, Row } from '../row.ts'
@@ -32,6 +33,8 @@ export const noisyNeighbour: Row = {
   slow: true,
   about: 'small queries of a tenant beside one that loops on every processor, sizes enforced and not (--rounds)',
   async run({ rounds }, say) {
+    // The client is elsewhere, as a rule, and not what is measured.
+    const stepBack = await comeFirst()
     await using enforced = await openSide('auto')
     await using free = await openSide('off')
     const seen = { alone: samples(), small: samples(), large: samples(), unbounded: samples(), aloneFree: samples() }
@@ -43,6 +46,7 @@ export const noisyNeighbour: Row = {
       seen.aloneFree.push(...(await ask(free.tenant)))
       seen.unbounded.push(...(await beside(free, 'large', () => ask(free.tenant))))
     }
+    await stepBack()
     const alone = summarize(seen.alone)
     const floor = { what: 'the same without a neighbour', figures: alone }
     const result = (what: string, of: number[], more: Partial<Result> = {}): Result => ({

@@ -6,6 +6,7 @@ import { ProcessSizing } from '../compute/process-sizing.ts'
 import type { Sizing } from '../compute/sizing.ts'
 import type { Config } from '../config.ts'
 import type { Logger } from '../lib/logger.ts'
+import { comeFirst } from './priority.ts'
 
 export type OpenedSizing = { sizing: Sizing; confinement: Confinement; close(): Promise<void> }
 
@@ -17,6 +18,14 @@ export async function openSizing(wanted: Config['cgroups'], cell: string, logger
   }
   const { groups } = opened
   await groups.tidy()
+  const stepBack = await comeFirst()
   logger.info({ groups: groups.description }, 'sizes of computes are enforced')
-  return { sizing: groups, confinement: groups, close: () => groups.close() }
+  return {
+    sizing: groups,
+    confinement: groups,
+    async close() {
+      await groups.close()
+      await stepBack()
+    },
+  }
 }
