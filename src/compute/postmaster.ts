@@ -63,17 +63,20 @@ export class Postmaster {
   /** Resolves when clients can connect. Throws `compute_start_failed` with the server's last words as its cause. */
   static async start(options: StartOptions): Promise<Postmaster> {
     const { dataDir, logFile } = options
-    const strangersPid = await prepareLockFile(dataDir)
-    const logStart = await serverLogSize(logFile)
+    const launching = options.launch({
+      program: join(options.binDir, 'postgres'),
+      args: ['-D', dataDir, '-c', `config_file=${options.confFile}`],
+      ...options.owner,
+    })
+    const looking = Promise.all([prepareLockFile(dataDir), serverLogSize(logFile)])
+    // Both end before a failure is passed on: what was got for a launch is given back then.
+    await Promise.allSettled([launching, looking])
+    const [strangersPid, logStart] = await looking
     const log = await openServerLog(logFile)
     const spawnedAt = Date.now()
     let child: ChildProcess
     try {
-      const { program, args, ...user } = await options.launch({
-        program: join(options.binDir, 'postgres'),
-        args: ['-D', dataDir, '-c', `config_file=${options.confFile}`],
-        ...options.owner,
-      })
+      const { program, args, ...user } = await launching
       child = spawn(program, args, {
         cwd: dataDir,
         detached: true,
