@@ -1,7 +1,7 @@
 // `kill -9` between the verdict on a quota and what follows from it, and between an event and its receiver.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { CrashBench } from '../support/crash-bench.ts'
 import { eventually } from '../support/eventually.ts'
 import { call, createProject, uriOf, withControlDatabase, type Made } from '../support/faults.ts'
@@ -9,6 +9,12 @@ import { assertNothingLeft } from '../support/leftovers.ts'
 import { query } from '../support/postgres.ts'
 import { request, type TestServer } from '../support/server.ts'
 import { startWebhookReceiver } from '../support/webhook-receiver.ts'
+
+let bench: CrashBench
+before(async () => {
+  bench = await CrashBench.open({ PGROVE_WARM_POOL: '1,2' })
+})
+after(() => bench[Symbol.asyncDispose]())
 
 const exceeded = { code: '53400', message: /active_time_seconds/ }
 
@@ -28,7 +34,6 @@ async function state(server: TestServer, made: Made): Promise<unknown> {
 }
 
 test('a project that is beyond its quota is stopped once, wherever pgrove dies', async () => {
-  await using bench = await CrashBench.open({ PGROVE_WARM_POOL: '1,2' })
   const made = await createProject(bench.server, 'quota')
   for (const failpoint of ['quota.decided', 'quota.stopping', 'suspend.stopped']) {
     await query(await uriOf(bench.server, made.projectId), 'select 1')
@@ -45,7 +50,6 @@ test('a project that is beyond its quota is stopped once, wherever pgrove dies',
 })
 
 test('a quota that was raised holds for whoever comes, though pgrove died before it looked again', async () => {
-  await using bench = await CrashBench.open({ PGROVE_WARM_POOL: '1,2' })
   const made = await createProject(bench.server, 'raised')
   await setQuota(bench.server, made, 1)
   await eventually('it is stopped', async () => (await state(bench.server, made)) === 'idle')
@@ -56,7 +60,6 @@ test('a quota that was raised holds for whoever comes, though pgrove died before
 
 test('an event that was sent and not marked as taken is sent again under the same id', async () => {
   await using receiver = await startWebhookReceiver()
-  await using bench = await CrashBench.open({ PGROVE_WARM_POOL: '1,2' })
   const made = await createProject(bench.server, 'told')
   const { body } = await call(bench.server, 'GET', `/projects/${made.projectId}`)
   const path = `/organizations/${(body['project'] as { org_id: string }).org_id}/webhook`
