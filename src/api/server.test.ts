@@ -131,6 +131,45 @@ test('an optional body may be missing, empty, or announced and empty', async (t)
   )
 })
 
+test('whoever takes long to send his body is asked anew who he is and what he may', async (t) => {
+  let [good, allowed, done] = [1, 2, 0]
+  const usual = fake.fakeControl()
+  const control = fake.fakeControl({
+    projects: {
+      update: (...given) => {
+        done++
+        return usual.projects.update(...given)
+      },
+    },
+  })
+  control.authenticate = (...given) =>
+    good-- > 0 ? usual.authenticate(...given) : Promise.reject(new AppError('unauthorized', 'revoked'))
+  control.authorize = async (...given) => {
+    const asked = await usual.authorize(...given)
+    return allowed-- > 0 ? asked : { ...asked, refusal: new AppError('forbidden', 'a viewer by now') }
+  }
+  const patched = async (slowBodyMs: number): Promise<number> => {
+    const server = createApiServer({ control, contract, log: silentLogger, slowBodyMs })
+    t.after(() => server.close())
+    const answer = await server.inject({
+      method: 'PATCH',
+      url: `/api/v2${projectPath}`,
+      headers: { authorization: `Bearer ${fake.validKey}` },
+      payload: { project: { name: 'changed' } },
+    })
+    return answer.statusCode
+  }
+  assert.equal(await patched(0), 401)
+  good = 2
+  allowed = 1
+  assert.equal(await patched(0), 403)
+  assert.equal(done, 0)
+  good = 1
+  allowed = 1
+  assert.equal(await patched(60_000), 200)
+  assert.equal(done, 1)
+})
+
 test('names in paths may hold any character', async (t) => {
   const seen: string[] = []
   const control = fake.fakeControl({

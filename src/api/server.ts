@@ -10,6 +10,7 @@ import type { Control } from '../control/control.ts'
 import type { Logger } from '../lib/logger.ts'
 import type { Caller } from '../model/caller.ts'
 import { AppError, errorChain } from '../model/errors.ts'
+import { bearerKey } from './authn.ts'
 import { Callers } from './callers.ts'
 import { audit, type Resources } from './audit.ts'
 import { withAdditions } from './contract/additions.ts'
@@ -43,7 +44,11 @@ export type ApiServerOptions = {
   behindEdge?: boolean
   /** Bounds how often a network may come without a good key. */
   limitsStrangers?: boolean
+  /** A request whose body takes longer than that to arrive is asked anew who sends it, and whether he may. */
+  slowBodyMs?: number
 }
+
+const usualSlowBodyMs = 1_000
 
 const requestTimeoutMs = 60_000
 /** As long as Node lets a request line be: our own matcher looks at the parts. */
@@ -107,6 +112,14 @@ function addApi(api: FastifyInstance, options: ApiServerOptions, callers: Caller
     request.passage = await askGate(control, request.caller, request.match)
     if (request.passage.refusal) throw request.passage.refusal
     if (!isImplemented(request.match.operation)) throw notImplemented(request.match.operation)
+  })
+  // A body may take a minute, and its key be revoked or its sender's role be another by then.
+  api.addHook('preHandler', async (request, reply) => {
+    if (!request.match || reply.elapsedTime < (options.slowBodyMs ?? usualSlowBodyMs)) return
+    const from = peerOf(request, options.behindEdge ?? false)
+    request.caller = await control.authenticate(bearerKey(request.headers.authorization) ?? '', from)
+    request.passage = await askGate(control, request.caller, request.match)
+    if (request.passage.refusal) throw request.passage.refusal
   })
   // Not when the answer has arrived: whoever hangs up before that has done it all the same.
   api.addHook('onSend', (request, reply, payload, done) => {
