@@ -77,9 +77,10 @@ async function makeOrganizationKey(
   const { name, projectId } = input
   assertDisplayName(name, 'key', longestName)
   return await control.store.transaction(async (sql) => {
-    await assertStillGood(sql, caller)
     const organization = await organizationFor(sql, caller, orgId)
+    // The organization before the key: in this order they are taken where a member is removed, too.
     await lockOrganization(sql, organization.id)
+    await assertStillGood(sql, caller)
     await assertMay(sql, caller, requirementFor(projectId), { orgId, projectId })
     const project = projectId === undefined ? undefined : await visibleProject(sql, caller, projectId)
     if (project && project.orgId !== organization.id) throw projectNotFound()

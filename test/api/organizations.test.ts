@@ -229,3 +229,27 @@ test('who is removed is out at once, with every key that he made and whatever wa
   assert.deepEqual((await leaver.api.listSharedProjects({})).data.projects, [])
   await assertRefused(leaver.api.createProject({ project: {} }), 404, /organization not found/)
 })
+
+test('a key that is made while its maker is removed is not there afterwards', async () => {
+  const orgId = await makeOrganization(server, 'racing', admin)
+  const leaver = await makeUser(server, 'racer@example.com')
+  for (let round = 0; round < 5; round++) {
+    const memberId = await join(admin, orgId, leaver, 'admin')
+    const own = await makeOrganizationKey(leaver, orgId)
+    const making = [own, own, leaver].map((by) =>
+      request(by.server, 'POST', `/organizations/${orgId}/api_keys`, { key_name: 'late' }),
+    )
+    const [removed, ...made] = await Promise.all([
+      request(admin.server, 'DELETE', `/organizations/${orgId}/members/${memberId}`),
+      ...making,
+    ])
+    assert.equal(removed?.status, 200)
+    for (const { status, body } of made) {
+      assert.ok([200, 401, 404].includes(status), JSON.stringify(body))
+      if (status !== 200) continue
+      const late = { ...server, apiKey: String(body['key']) }
+      assert.equal((await request(late, 'GET', '/projects')).status, 401)
+    }
+    assert.deepEqual((await admin.api.listOrgApiKeys(orgId)).data, [])
+  }
+})
