@@ -12,6 +12,7 @@ import { eventually } from '../../../test/support/eventually.ts'
 import { bytesInCu, defaultPgMajor } from '../../model/compute.ts'
 import type { TimelineId } from '../../model/ids.ts'
 import { processesIn } from '../process.ts'
+import { ProcessSizing } from '../process-sizing.ts'
 import type { Supervisor } from '../supervisor.ts'
 import { TestComputes, testInstallations } from '../test-computes.ts'
 import { mostProcesses, type Cgroups } from './cgroups.ts'
@@ -259,6 +260,24 @@ describe('control groups', skipUnless(obstacle), () => {
     const later = await openCgroups(cell)
     await later.groups?.tidy()
     assert.deepEqual(await foldersOf(id), [])
+  })
+
+  test('without groups, processes say of themselves what a compute uses, and nothing is held to it', async () => {
+    const sizing = new ProcessSizing()
+    const plain = computes.supervisor({ sizing })
+    const id = await computes.claimed(plain)
+    const tenant = await computes.tenant(id)
+    assert.equal(plain.enforcesSizes, false)
+    await plain.resize(id, { cu: 0.25, mostCu: 0.25 })
+    const before = plain.load(id)
+    assert.ok(before && before.memoryBytes > megabytes(5) && before.memoryBytes < megabytes(500))
+    await running(tenant, burn, async () => {
+      await eventually('the time that it used', async () => (plain.load(id)?.cpuSeconds ?? 0) > before.cpuSeconds + 0.2)
+    })
+    const [used, again] = [plain.load(id), (await tenant.end(), plain.load(id))]
+    assert.ok((again?.cpuSeconds ?? 0) >= (used?.cpuSeconds ?? 0) - 0.02, 'what a session used goes with it')
+    await plain.ensureStopped(id, 'fast')
+    assert.equal(plain.load(id), undefined)
   })
 
   test('what is not known or gone has no size and no load', async () => {
