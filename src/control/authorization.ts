@@ -26,6 +26,8 @@ export const requirements = [
   'project:read',
   /** Changes, and whatever shows a password: with it, one can change everything. */
   'project:write',
+  /** What it may use: whoever was only handed the project does not choose that. */
+  'project:limit',
   'project:delete',
   'project:share',
 ] as const
@@ -54,7 +56,7 @@ export const roles = [
 export type Role = (typeof roles)[number]
 
 const reading: readonly Requirement[] = ['organization:read', 'projects:list', 'project:read']
-const working: readonly Requirement[] = [...reading, 'projects:create', 'project:write']
+const working: readonly Requirement[] = [...reading, 'projects:create', 'project:write', 'project:limit']
 const managing: readonly Requirement[] = [...working, 'organization:admin', 'project:delete', 'project:share']
 
 const grants: Readonly<Record<Role, readonly Requirement[]>> = {
@@ -99,6 +101,8 @@ const neededRoles: Readonly<Record<Requirement, string>> = {
   'organization:transfer': 'the personal API key of an admin of the organization',
   'project:read': 'access to the project',
   'project:write': "the role member, editor or admin in the project's organization, or the project shared with you",
+  'project:limit':
+    "the role member, editor or admin in the project's organization: quotas are not for who was handed the project",
   'project:delete': "the role admin in the project's organization",
   'project:share': "the role admin in the project's organization",
 }

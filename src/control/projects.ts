@@ -29,7 +29,7 @@ import { assertDatabaseName, assertDisplayName, assertRoleName } from './names.t
 import { isLogicalReplicationOn, preloadLibrariesOf } from './compute-spec.ts'
 import { prepareStart } from './operations/create-project.ts'
 import { isSlotClass, ownSlot, type Slot } from './warm-pool.ts'
-import { projectLocked, schedule, writeChain } from './operations/schedule.ts'
+import { projectLocked, schedule, writeChain, type Scheduled } from './operations/schedule.ts'
 import { initialProjectSettings, mergeProjectSettings } from './project-settings.ts'
 import { reviewProject } from './quotas/review.ts'
 import { newRoleSecret } from './role-secrets.ts'
@@ -274,7 +274,7 @@ async function update(
   if (input.name !== undefined) assertDisplayName(input.name, 'project')
   if (input.historyRetentionSeconds !== undefined) assertHistoryRetention(input.historyRetentionSeconds)
   let rulesChanged = false
-  const { result, operations } = await schedule(control, caller, projectId, async (sql, project) => {
+  const decide = async (sql: Sql, project: Project): Promise<Scheduled<Project>> => {
     const preloadable =
       input.settings?.['preload_libraries'] === undefined ? [] : await control.preloadable(project.pgMajor)
     const settings = mergeProjectSettings(project.settings, input.settings ?? {}, preloadable)
@@ -305,7 +305,9 @@ async function update(
         })),
       },
     }
-  })
+  }
+  const asks = input.settings?.['quota'] === undefined ? 'project:write' : 'project:limit'
+  const { result, operations } = await schedule(control, caller, projectId, decide, asks)
   await refreshAssignments(control, result.id)
   if (rulesChanged) {
     for (const { id } of await listEndpoints(control.store, result.id)) await control.computes.changed(id)

@@ -195,3 +195,19 @@ test('an organization has as many keys as it may', async () => {
   assert.deepEqual(outcomes.map(({ status }) => String(status)).toSorted(), ['200', '422', '422'])
   assert.match(String(outcomes.find(({ status }) => status === 422)?.body['message']), /API keys.*revoke some/)
 })
+
+test('whoever was only handed a project does not choose what it may use', async () => {
+  const { data: scoped } = await admin.api.createOrgApiKey(orgId, { key_name: 'tenant', project_id: project.id })
+  const { data: whole } = await admin.api.createOrgApiKey(orgId, { key_name: 'platform' })
+  const guest = await makeUser(server, 'guest-of-quotas@example.com')
+  await admin.api.grantPermissionToProject(project.id, { email: 'guest-of-quotas@example.com' })
+  const quota = { written_data_bytes: 1_000_000_000 }
+  const tenant = apiClient({ ...server, apiKey: scoped.key })
+  for (const api of [tenant, guest.api]) {
+    await assertRefused(api.updateProject(project.id, { project: { settings: { quota } } }), 403, /quotas/)
+    assert.equal((await api.updateProject(project.id, { project: { name: 'renamed' } })).data.project.name, 'renamed')
+  }
+  const platform = apiClient({ ...server, apiKey: whole.key })
+  const { data } = await platform.updateProject(project.id, { project: { settings: { quota } } })
+  assert.equal(data.project.settings?.quota?.written_data_bytes, quota.written_data_bytes)
+})
