@@ -77,6 +77,12 @@ describe('control groups', skipUnless(obstacle), () => {
   const memoryInUse = (id: TimelineId): Promise<number | undefined> =>
     contentOf(id, 'memory.current', 'memory.usage_in_bytes')
 
+  async function limitMemoryByHand(id: TimelineId, bytes: number): Promise<void> {
+    for (const folder of await foldersOf(id))
+      for (const path of ['memory.max', 'memory.limit_in_bytes'].map((name) => join(folder, name)))
+        if (existsSync(path)) writeFileSync(path, String(bytes))
+  }
+
   const isGone = (id: TimelineId): Promise<true> =>
     eventually(`the groups of ${id} to be gone`, async () => (await foldersOf(id)).length === 0)
 
@@ -217,6 +223,10 @@ describe('control groups', skipUnless(obstacle), () => {
     const successor = supervisorWith(later.groups)
     await successor.adopt()
     assert.equal(successor.sizeOf(id), 0.75)
+    assert.equal(await memoryLimit(id), 2 * bytesInCu)
+    // As one leaves it that dies while it takes cache away.
+    await limitMemoryByHand(id, megabytes(300))
+    await successor.resize(id, { cu: 0.75, mostCu: 2 })
     assert.equal(await memoryLimit(id), 2 * bytesInCu)
     for (const list of await pidsIn(id))
       assert.deepEqual(

@@ -93,7 +93,11 @@ async function openVersion1(
     }
   }
   const { cpu, cpuacct, memory, pids } = folders
-  if (cpu && cpuacct && memory) return await Version1.open({ cpu, cpuacct, memory, pids })
+  try {
+    if (cpu && cpuacct && memory) return await Version1.open({ cpu, cpuacct, memory, pids })
+  } catch (error) {
+    obstacles.push(`control groups of version 1 cannot be used at ${cpu} (${errorChain(error)})`)
+  }
   for (const folder of Object.values(folders)) if (folder) await removeGroup(folder)
   return undefined
 }
