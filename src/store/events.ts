@@ -26,14 +26,17 @@ export const toEvent = (row: Row): PlatformEvent => ({
   createdAt: row['created_at'] as Date,
 })
 
-/** To be called in the transaction that makes it true; the webhook hears of it within seconds. False where it had been said before. */
+/**
+ * To be called in the transaction that makes it true; the webhook hears of it within seconds. False where it had been said before. A
+ * webhook that is being removed is waited for: what the event tells of must not fail for it.
+ */
 export async function recordEvent(sql: Sql, event: NewEvent): Promise<boolean> {
   const rows = await sql.query(
     `with event as (
        insert into events (org_id, project_id, branch_id, kind, message, details, once) values ($1, $2, $3, $4, $5, $6, $7)
        on conflict (once) where once is not null do nothing returning id, org_id
      ), delivery as (
-       insert into webhook_deliveries (org_id, event_id) select w.org_id, e.id from event e join webhooks w on w.org_id = e.org_id
+       insert into webhook_deliveries (org_id, event_id) select w.org_id, e.id from event e join webhooks w on w.org_id = e.org_id for key share of w
      )
      select id from event`,
     [

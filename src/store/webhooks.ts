@@ -81,15 +81,19 @@ export async function recordDelivered(sql: Sql, { id, webhook }: Delivery): Prom
   )
 }
 
+/** `othersAfterSeconds`: what else the organization is owed is not tried before that either. */
 export async function recordFailed(
   sql: Sql,
   { id, webhook }: Delivery,
-  failure: { error: string; retryAfterSeconds: number },
+  failure: { error: string; retryAfterSeconds: number; othersAfterSeconds: number },
 ): Promise<void> {
   await sql.query(
-    `with later as (update webhook_deliveries set due_at = now() + make_interval(secs => $3) where id = $1)
+    `with later as (update webhook_deliveries set due_at = now() + make_interval(secs => $3) where id = $1),
+     others as (
+       update webhook_deliveries set due_at = now() + make_interval(secs => $5)
+        where org_id = $2 and id <> $1 and due_at < now() + make_interval(secs => $5))
      update webhooks set last_failed_at = now(), last_error = $4 where org_id = $2`,
-    [id, webhook.orgId, failure.retryAfterSeconds, failure.error],
+    [id, webhook.orgId, failure.retryAfterSeconds, failure.error, failure.othersAfterSeconds],
   )
 }
 

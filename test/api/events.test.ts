@@ -64,6 +64,9 @@ async function listen(receiver: WebhookReceiver): Promise<void> {
 
 const heard = (receiver: WebhookReceiver): string[] => receiver.received.map(({ event }) => event.message)
 
+const lastError = async (): Promise<string> =>
+  String(((await webhook('GET')).body['webhook'] as Record<string, unknown>)['last_error'])
+
 /** As if the pause after a failure were over. */
 const hurry = (): Promise<unknown> =>
   withControlDatabase(server.home, (client) =>
@@ -167,6 +170,40 @@ test('what is not taken is sent again with the same id; what came meanwhile does
   await eventually('the stubborn one', async () => heard(receiver).includes('stubborn'))
   const ids = receiver.received.map(({ deliveryId }) => deliveryId)
   assert.equal(new Set(ids).size, 2)
+})
+
+test('a receiver that takes long to fail is left alone for a while', async () => {
+  await using receiver = await startWebhookReceiver()
+  await listen(receiver)
+  receiver.answers.push(500)
+  receiver.answersAfterMs = 2_100
+  await happen('slow', 'after it')
+  await eventually('it has failed', async () => /500/.test(await lastError()))
+  assert.equal(receiver.requests, 1)
+  const { rows } = await withControlDatabase(server.home, (client) =>
+    client.query('select from webhook_deliveries where due_at <= now()'),
+  )
+  assert.deepEqual(rows, [])
+  receiver.answersAfterMs = 0
+  await hurry()
+  await eventually('both arrive', async () => receiver.received.length === 2)
+})
+
+test('a webhook that is removed while something happens keeps it from nothing', async () => {
+  await webhook('PUT', { url: 'http://127.0.0.1:9/' })
+  await withControlDatabase(server.home, async (client) => {
+    await client.query('begin')
+    await client.query('delete from webhooks where org_id = $1', [orgId])
+    const happening = happen('told to nobody')
+    await eventually('it waits', async () => {
+      const { rows } = await client.query<{ count: string }>('select count(*) from pg_locks where not granted')
+      return Number(rows[0]?.count) > 0
+    })
+    await client.query('commit')
+    await happening
+  })
+  const { events } = await page(`/organizations/${orgId}/events?limit=1`)
+  assert.equal(events[0]?.message, 'told to nobody')
 })
 
 test('a redirect is no answer to follow, and a receiver that is gone holds nothing up', async () => {

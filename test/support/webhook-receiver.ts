@@ -25,6 +25,7 @@ export type WebhookReceiver = AsyncDisposable & {
   refused: number
   /** The status of the next answers; 200 once there are no more. */
   answers: number[]
+  answersAfterMs: number
   /** How many requests there were. */
   requests: number
 }
@@ -44,7 +45,9 @@ export async function startWebhookReceiver(): Promise<WebhookReceiver> {
         const deliveryId = String(headers['webhook-id'])
         receiver.received.push({ deliveryId, event: JSON.parse(body) as ReceivedEvent, headers })
       }
-      response.writeHead(status, status === 302 ? { location: `${receiver.url}/elsewhere` } : {}).end('noted')
+      setTimeout(() => {
+        response.writeHead(status, status === 302 ? { location: `${receiver.url}/elsewhere` } : {}).end('noted')
+      }, receiver.answersAfterMs)
     })
   })
   server.listen(0, '127.0.0.1')
@@ -55,6 +58,7 @@ export async function startWebhookReceiver(): Promise<WebhookReceiver> {
     received: [],
     refused: 0,
     answers: [],
+    answersAfterMs: 0,
     requests: 0,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()

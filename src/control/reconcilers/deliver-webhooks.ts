@@ -23,6 +23,9 @@ const timeoutMs = 10_000
 const leaseSeconds = 60
 const mostBytes = 16 * 1024
 const atOnce = 16
+/** A receiver that took that long to fail keeps its place from others: what else it is owed waits as well, up to so long. */
+const slowMs = 2_000
+const longestPauseSeconds = 60
 const mostOfOne = 1_000
 const longestError = 200
 
@@ -78,12 +81,16 @@ export class WebhookDeliveries {
 
   async #attempt(delivery: Delivery): Promise<void> {
     const { store, logger } = this.#control
+    const startedAt = performance.now()
     const error = await this.#send(delivery)
     await failpoint('webhook.sent')
     if (error === undefined) return await recordDelivered(store, delivery)
     const { id, attempts, webhook } = delivery
     logger.info({ organization: webhook.orgId, delivery: id, attempts, error }, 'a webhook did not take an event')
-    await recordFailed(store, delivery, { error, retryAfterSeconds: retryAfterSeconds(attempts) })
+    const pause = retryAfterSeconds(attempts)
+    const isSlow = performance.now() - startedAt > slowMs
+    const othersAfterSeconds = isSlow ? Math.min(pause, longestPauseSeconds) : 0
+    await recordFailed(store, delivery, { error, retryAfterSeconds: pause, othersAfterSeconds })
   }
 
   /** Undefined: taken. What a receiver said is nobody's business but its own; its status is enough. */
