@@ -3,19 +3,14 @@
 // Every source has a reading that only grows: a compute's time, a timeline's log, what a run of the proxy has sent. What is new of it is
 // accounted for in the transaction that stores the reading, so nothing counts twice, and whoever comes after a crash goes on from there.
 
-import { readControlFile } from '../../compute/data-dir.ts'
-import { writtenUntil } from '../../compute/wal-position.ts'
 import { failpoint } from '../../lib/failpoint.ts'
-import { within } from '../../lib/within.ts'
-import { AppError, errorChain, isAppError } from '../../model/errors.ts'
+import { errorChain, isAppError } from '../../model/errors.ts'
 import type { BranchId, TimelineId } from '../../model/ids.ts'
-import type { Lsn } from '../../model/lsn.ts'
 import {
   addUsage,
   periodOf,
   type PeriodUsage,
   type ProjectStorage,
-  type RunningSince,
   type Usage,
   type UsagePlace,
 } from '../../model/usage.ts'
@@ -24,30 +19,23 @@ import {
   listEdgeReadings,
   listEndpointPlaces,
   listEndpointTimes,
-  listLogReadings,
   sumBranchUsage,
   sumProjectUsage,
 } from '../../store/usage.ts'
 import { currentStorage } from '../../store/usage-levels.ts'
 import type { Serving } from '../computes.ts'
 import type { ControlContext } from '../context.ts'
-import { walFoldersOf } from '../wal-head.ts'
 import { Deliveries } from './deliveries.ts'
 import { EdgeTotals, isAbsurd, type EdgeTotal } from './edge-totals.ts'
 import { Ledger } from './ledger.ts'
-import { LogPositions } from './log-positions.ts'
+import { LogReadings } from './log-readings.ts'
 import { LogicalSizes } from './logical-sizes.ts'
 import { PeriodTotals, type StoreOptions } from './period-totals.ts'
 import { takeUp } from './take-up.ts'
 
 const hourMs = 3_600_000
-/** A log is looked at so often while its endpoint is in use, and so often in any case: some write without a client. */
-const readActiveMs = 5_000
-const readAnywayMs = 60_000
-const readAtOnce = 8
 const measureEveryMs = 60_000
 const measuresARound = 4
-const learnWithinMs = 500
 /** The API goes a year back; hours before that are of no use. */
 const keptMs = 400 * 24 * hourMs
 
@@ -56,7 +44,7 @@ export class Metering {
   readonly #deliveries: () => Deliveries
   readonly #ledger: Ledger
   readonly #edges = new EdgeTotals()
-  readonly #logs = new LogPositions((timelineId, from) => this.#logEnd(timelineId, from))
+  readonly #logs: LogReadings
   readonly #sizes: LogicalSizes
   readonly #totals: PeriodTotals
   #sending: Promise<unknown> = Promise.resolve()
@@ -71,6 +59,7 @@ export class Metering {
       return (deliveries ??= new Deliveries({ folder, store, cell, run: processId, logger }))
     }
     this.#ledger = new Ledger((place, usage, at) => this.#totals.add(place.projectId, usage, at))
+    this.#logs = new LogReadings(context, this.#ledger)
     this.#sizes = new LogicalSizes(context)
     this.#totals = new PeriodTotals(context, {
       store: (options) => this.#send(options),
@@ -91,11 +80,11 @@ export class Metering {
     const taken = takeUp({ rows, adopted, times, aliveAt, now })
     for (const interval of taken.ended) this.#ledger.addInterval(interval)
     for (const timelineId of taken.gone) this.#ledger.forget(timelineId)
-    await this.#readLeft(rows.filter(({ timelineId }) => taken.gone.includes(timelineId)))
+    await this.#logs.readLeft(rows.filter(({ timelineId }) => taken.gone.includes(timelineId)))
     for (const compute of taken.running) this.#ledger.start(compute)
     for (const [timelineId, { currentCu }] of serving) {
       this.#ledger.resize(timelineId, currentCu, now)
-      this.#logs.begin(timelineId)
+      this.#logs.positions.begin(timelineId)
     }
     await failpoint('usage.opened')
     await this.#send()
@@ -123,7 +112,7 @@ export class Metering {
       this.#hour = hour
       for (const timelineId of this.#ledger.running().keys()) this.#ledger.accrue(timelineId, now)
     }
-    await this.#readLogs(now)
+    await this.#logs.readDue(now)
     await this.#collectTransfer()
     await this.#measureSizes(now)
     await this.#send()
@@ -139,7 +128,7 @@ export class Metering {
   /** A compute serves its endpoint from now on. */
   began(timelineId: TimelineId, serving: Serving): void {
     this.#ledger.start({ timelineId, ...placeOf(serving), cu: serving.currentCu, since: Date.now() })
-    this.#logs.begin(timelineId)
+    this.#logs.positions.begin(timelineId)
   }
 
   /** What was used until now counts at the size it had. */
@@ -152,36 +141,33 @@ export class Metering {
     const compute = this.#ledger.running().get(timelineId)
     if (!compute) return
     const place = { ...compute }
-    using _kept = this.#logs.keep(timelineId)
+    using _kept = this.#logs.positions.keep(timelineId)
     this.#ledger.stop(timelineId, Date.now())
     this.#sizes.forget(timelineId)
-    await this.#learnLogsSoon()
-    await this.#readLog(timelineId, place)
+    await this.#logs.readSoon(timelineId, place)
     await failpoint('usage.ended').catch(() => {})
   }
 
   /** Before a compute that is in use is stopped: asleep, it cannot say how much it holds. */
   async measureBeforeStop(timelineId: TimelineId, branchId: BranchId): Promise<void> {
-    await this.#learnLogsSoon()
-    await this.#readLog(timelineId, this.#ledger.running().get(timelineId))
-    const position = this.#logs.position(timelineId)
+    await this.#logs.readSoon(timelineId, this.#ledger.running().get(timelineId))
+    const position = this.#logs.positions.position(timelineId)
     if (this.#sizes.isOutdated(timelineId, position)) await this.#sizes.measure(timelineId, branchId, position)
   }
 
   /** What is being made of a timeline is not its tenant's writing, until `logBegins`. */
   holdLog(timelineId: TimelineId): void {
-    this.#logs.hold(timelineId)
+    this.#logs.positions.hold(timelineId)
   }
 
   /** All that the log has so far is not the tenant's. Never rejects. */
   async logBegins(timelineId: TimelineId): Promise<void> {
-    const reading = await this.#logs.skip(timelineId).catch(this.#noReading(timelineId))
-    if (reading) this.#ledger.readLog(reading)
+    await this.#logs.skip(timelineId)
   }
 
   /** We wrote so many bytes into the log of a tenant's timeline. */
   wroteOurselves(timelineId: TimelineId, bytes: bigint): void {
-    this.#logs.addOurs(timelineId, bytes)
+    this.#logs.positions.addOurs(timelineId, bytes)
   }
 
   /** `run`: of the proxy whose totals these are. May be repeated. */
@@ -214,8 +200,8 @@ export class Metering {
   async logicalSize(branchId: string): Promise<number | undefined> {
     for (const [timelineId, compute] of this.#ledger.running()) {
       if (compute.branchId !== branchId) continue
-      if (this.#wasUsed(timelineId)) await this.#readLog(timelineId, compute)
-      const bytes = await this.#sizes.current(timelineId, compute.branchId, this.#logs.position(timelineId))
+      await this.#logs.readIfUsed(timelineId, compute)
+      const bytes = await this.#sizes.current(timelineId, compute.branchId, this.#logs.positions.position(timelineId))
       if (bytes !== undefined) return bytes
     }
     const [row] = await this.#context().store.query<{ bytes: number | null }>(
@@ -233,76 +219,6 @@ export class Metering {
   #serves(projectId: string): boolean {
     return [...this.#ledger.running().values()].some((compute) => compute.projectId === projectId)
   }
-
-  /** Since its log was last looked at. A session may write for long without a byte of traffic. */
-  #wasUsed(timelineId: TimelineId): boolean {
-    const serving = this.#context().computes.serving().get(timelineId)
-    if (!serving) return false
-    return serving.openSessions > 0 || serving.lastActivityAt >= this.#logs.readAt(timelineId)
-  }
-
-  /** What computes that do not run any more have written since they were last looked at: nobody may ever wake them again. */
-  async #readLeft(computes: readonly RunningSince[]): Promise<void> {
-    for (const { timelineId } of computes) this.#logs.begin(timelineId)
-    await this.#learnLogs()
-    for (let at = 0; at < computes.length; at += readAtOnce) {
-      await Promise.all(computes.slice(at, at + readAtOnce).map((each) => this.#readLog(each.timelineId, each)))
-    }
-  }
-
-  async #readLogs(now: number): Promise<void> {
-    await this.#learnLogs()
-    const due = [...this.#ledger.running()].filter(([timelineId]) => {
-      const age = now - this.#logs.readAt(timelineId)
-      return age >= readAnywayMs || (age >= readActiveMs && this.#wasUsed(timelineId))
-    })
-    for (let at = 0; at < due.length; at += readAtOnce) {
-      await Promise.all(due.slice(at, at + readAtOnce).map(([timelineId, place]) => this.#readLog(timelineId, place)))
-    }
-  }
-
-  /** Never rejects: what is not known yet is asked again. */
-  async #learnLogs(): Promise<void> {
-    const unknown = this.#logs.unknown()
-    if (unknown.length === 0) return
-    try {
-      const stored = await listLogReadings(this.#context().store, unknown)
-      for (const reading of await this.#logs.learn(unknown, stored)) this.#ledger.readLog(reading)
-    } catch (error) {
-      this.#warnUnlessAway(error, 'readings of logs could not be looked up')
-    }
-  }
-
-  /** Whoever stops a compute does not wait for a database that hangs: what is not read now is read when it wakes. */
-  async #learnLogsSoon(): Promise<void> {
-    await within(this.#learnLogs(), learnWithinMs, () => new AppError('unavailable', 'not within its time')).catch(
-      () => {},
-    )
-  }
-
-  async #readLog(timelineId: TimelineId, place: UsagePlace | undefined): Promise<void> {
-    const reading = await this.#logs.read(timelineId).catch(this.#noReading(timelineId))
-    if (!reading || !place) return
-    this.#ledger.readLog(reading)
-    if (reading.writtenBytes === 0) return
-    this.#ledger.addBytes({ ...place, at: Date.now(), writtenBytes: reading.writtenBytes, transferBytes: 0 })
-  }
-
-  async #logEnd(timelineId: TimelineId, from: Lsn): Promise<Lsn | undefined> {
-    const { storage } = this.#context()
-    const { state, tli, checkpointLsn } = await readControlFile(storage.timelineDir(timelineId))
-    if (state !== 'in_production' && state !== 'shutting_down' && state !== 'shut_down') return undefined
-    const start = from > checkpointLsn ? from : checkpointLsn
-    return await writtenUntil(walFoldersOf(storage, timelineId), tli, start)
-  }
-
-  readonly #noReading =
-    (timelineId: TimelineId) =>
-    (error: unknown): undefined => {
-      // Of a timeline that has just been removed there is nothing to read.
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-      this.#context().logger.warn({ timeline: timelineId, cause: errorChain(error) }, 'a log could not be read')
-    }
 
   async #collectTransfer(): Promise<void> {
     if (!this.#edges.hasNews) return
@@ -346,7 +262,7 @@ export class Metering {
     let left = measuresARound
     for (const [timelineId, { branchId }] of this.#ledger.running()) {
       if (left === 0) return
-      const position = this.#logs.position(timelineId)
+      const position = this.#logs.positions.position(timelineId)
       if (now - this.#sizes.measuredAt(timelineId) < measureEveryMs) continue
       if (!this.#sizes.isOutdated(timelineId, position)) continue
       left -= 1
@@ -364,12 +280,12 @@ export class Metering {
   async #sendNow({ taken, stored }: StoreOptions): Promise<boolean> {
     const isRunning = (timelineId: TimelineId): boolean => this.#ledger.running().has(timelineId)
     const deliveries = this.#deliveries()
-    const idle = this.#logs.idle(isRunning)
+    const idle = this.#logs.positions.idle(isRunning)
     const content = this.#ledger.take()
     taken?.()
     const isNews = content !== undefined || this.#ledger.running().size > 0 || deliveries.isWaiting
     if (isNews && !(await deliveries.send(content, Date.now()))) return false
-    this.#logs.forget(idle, isRunning)
+    this.#logs.positions.forget(idle, isRunning)
     await stored?.()
     return true
   }
