@@ -58,10 +58,11 @@ test('only people do what is personal, and only admins in person move projects',
   )
 })
 
-test("a project's key, and whom a project is shared with, may what a member may in it, and nothing outside", () => {
+test("a project's key, and whom a project is shared with, may what a member may in it but for its quotas, and nothing outside", () => {
   fc.assert(
     fc.property(fc.constantFrom<Role[]>('project_key', 'collaborator'), requirement, (each, asked) => {
-      if (scopeOf(asked) === 'project') assert.equal(may(each, asked), may('member', asked))
+      if (asked === 'project:limit') assert.ok(!may(each, asked))
+      else if (scopeOf(asked) === 'project') assert.equal(may(each, asked), may('member', asked))
       else assert.equal(may(each, asked), asked === 'anyone')
     }),
   )

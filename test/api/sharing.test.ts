@@ -185,17 +185,6 @@ test('an Idempotency-Key of one kind of key says nothing to another', async () =
   assert.equal((await create(scoped.server)).headers.get('idempotency-replayed'), 'true')
 })
 
-test('an organization has as many keys as it may', async () => {
-  const there = (await admin.api.listOrgApiKeys(orgId)).data.length
-  const path = `/operator/organizations/${orgId}/limits`
-  assert.equal((await request(server, 'PATCH', path, { limits: { api_keys: there + 1 } })).status, 200)
-  const outcomes = await Promise.all(
-    ['a', 'b', 'c'].map((key_name) => request(admin.server, 'POST', `/organizations/${orgId}/api_keys`, { key_name })),
-  )
-  assert.deepEqual(outcomes.map(({ status }) => String(status)).toSorted(), ['200', '422', '422'])
-  assert.match(String(outcomes.find(({ status }) => status === 422)?.body['message']), /API keys.*revoke some/)
-})
-
 test('whoever was only handed a project does not choose what it may use', async () => {
   const { data: scoped } = await admin.api.createOrgApiKey(orgId, { key_name: 'tenant', project_id: project.id })
   const { data: whole } = await admin.api.createOrgApiKey(orgId, { key_name: 'platform' })
@@ -210,4 +199,15 @@ test('whoever was only handed a project does not choose what it may use', async 
   const platform = apiClient({ ...server, apiKey: whole.key })
   const { data } = await platform.updateProject(project.id, { project: { settings: { quota } } })
   assert.equal(data.project.settings?.quota?.written_data_bytes, quota.written_data_bytes)
+})
+
+test('an organization has as many keys as it may', async () => {
+  const there = (await admin.api.listOrgApiKeys(orgId)).data.length
+  const path = `/operator/organizations/${orgId}/limits`
+  assert.equal((await request(server, 'PATCH', path, { limits: { api_keys: there + 1 } })).status, 200)
+  const outcomes = await Promise.all(
+    ['a', 'b', 'c'].map((key_name) => request(admin.server, 'POST', `/organizations/${orgId}/api_keys`, { key_name })),
+  )
+  assert.deepEqual(outcomes.map(({ status }) => String(status)).toSorted(), ['200', '422', '422'])
+  assert.match(String(outcomes.find(({ status }) => status === 422)?.body['message']), /API keys.*revoke some/)
 })
