@@ -6,6 +6,7 @@ import type { OrganizationId } from '../model/ids.ts'
 import type { Member, Organization } from '../model/organization.ts'
 import { findUserByEmail, getUser, getUsers } from '../store/accounts.ts'
 import type { Sql } from '../store/database.ts'
+import { deleteInvitationsBy } from '../store/invitations.ts'
 import {
   deleteMember,
   getMember,
@@ -18,7 +19,7 @@ import { revokePermissionsInOrganization } from '../store/project-permissions.ts
 import { organizationFor } from './access.ts'
 import { makeOrganization } from './accounts.ts'
 import { revokeKeysBeyond } from './api-keys.ts'
-import { isMemberRole, memberRoles, type MemberRole } from './authorization.ts'
+import { isMemberRole, may, memberRoles, type MemberRole, type Role } from './authorization.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { assertDisplayName } from './names.ts'
@@ -39,6 +40,12 @@ async function assertAdminRemains(sql: Sql, orgId: OrganizationId, member: Membe
   const others = (await listMembers(sql, orgId)).filter(({ id, role }) => id !== member.id && role === 'admin')
   if (others.length > 0) return
   throw new AppError('unprocessable', 'this is the last admin of the organization; make another member an admin first')
+}
+
+/** What a member handed out ends where it would give more than he has from now on: it may be in his own other hand. */
+async function endBeyond(sql: Sql, orgId: OrganizationId, { userId }: Member, role: Role): Promise<void> {
+  await revokeKeysBeyond(sql, orgId, userId, role)
+  if (!may(role, 'organization:admin')) await deleteInvitationsBy(sql, orgId, userId)
 }
 
 /** One change of members at a time: two admins that remove each other would leave none. */
@@ -88,13 +95,13 @@ export function organizationControl(control: ControlContext): Control['organizat
       changeMember(control, caller, orgId, memberId, async (sql, organization, member) => {
         assertMemberRole(role)
         if (role !== 'admin') await assertAdminRemains(sql, organization.id, member)
-        await revokeKeysBeyond(sql, organization.id, member.userId, role)
+        await endBeyond(sql, organization.id, member, role)
         return await updateMemberRole(sql, member.id, role)
       }),
     removeMember: (caller, orgId, memberId) =>
       changeMember(control, caller, orgId, memberId, async (sql, organization, member) => {
         await assertAdminRemains(sql, organization.id, member)
-        await revokeKeysBeyond(sql, organization.id, member.userId, 'stranger')
+        await endBeyond(sql, organization.id, member, 'stranger')
         const user = await getUser(sql, member.userId)
         if (user) await revokePermissionsInOrganization(sql, organization.id, user.email)
         await deleteMember(sql, organization.id, member)

@@ -50,6 +50,11 @@ export async function deleteInvitation(sql: Sql, orgId: OrganizationId, id: stri
   return rows.length > 0
 }
 
+/** What somebody invited others to. */
+export async function deleteInvitationsBy(sql: Sql, orgId: OrganizationId, userId: UserId): Promise<void> {
+  await sql.query('delete from invitations where org_id = $1 and invited_by = $2', [orgId, userId])
+}
+
 /** Takes it, so that it is used once: undefined where there is none for this address. */
 export async function takeInvitation(sql: Sql, id: string, email: string): Promise<Invitation | undefined> {
   const [row] = await sql.query('delete from invitations where id = $1 and email = lower($2) returning *', [id, email])

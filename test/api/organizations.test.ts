@@ -213,6 +213,8 @@ test('who is removed is out at once, with every key that he made and whatever wa
   const orgKey = await makeOrganizationKey(leaver, orgId)
   const projectKey = await makeOrganizationKey(leaver, orgId, project.id)
   const kept = await makeOrganizationKey(admin, orgId)
+  const invitations = [{ email: 'other-hand@example.com', role: MemberRole.Admin }]
+  await leaver.api.createOrganizationInvitations(orgId, { invitations })
   const statuses = async (): Promise<number[]> =>
     await Promise.all(
       [leaver, orgKey, projectKey, kept].map(
@@ -223,6 +225,7 @@ test('who is removed is out at once, with every key that he made and whatever wa
 
   await admin.api.updateOrganizationMember(orgId, memberId, { role: MemberRole.Member })
   assert.deepEqual(await statuses(), [200, 401, 200, 200], 'no key gives more than who made it has')
+  assert.deepEqual((await admin.api.getOrganizationInvitations(orgId)).data.invitations, [])
   assert.deepEqual((await admin.api.removeOrganizationMember(orgId, memberId)).data, {})
   assert.deepEqual(await statuses(), [404, 401, 401, 200])
   assert.deepEqual((await leaver.api.getCurrentUserOrganizations()).data.organizations, [])
