@@ -9,7 +9,7 @@ import type { ControlContext } from '../context.ts'
 
 export async function closeNetworks(control: ControlContext): Promise<{ suspended: EndpointId[] }> {
   const suspended: EndpointId[] = []
-  for (const [timelineId, serving] of [...control.computes.serving()]) {
+  for (const [timelineId, serving] of control.computes.serving()) {
     // What it was started as, from memory: nobody is asked where no compute goes outside.
     if ((await control.supervisor.readSpec(timelineId))?.outbound !== true) continue
     try {
