@@ -35,7 +35,8 @@ export class KeySets {
     const due = !known?.keys || renewed || now - known.fetchedAt > freshMs
     const current = due && (!known || now - known.triedAt > pauseMs) ? await this.#renew(place) : known
     if (current?.keys && now - current.fetchedAt < usableMs) return current.keys
-    throw new AppError('unauthorized', `the keys at ${place.url} cannot be read; the token cannot be checked`)
+    // Not which address: whoever shows a token is nobody yet, and it may be one of an inner network.
+    throw new AppError('unauthorized', 'a key set of this project cannot be read; the token cannot be checked')
   }
 
   #renew(place: Place): Promise<Known> {

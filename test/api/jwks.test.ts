@@ -192,7 +192,7 @@ test('keys are taken from where they were said to be, and not in any size', asyn
     await api.addProjectJwks(project.id, { jwks_url: keys.url + path, ...provider, role_names: [project.role] })
     await assert.rejects(
       edge.authorize(project.endpointId, project.role, await keys.sign()),
-      /cannot be read; the token cannot be checked/,
+      /^AppError: a key set of this project cannot be read; the token cannot be checked$/,
     )
   }
 })
