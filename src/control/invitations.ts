@@ -3,16 +3,15 @@
 
 import type { Caller } from '../model/caller.ts'
 import { AppError } from '../model/errors.ts'
-import { findUserByEmail } from '../store/accounts.ts'
 import {
   countInvitations,
   deleteInvitation,
   listInvitations,
   listInvitationsOf,
-  saveInvitation,
+  saveInvitations,
   takeInvitation,
 } from '../store/invitations.ts'
-import { findMember, insertMember, lockOrganization } from '../store/organizations.ts'
+import { findMember, findMemberAddress, insertMember, lockOrganization } from '../store/organizations.ts'
 import { organizationFor, userOf } from './access.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
@@ -36,17 +35,17 @@ async function invite(
 ): ReturnType<Control['invitations']['create']> {
   if (wanted.length > mostOpenInvitations) throw tooMany()
   for (const { role } of wanted) assertMemberRole(role)
+  // Of an address that is named twice, the last counts.
+  const byAddress = new Map(wanted.map((each) => [each.email.toLowerCase(), each]))
   return await control.store.transaction(async (sql) => {
     await lockOrganization(sql, orgId)
     const organization = await organizationFor(sql, caller, orgId, 'organization:admin')
-    const invitations = []
-    for (const { email, role } of wanted) {
-      const user = await findUserByEmail(sql, email)
-      if (user && (await findMember(sql, organization.id, user.id))) {
-        throw new AppError('unprocessable', `${email} is a member of the organization already; nobody was invited`)
-      }
-      invitations.push(await saveInvitation(sql, { orgId: organization.id, email, role, invitedBy: caller.userId }))
+    const member = await findMemberAddress(sql, organization.id, [...byAddress.keys()])
+    if (member !== undefined) {
+      throw new AppError('unprocessable', `${member} is a member of the organization already; nobody was invited`)
     }
+    const by = { orgId: organization.id, invitedBy: caller.userId }
+    const invitations = await saveInvitations(sql, by, [...byAddress.values()])
     if ((await countInvitations(sql, organization.id)) > mostOpenInvitations) throw tooMany()
     return invitations
   })

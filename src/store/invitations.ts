@@ -30,18 +30,23 @@ export async function listInvitationsOf(
   return rows.map((row) => ({ invitation: toInvitation(row), orgName: row['org_name'] as string }))
 }
 
-/** Who is invited already is invited again: with the new role, by the new inviter. */
-export async function saveInvitation(
+/**
+ * Each address once. Who is invited already is invited again: with the new role, by the new inviter. In one statement: others wait for
+ * the organization meanwhile, each with a connection.
+ */
+export async function saveInvitations(
   sql: Sql,
-  invitation: Pick<Invitation, 'orgId' | 'email' | 'role' | 'invitedBy'>,
-): Promise<Invitation> {
-  const [row] = await sql.query(
-    `insert into invitations (org_id, email, role, invited_by) values ($1, lower($2), $3, $4)
-       on conflict (org_id, email) do update set role = excluded.role, invited_by = excluded.invited_by, invited_at = excluded.invited_at
-       returning *`,
-    [invitation.orgId, invitation.email, invitation.role, invitation.invitedBy],
+  by: Pick<Invitation, 'orgId' | 'invitedBy'>,
+  wanted: readonly Pick<Invitation, 'email' | 'role'>[],
+): Promise<Invitation[]> {
+  const rows = await sql.query(
+    `insert into invitations (org_id, email, role, invited_by)
+     select $1, lower(w.email), w.role, $2 from unnest($3::text[], $4::text[]) with ordinality as w (email, role, n) order by w.n
+     on conflict (org_id, email) do update set role = excluded.role, invited_by = excluded.invited_by, invited_at = excluded.invited_at
+     returning *`,
+    [by.orgId, by.invitedBy, wanted.map(({ email }) => email), wanted.map(({ role }) => role)],
   )
-  return toInvitation(row ?? {})
+  return rows.map(toInvitation)
 }
 
 /** False where there is none. */

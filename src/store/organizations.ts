@@ -101,6 +101,19 @@ export async function findMember(sql: Sql, orgId: OrganizationId, userId: UserId
   return row && toMember(row)
 }
 
+/** The address of one of them who is a member already; they are in lower case. */
+export async function findMemberAddress(
+  sql: Sql,
+  orgId: OrganizationId,
+  emails: readonly string[],
+): Promise<string | undefined> {
+  const [row] = await sql.query<{ email: string }>(
+    'select u.email from members m join users u on u.id = m.user_id where m.org_id = $1 and lower(u.email) = any($2) limit 1',
+    [orgId, emails],
+  )
+  return row?.email
+}
+
 export async function updateMemberRole(sql: Sql, memberId: string, role: string): Promise<Member> {
   const [row] = await sql.query('update members set role = $2 where id = $1 returning *', [memberId, role])
   return toMember(row ?? {})

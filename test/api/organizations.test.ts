@@ -140,6 +140,22 @@ test('an invitation is withdrawn, made anew, and not for every role', async () =
     /1000 open invitations.*Nobody was invited/,
   )
   assert.deepEqual((await admin.api.getOrganizationInvitations(orgId)).data.invitations, [], 'all or nothing')
+  const twice = ['Twice@example.com', 'twice@example.com', 'other@example.com']
+  const { data: made } = await admin.api.createOrganizationInvitations(orgId, {
+    invitations: twice.map((email, i) => ({ email, role: i === 0 ? MemberRole.Viewer : MemberRole.Member })),
+  })
+  assert.deepEqual(
+    made.invitations.map(({ email, role }) => [email, role]),
+    [
+      ['twice@example.com', 'member'],
+      ['other@example.com', 'member'],
+    ],
+  )
+  const most = Array.from({ length: 998 }, (_, i) => ({ email: `no${i}@example.com`, role: MemberRole.Member }))
+  assert.equal(
+    (await admin.api.createOrganizationInvitations(orgId, { invitations: most })).data.invitations.length,
+    998,
+  )
 })
 
 test('members are listed page by page, read one by one, and change their roles', async () => {
