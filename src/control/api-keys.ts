@@ -14,7 +14,7 @@ import {
   listOrganizationKeys,
   listUserKeys,
   revokeKeysMadeBy,
-  revokeKeysOfProject,
+  revokeKeysOfProjects,
   revokeOrganizationKey,
   revokeUserKey,
 } from '../store/api-keys.ts'
@@ -140,9 +140,9 @@ export function apiKeyControl(control: ControlContext): Control['apiKeys'] {
   }
 }
 
-/** For a project that leaves its organization: nobody there keeps a way in. */
-export async function revokeProjectKeys(sql: Sql, projectId: ProjectId): Promise<void> {
-  await revokeKeysOfProject(sql, projectId)
+/** For projects that leave their organization: nobody there keeps a way in. */
+export async function revokeProjectKeys(sql: Sql, projectIds: readonly ProjectId[]): Promise<void> {
+  await revokeKeysOfProjects(sql, projectIds)
 }
 
 /**

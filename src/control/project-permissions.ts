@@ -7,7 +7,7 @@ import {
   ensurePermission,
   listPermissions,
   revokePermission,
-  revokePermissionsOfProject,
+  revokePermissionsOfProjects,
 } from '../store/project-permissions.ts'
 import { lockVisibleProject, visibleProject } from './access.ts'
 import type { Control } from './control.ts'
@@ -43,7 +43,7 @@ export function permissionControl(control: ControlContext): Control['permissions
   }
 }
 
-/** For a project that leaves its organization: whom that shared it with has no more to do with it. */
-export async function dropProjectPermissions(sql: Sql, projectId: ProjectId): Promise<void> {
-  await revokePermissionsOfProject(sql, projectId)
+/** For projects that leave their organization: whom that shared them with has no more to do with them. */
+export async function dropProjectPermissions(sql: Sql, projectIds: readonly ProjectId[]): Promise<void> {
+  await revokePermissionsOfProjects(sql, projectIds)
 }

@@ -18,7 +18,7 @@ import {
 } from '../model/transfer-request.ts'
 import { isLiveKey } from '../store/api-keys.ts'
 import type { Sql } from '../store/database.ts'
-import { recordEvent } from '../store/events.ts'
+import { recordEvents, type NewEvent } from '../store/events.ts'
 import { findBusyProject } from '../store/operations.ts'
 import { lockProjectCount } from '../store/organization-limits.ts'
 import { lockProject, lockProjects, setProjectsOrganization } from '../store/projects.ts'
@@ -82,26 +82,26 @@ async function beyondLimit(
   return before + added > expected ? { expected, actual: before + added } : undefined
 }
 
-/** Their rows are held. */
+/**
+ * Their rows are held. However many there are, it is a handful of statements: creations in both organizations wait meanwhile, each with a
+ * connection.
+ */
 async function move(sql: Sql, projects: readonly Project[], to: Organization): Promise<void> {
   const ids = projects.map(({ id }) => id)
-  for (const id of ids) {
-    await revokeProjectKeys(sql, id)
-    await dropProjectPermissions(sql, id)
-  }
+  await revokeProjectKeys(sql, ids)
+  await dropProjectPermissions(sql, ids)
   await deleteTransferRequestsOf(sql, ids)
   await setProjectsOrganization(sql, ids, to.id)
-  for (const { id, orgId } of projects) {
-    for (const each of [orgId, to.id]) {
-      await recordEvent(sql, {
-        orgId: each,
-        projectId: id,
-        kind: 'project.transferred',
-        message: `project ${id} was transferred from ${orgId} to ${to.id}`,
-        details: { source_org_id: orgId, destination_org_id: to.id },
-      })
-    }
-  }
+  const events = projects.flatMap(({ id, orgId }) =>
+    [orgId, to.id].map((each): NewEvent => ({
+      orgId: each,
+      projectId: id,
+      kind: 'project.transferred',
+      message: `project ${id} was transferred from ${orgId} to ${to.id}`,
+      details: { source_org_id: orgId, destination_org_id: to.id },
+    })),
+  )
+  await recordEvents(sql, events)
   await failpoint('transfer.written')
 }
 

@@ -107,8 +107,10 @@ export async function revokeOrganizationKey(sql: Sql, orgId: OrganizationId, id:
   return row && toApiKey(row)
 }
 
-export async function revokeKeysOfProject(sql: Sql, projectId: ProjectId): Promise<void> {
-  await sql.query('update api_keys set revoked_at = now() where project_id = $1 and revoked_at is null', [projectId])
+export async function revokeKeysOfProjects(sql: Sql, projectIds: readonly ProjectId[]): Promise<void> {
+  await sql.query('update api_keys set revoked_at = now() where project_id = any($1) and revoked_at is null', [
+    projectIds,
+  ])
 }
 
 /** Those that he made for this organization. */

@@ -31,26 +31,38 @@ export const toEvent = (row: Row): PlatformEvent => ({
  * webhook that is being removed is waited for: what the event tells of must not fail for it.
  */
 export async function recordEvent(sql: Sql, event: NewEvent): Promise<boolean> {
+  return (await recordEvents(sql, [event])) > 0
+}
+
+/** As `recordEvent`, in one statement. Returns how many had not been said before. */
+export async function recordEvents(sql: Sql, events: readonly NewEvent[]): Promise<number> {
   const rows = await sql.query(
     `with event as (
-       insert into events (org_id, project_id, branch_id, kind, message, details, once) values ($1, $2, $3, $4, $5, $6, $7)
+       insert into events (org_id, project_id, branch_id, kind, message, details, once)
+       select e.org_id, e.project_id, e.branch_id, e.kind, e.message, e.details, e.once
+         from rows from (jsonb_to_recordset($1::jsonb) as (org_id text, project_id text, branch_id text, kind text, message text,
+              details jsonb, once text)) with ordinality as e (org_id, project_id, branch_id, kind, message, details, once, n)
+        order by e.n
        on conflict (once) where once is not null do nothing returning id, org_id
      ), delivery as (
-       insert into webhook_deliveries (org_id, event_id) select w.org_id, e.id from event e join webhooks w on w.org_id = e.org_id for key share of w
+       insert into webhook_deliveries (org_id, event_id)
+       select w.org_id, e.id from event e join webhooks w on w.org_id = e.org_id for key share of w
      )
      select id from event`,
-    [
-      event.orgId,
-      event.projectId ?? null,
-      event.branchId ?? null,
-      event.kind,
-      event.message,
-      JSON.stringify(event.details ?? {}),
-      event.once ?? null,
-    ],
+    [JSON.stringify(events.map(toJson))],
   )
-  return rows.length > 0
+  return rows.length
 }
+
+const toJson = ({ orgId, projectId, branchId, kind, message, details = {}, once }: NewEvent) => ({
+  org_id: orgId,
+  project_id: projectId ?? null,
+  branch_id: branchId ?? null,
+  kind,
+  message,
+  details,
+  once: once ?? null,
+})
 
 /** Newest first; `before` is the id of the last one of the page before. */
 export async function listEvents(

@@ -45,10 +45,11 @@ export async function revokePermission(
   return row && toPermission(row)
 }
 
-export async function revokePermissionsOfProject(sql: Sql, projectId: ProjectId): Promise<void> {
-  await sql.query('update project_permissions set revoked_at = now() where project_id = $1 and revoked_at is null', [
-    projectId,
-  ])
+export async function revokePermissionsOfProjects(sql: Sql, projectIds: readonly ProjectId[]): Promise<void> {
+  await sql.query(
+    'update project_permissions set revoked_at = now() where project_id = any($1) and revoked_at is null',
+    [projectIds],
+  )
 }
 
 /** What was shared with one address by the projects of one organization. */
