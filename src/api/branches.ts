@@ -10,7 +10,7 @@ import type {
   DeleteProjectBranchParams,
   ListProjectBranchesParams,
 } from '@neondatabase/api-client'
-import type { BranchOperations, BranchSort, CreateBranchInput } from '../control/control.ts'
+import type { BranchOperations, BranchSort, CreateBranchInput } from '../control/params.ts'
 import { annotationsView, annotationView, branchView, recoveryView } from './branch-view.ts'
 import { connectionView } from './connection-view.ts'
 import type { Wire } from './contract/wire.ts'

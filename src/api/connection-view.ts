@@ -1,5 +1,5 @@
 import type { ConnectionDetails as ConnectionDetailsWire } from '@neondatabase/api-client'
-import type { ConnectionDetails } from '../control/control.ts'
+import type { ConnectionDetails } from '../control/params.ts'
 import type { Wire } from './contract/wire.ts'
 
 export function connectionView(connection: ConnectionDetails): Wire<ConnectionDetailsWire> {

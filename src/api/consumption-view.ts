@@ -5,7 +5,7 @@ import type {
   ConsumptionHistoryPerPeriodV2,
   ConsumptionHistoryPerTimeframe,
 } from '@neondatabase/api-client'
-import type { BilledPeriod, ProjectConsumption } from '../control/control.ts'
+import type { BilledPeriod, ProjectConsumption } from '../control/params.ts'
 import { perHour, perMonth, type Figures, type Timeframe } from '../model/consumption.ts'
 import { AppError } from '../model/errors.ts'
 import type { Wire } from './contract/wire.ts'

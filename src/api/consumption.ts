@@ -5,7 +5,7 @@ import type {
   GetConsumptionHistoryPerProjectParams,
   GetConsumptionHistoryPerProjectV2Params,
 } from '@neondatabase/api-client'
-import type { HistoryQuery } from '../control/control.ts'
+import type { HistoryQuery } from '../control/params.ts'
 import {
   consumptionView,
   olderPeriodView,

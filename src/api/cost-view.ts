@@ -1,5 +1,5 @@
 import type { OrganizationBill, ProjectBill } from '../control/billing/bills.ts'
-import type { CreditAccount } from '../control/control.ts'
+import type { CreditAccount } from '../control/params.ts'
 import type { CreditGrant } from '../model/billing.ts'
 import type { CostLine } from '../model/cost.ts'
 import { amountText } from '../model/money.ts'

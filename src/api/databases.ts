@@ -1,7 +1,7 @@
 // Databases of a branch.
 
 import type { DatabaseCreateRequest, DatabaseUpdateRequest } from '@neondatabase/api-client'
-import type { DatabaseOperations } from '../control/control.ts'
+import type { DatabaseOperations } from '../control/params.ts'
 import { databaseView } from './database-view.ts'
 import { created, ok, okOrGone, type ApiRequest, type Handlers } from './handler.ts'
 import { operationView } from './operation-view.ts'

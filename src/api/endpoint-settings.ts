@@ -1,7 +1,7 @@
 // What the two ways to make an endpoint, and the one to change it, have in common in their bodies.
 
 import type { EndpointSettingsData } from '@neondatabase/api-client'
-import type { EndpointSettingsInput } from '../control/control.ts'
+import type { EndpointSettingsInput } from '../control/params.ts'
 import type { Wire } from './contract/wire.ts'
 
 type Body = {

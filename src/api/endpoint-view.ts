@@ -1,7 +1,8 @@
 // Endpoints, as the API shows them, and with them why a compute is awake, which Neon does not tell.
 
 import type { Endpoint as EndpointWire, EndpointSettingsData } from '@neondatabase/api-client'
-import type { Control, EndpointStatus } from '../control/control.ts'
+import type { Control } from '../control/control.ts'
+import type { EndpointStatus } from '../control/params.ts'
 import type { SizeStatus } from '../control/sizes.ts'
 import { endpointState, type AwakeReason } from '../model/compute.ts'
 import type { Endpoint } from '../model/endpoint.ts'

@@ -1,7 +1,8 @@
 // Endpoints.
 
 import type { EndpointCreateRequest, EndpointUpdateRequest } from '@neondatabase/api-client'
-import type { Control, EndpointOperations } from '../control/control.ts'
+import type { Control } from '../control/control.ts'
+import type { EndpointOperations } from '../control/params.ts'
 import { toEndpointSettings } from './endpoint-settings.ts'
 import { awakeReasonView, endpointView } from './endpoint-view.ts'
 import { created, ok, okOrGone, type ApiRequest, type Handlers } from './handler.ts'

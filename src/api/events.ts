@@ -1,7 +1,7 @@
 // What has happened in projects: newest first, page by page.
 
 import { eventBody } from '../control/event-body.ts'
-import type { EventPage } from '../control/control.ts'
+import type { EventPage } from '../control/params.ts'
 import { ok, type Answer, type ApiRequest, type Handlers } from './handler.ts'
 import { formatEventCursor, parseEventCursor } from './paging.ts'
 

@@ -1,7 +1,8 @@
 // A control plane without anything behind it, for tests of the API alone: every function answers with the same few resources, and a
 // test replaces the functions it is about.
 
-import type { Control, EndpointStatus, ProjectConsumption } from '../control/control.ts'
+import type { Control } from '../control/control.ts'
+import type { EndpointStatus, ProjectConsumption } from '../control/params.ts'
 import type { Branch } from '../model/branch.ts'
 import type { ApiKey, User } from '../model/caller.ts'
 import type { Database } from '../model/database.ts'

@@ -1,6 +1,6 @@
 // Cursors: to clients opaque texts, to us the place where the next page begins. A text that we did not make is refused with 400.
 
-import type { BranchSort } from '../control/control.ts'
+import type { BranchSort } from '../control/params.ts'
 import { AppError } from '../model/errors.ts'
 import { isTimestamp } from './contract/formats.ts'
 

@@ -6,7 +6,7 @@ import type {
   ProjectListItem as ProjectListItemWire,
   ProjectSettingsData as ProjectSettingsWire,
 } from '@neondatabase/api-client'
-import type { ProjectDetails, ProjectPage } from '../control/control.ts'
+import type { ProjectDetails, ProjectPage } from '../control/params.ts'
 import type { EndpointDefaults, Project } from '../model/project.ts'
 import { noUsage, type Usage } from '../model/usage.ts'
 import type { Wire } from './contract/wire.ts'

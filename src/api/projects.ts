@@ -7,7 +7,7 @@ import type {
   ProjectCreateRequest,
   ProjectUpdateRequest,
 } from '@neondatabase/api-client'
-import type { CreateProjectInput, EndpointSettingsInput } from '../control/control.ts'
+import type { CreateProjectInput, EndpointSettingsInput } from '../control/params.ts'
 import { branchView } from './branch-view.ts'
 import { connectionView } from './connection-view.ts'
 import type { Wire } from './contract/wire.ts'

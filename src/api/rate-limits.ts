@@ -1,6 +1,6 @@
 // How often accounts may call, for whoever runs this installation.
 
-import type { RateLimitOf } from '../control/control.ts'
+import type { RateLimitOf } from '../control/params.ts'
 import { ok, type ApiRequest, type Handlers } from './handler.ts'
 
 /** Null: as everybody's. */

@@ -1,7 +1,7 @@
 // Roles of a branch.
 
 import type { RoleCreateRequest } from '@neondatabase/api-client'
-import type { RoleOperations } from '../control/control.ts'
+import type { RoleOperations } from '../control/params.ts'
 import { created, ok, okOrGone, type ApiRequest, type Handlers } from './handler.ts'
 import { operationView } from './operation-view.ts'
 import { roleView } from './role-view.ts'

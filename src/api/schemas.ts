@@ -1,7 +1,7 @@
 // Schemas of databases, and their differences.
 
 import type { GetProjectBranchSchemaComparisonParams, GetProjectBranchSchemaParams } from '@neondatabase/api-client'
-import type { Schema } from '../control/control.ts'
+import type { Schema } from '../control/params.ts'
 import { ok, type ApiRequest, type Handlers } from './handler.ts'
 
 type SchemaQuery = Omit<GetProjectBranchSchemaParams, 'projectId' | 'branchId'>

@@ -1,7 +1,8 @@
 // Snapshots of branches, what is made of them, and the schedules that take them.
 
 import type { Api, BackupSchedule, BackupScheduleItem, CreateSnapshotParams } from '@neondatabase/api-client'
-import type { CreateSnapshotInput, SnapshotScheduleItem } from '../control/control.ts'
+import type { CreateSnapshotInput } from '../control/params.ts'
+import type { SnapshotScheduleItem } from '../model/snapshot-schedule.ts'
 import { branchView } from './branch-view.ts'
 import type { SnapshotCreateBody, SnapshotUpdateBody } from './contract/additions.ts'
 import type { Wire } from './contract/wire.ts'

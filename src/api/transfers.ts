@@ -1,7 +1,7 @@
 // Projects change hands.
 
 import type { TransferProjectsToOrganizationRequest } from '@neondatabase/api-client'
-import type { TransferInput } from '../control/control.ts'
+import type { TransferInput } from '../control/params.ts'
 import type { Wire } from './contract/wire.ts'
 import { created, ok, type ApiRequest, type Handlers } from './handler.ts'
 import { seconds } from './timestamps.ts'

@@ -1,7 +1,7 @@
 // `pgrove org credits` and `pgrove org rate-limit`.
 
 import type { creditsView } from '../api/cost-view.ts'
-import type { RateLimitOf } from '../control/control.ts'
+import type { RateLimitOf } from '../control/params.ts'
 import type { Printer } from './printer.ts'
 
 type Call = (method: string, params: Record<string, unknown>) => Promise<unknown>

@@ -1,6 +1,6 @@
 // Which names and strings lead a client to an endpoint.
 
-import type { ConnectionDetails } from './control.ts'
+import type { ConnectionDetails } from './params.ts'
 
 export type AddressOptions = {
   /** Base domain of endpoint hosts. */

@@ -27,7 +27,8 @@ import {
 } from '../store/usage-levels.ts'
 import { assertOrganizationNamed, organizationFor, visibleProject } from './access.ts'
 import type { ControlContext } from './context.ts'
-import type { BilledPeriod, Control, HistoryQuery, ProjectConsumption } from './control.ts'
+import type { Control } from './control.ts'
+import type { BilledPeriod, HistoryQuery, ProjectConsumption } from './params.ts'
 
 /** Neon tells the older history to its older paid plans. The newer one is told to all: an agent platform's free organization is its own to bill. */
 const plansWithoutOlderHistory: ReadonlySet<string> = new Set(['free', 'free_v2', 'free_v3'])

@@ -6,7 +6,7 @@ import type { Endpoint } from '../model/endpoint.ts'
 import { AppError } from '../model/errors.ts'
 import type { OrganizationLimits } from '../model/plan.ts'
 import type { EndpointDefaults, Project } from '../model/project.ts'
-import type { EndpointSettingsInput } from './control.ts'
+import type { EndpointSettingsInput } from './params.ts'
 import { assertCuLimits, withinCuLimits } from './limits.ts'
 
 const bad = (message: string): AppError => new AppError('bad_request', message)

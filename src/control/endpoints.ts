@@ -19,13 +19,8 @@ import {
 import { endpointNotFound, liveBranch, visibleProject } from './access.ts'
 import { refreshAssignment } from './assignments.ts'
 import { withClient } from './branch-compute.ts'
-import type {
-  Control,
-  CreateEndpointInput,
-  EndpointOperations,
-  EndpointStatus,
-  UpdateEndpointInput,
-} from './control.ts'
+import type { Control } from './control.ts'
+import type { CreateEndpointInput, EndpointOperations, EndpointStatus, UpdateEndpointInput } from './params.ts'
 import type { ControlContext } from './context.ts'
 import { mergeEndpointSettings, newEndpointSettings } from './endpoint-settings.ts'
 import { awakeReasons, isQuiet } from './idle.ts'

@@ -18,7 +18,8 @@ import {
 } from '../model/rate-limit.ts'
 import { getRateLimit, leaseTokens, refillBudgets, setRateLimit, type LimitedKind } from '../store/rate-limits.ts'
 import type { Sql } from '../store/database.ts'
-import type { Control, RateLimitOf } from './control.ts'
+import type { Control } from './control.ts'
+import type { RateLimitOf } from './params.ts'
 import { LeasedBudgets } from './leased-budgets.ts'
 
 type Known = { limits: RateLimits | 'off'; readAt: number }

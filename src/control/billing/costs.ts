@@ -14,7 +14,8 @@ import {
 import type { Sql } from '../../store/database.ts'
 import { getOrganization, lockOrganization } from '../../store/organizations.ts'
 import { organizationFor, organizationNotFound, visibleProjectEvenDeleted } from '../access.ts'
-import type { Control, CreditAccount, CreditInput } from '../control.ts'
+import type { Control } from '../control.ts'
+import type { CreditAccount, CreditInput } from '../params.ts'
 import type { ControlContext } from '../context.ts'
 import { briefSums, organizationBill, projectBill } from './bills.ts'
 

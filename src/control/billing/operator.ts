@@ -1,7 +1,7 @@
 // Credits and rate limits, for whoever sits at the machine. Organizations are named by id, name or handle.
 
 import type { OrganizationId } from '../../model/ids.ts'
-import type { CreditAccount, RateLimitOf } from '../control.ts'
+import type { CreditAccount, RateLimitOf } from '../params.ts'
 import type { ControlContext } from '../context.ts'
 import { recordOperatorAction } from '../audit-log.ts'
 import { namedOrganization } from '../organization-limits.ts'
