@@ -48,6 +48,9 @@ const worthCountingBytes = 256 * 2 ** 20
 const removalStepsMs = [0, 5, 20, 50, 100, 200] as const
 const removalPauseMs = 1000
 
+/** Writes to as many files as its first argument says, which come next, and becomes the command after them. */
+const goIn = 'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n - 1)); done; exec "$@"'
+
 export class Cgroups implements Confinement, Sizing {
   readonly enforced = true
   readonly #tree: GroupTree
@@ -77,9 +80,19 @@ export class Cgroups implements Confinement, Sizing {
     await this.#tree.close()
   }
 
-  async launch(spec: ComputeSpec, wanted: Launch): Promise<Launch> {
-    this.#launched.add(spec.timelineId)
-    return wanted
+  async launch({ timelineId: id }: ComputeSpec, wanted: Launch): Promise<Launch> {
+    this.#launched.add(id)
+    this.#abandonRemoval(id)
+    const entrances = this.#tree.entrances(id)
+    // They are root's. Whoever is not, or goes in later, is put there by `confine`.
+    if (entrances.length === 0 || wanted.uid !== undefined) return wanted
+    await this.#locks.run(id, 'launch', () => this.#tree.make(id))
+    const { program, args, ...user } = wanted
+    return {
+      program: '/bin/sh',
+      args: ['-c', goIn, 'sh', String(entrances.length), ...entrances, program, ...args],
+      ...user,
+    }
   }
 
   async confine(spec: ComputeSpec, pid: number): Promise<void> {
@@ -154,7 +167,7 @@ export class Cgroups implements Confinement, Sizing {
 
   /** Its children too: those that were born before it was in here are not, and all later ones are. */
   async #admitAll(id: TimelineId, pid: number): Promise<void> {
-    await this.#tree.admit(id, pid)
+    if (!this.#tree.processes(id).includes(pid)) await this.#tree.admit(id, pid)
     const inside = new Set(this.#tree.processes(id))
     for (const child of await descendantsOf(pid)) if (!inside.has(child)) await this.#tree.admit(id, child)
   }
@@ -183,7 +196,10 @@ export class Cgroups implements Confinement, Sizing {
 
   /** Also true where it is needed again. */
   async #removed(id: TimelineId): Promise<boolean> {
-    return await this.#locks.run(id, 'remove', async () => this.#groups.has(id) || (await this.#tree.remove(id)))
+    return await this.#locks.run(id, 'remove', async () => {
+      const isNeeded = this.#groups.has(id) || this.#launched.has(id)
+      return isNeeded || (await this.#tree.remove(id))
+    })
   }
 
   /** A child that is busy outlives a killed postmaster for as long as it is. */

@@ -22,6 +22,11 @@ export type GroupTree = {
   remove(name: string): Promise<boolean>
   /** Removes the group that holds all, unless there is one in it. */
   close(): Promise<void>
+  /**
+   * Files that a process of one thread writes 0 to and is inside. Whoever puts it there from outside makes the kernel wait for all
+   * processors, and what it forks waits with it. None: it cannot go in by itself.
+   */
+  entrances(name: string): readonly string[]
   /** A process that has ended is none. */
   admit(name: string, pid: number): Promise<void>
   processes(name: string): number[]

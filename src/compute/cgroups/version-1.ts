@@ -64,6 +64,10 @@ export class Version1 implements GroupTree {
     for (const folder of this.#all) await removeGroup(folder)
   }
 
+  entrances(name: string): readonly string[] {
+    return this.#all.map((folder) => join(folder, name, 'tasks'))
+  }
+
   async admit(name: string, pid: number): Promise<void> {
     for (const folder of this.#all) await writeUnless(join(folder, name, 'cgroup.procs'), pid, 'ESRCH')
   }

@@ -63,6 +63,11 @@ export class Version2 implements GroupTree {
     await removeGroup(this.#folder)
   }
 
+  /** Only threads go in without the wait here, and a compute is a whole process. */
+  entrances(): readonly string[] {
+    return []
+  }
+
   async admit(name: string, pid: number): Promise<void> {
     await writeUnless(join(this.#folder, name, 'cgroup.procs'), pid, 'ESRCH')
   }
