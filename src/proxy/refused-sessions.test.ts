@@ -38,7 +38,7 @@ const park = (): Promise<unknown> =>
 function usedUp(): AsyncDisposable {
   const wake = it.controlPlane.wake.bind(it.controlPlane)
   it.controlPlane.wake = async () => {
-    throw new AppError('quota_exceeded', quotaMessage)
+    throw new AppError('quota_exceeded', quotaMessage, { apiCode: 'WRITTEN_DATA_QUOTA_EXCEEDED' })
   }
   return {
     async [Symbol.asyncDispose]() {

@@ -40,7 +40,7 @@ test('a failed wake is not remembered', async () => {
 test('that a quota forbids it is remembered for a moment, and forgotten with a change', async () => {
   const control = new SlowControl()
   const waker = new Waker(control, { woken: () => {} })
-  const exceeded = new AppError('quota_exceeded', 'used up')
+  const exceeded = new AppError('quota_exceeded', 'used up', { apiCode: 'ACTIVE_TIME_QUOTA_EXCEEDED' })
   const failing = waker.compute('ep-a')
   control.pending.shift()?.reject(exceeded)
   await assert.rejects(failing, exceeded)

@@ -38,7 +38,7 @@ export class Waker {
     return this.#flights.run(`${endpointId} ${epoch}`, async () => {
       const since = performance.now()
       const woken = await this.#controlPlane.wake(endpointId).catch((error: unknown) => {
-        if (isAppError(error, 'quota_exceeded') && this.#epoch(endpointId) === epoch) this.#refuse(endpointId, error)
+        if (isQuota(error) && this.#epoch(endpointId) === epoch) this.#refuse(endpointId, error)
         throw error
       })
       this.#latencies.woken(since)
@@ -64,7 +64,7 @@ export class Waker {
 
   forget(endpointId: string): void {
     this.#known.delete(endpointId)
-    this.#refused.delete(endpointId)
+    for (const name of this.#refused.keys()) if (endpointOf(name) === endpointId) this.#refused.delete(name)
     this.#epochs.set(endpointId, (this.#epochs.get(endpointId) ?? 0) + 1)
   }
 
@@ -87,6 +87,13 @@ export class Waker {
   }
 
   #epoch(endpointId: string): string {
-    return `${this.#allEpoch}.${this.#epochs.get(endpointId) ?? 0}`
+    return `${this.#allEpoch}.${this.#epochs.get(endpointOf(endpointId)) ?? 0}`
   }
 }
+
+/** Reads of the past are forbidden and allowed with their endpoint: `ep-…@lsn:…`. */
+const endpointOf = (computeName: string): string => computeName.split('@', 1)[0] ?? computeName
+
+/** Of a project's own: control says when it is lifted. A place among an organization's computes becomes free without a word. */
+const isQuota = (error: unknown): error is AppError =>
+  isAppError(error, 'quota_exceeded') && error.apiCode.endsWith('_QUOTA_EXCEEDED')
