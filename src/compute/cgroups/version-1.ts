@@ -27,7 +27,9 @@ export class Version1 implements GroupTree {
 
   private constructor(folders: Version1Folders) {
     this.#folders = folders
-    this.#all = [...new Set(Object.values(folders).filter((each) => each !== undefined))]
+    const { cpu, cpuacct, pids, memory } = folders
+    // Memory last: what a process has begun that is in its group of memory is in the others too.
+    this.#all = [...new Set([cpu, cpuacct, pids, memory].filter((each) => each !== undefined))]
   }
 
   /** Makes the group that holds all. Throws where that may not be. */
