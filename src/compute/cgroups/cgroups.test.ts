@@ -151,7 +151,8 @@ describe('control groups', skipUnless(obstacle), () => {
     const tenant = await computes.tenant(hog)
     await tenant.query('create table kept as select 1 as a')
     const most = inCu(megabytes(200))
-    await supervisor.resize(hog, { cu: most, mostCu: most })
+    // With a processor's time to take it: a twentieth, which goes with so little memory, would take minutes.
+    await supervisor.resize(hog, { cu: 1, mostCu: most })
     assert.equal(await memoryLimit(hog), megabytes(200))
     await assert.rejects(tenant.query(hold(400)))
     const again = await eventually('its Postgres to be back', () => computes.tenant(hog).catch(() => undefined))
@@ -187,12 +188,12 @@ describe('control groups', skipUnless(obstacle), () => {
     // A cursor that has begun keeps what it has computed.
     await tenant.query(`declare c cursor for ${hold(250)}`)
     await tenant.query('move 1 from c')
-    await supervisor.resize(id, { cu: small, mostCu: small })
+    await supervisor.resize(id, { cu: 0.5, mostCu: small })
     assert.equal(await memoryLimit(id), 0.5 * bytesInCu)
     await tenant.query('commit')
     await tenant.end()
     await eventually('the smaller size to fit', async () => {
-      await supervisor.resize(id, { cu: small, mostCu: small })
+      await supervisor.resize(id, { cu: 0.5, mostCu: small })
       return (await memoryLimit(id)) === megabytes(200)
     })
     await (await computes.tenant(id)).query('select 1')
@@ -211,6 +212,8 @@ describe('control groups', skipUnless(obstacle), () => {
       return ((await memoryInUse(id)) ?? 0) <= small
     })
     assert.equal(await memoryLimit(id), 0.5 * bytesInCu)
+    // So small a size has hardly any CPU.
+    await supervisor.resize(id, { cu: 0.5, mostCu: 0.5 })
     assert.equal((await tenant.query('select count(*)::integer as n from filled')).rows[0]?.n, 100_000)
     await supervisor.ensureStopped(id, 'fast')
   })
