@@ -5,6 +5,7 @@ import type {
   GetConsumptionHistoryPerProjectParams,
   GetConsumptionHistoryPerProjectV2Params,
 } from '@neondatabase/api-client'
+import type { Control } from '../control/control.ts'
 import type { HistoryQuery } from '../control/params.ts'
 import {
   consumptionView,
@@ -30,6 +31,25 @@ const stretchOf = ({ from, to, granularity, org_id: orgId }: Stretch): HistoryQu
   orgId,
 })
 
+const pageOf = (
+  query: Stretch & Wire<Pick<GetConsumptionHistoryPerProjectParams, 'project_ids' | 'cursor' | 'limit'>>,
+) => ({
+  ...stretchOf(query),
+  projectIds: listOf(query.project_ids),
+  after: parseProjectCursor(query.cursor),
+  limit: query.limit ?? defaultProjects,
+})
+
+type ProjectHistory = Awaited<ReturnType<Control['consumption']['projectHistory']>>
+
+const projectsView = <Period>(
+  { projects, cursor }: ProjectHistory,
+  view: (period: ProjectHistory['projects'][number]['periods'][number]) => Period,
+) => ({
+  projects: projects.map(({ projectId, periods }) => ({ project_id: projectId, periods: periods.map(view) })),
+  ...(cursor === undefined ? {} : { pagination: { cursor } }),
+})
+
 /** An empty list asks for all, as if it were not there. */
 const listOf = (ids: readonly string[] | undefined): readonly string[] | undefined =>
   ids === undefined || ids.length === 0 ? undefined : ids
@@ -41,20 +61,8 @@ export const consumption = {
 
   async getConsumptionHistoryPerProject({ control, caller, query }: ApiRequest<GetConsumptionHistoryPerProjectParams>) {
     const metrics = toOlderMetrics(listOf(query.metrics), query.include_v1_metrics ?? false)
-    const { projects, cursor } = await control.consumption.projectHistory(caller, {
-      version: 1,
-      ...stretchOf(query),
-      projectIds: listOf(query.project_ids),
-      after: parseProjectCursor(query.cursor),
-      limit: query.limit ?? defaultProjects,
-    })
-    return ok({
-      projects: projects.map(({ projectId, periods }) => ({
-        project_id: projectId,
-        periods: periods.map((period) => olderPeriodView(period, metrics)),
-      })),
-      ...(cursor === undefined ? {} : { pagination: { cursor } }),
-    })
+    const page = await control.consumption.projectHistory(caller, { version: 1, ...pageOf(query) })
+    return ok(projectsView(page, (period) => olderPeriodView(period, metrics)))
   },
 
   async getConsumptionHistoryPerProjectV2({
@@ -63,20 +71,8 @@ export const consumption = {
     query,
   }: ApiRequest<GetConsumptionHistoryPerProjectV2Params>) {
     const metrics = toProjectMetrics(query.metrics)
-    const { projects, cursor } = await control.consumption.projectHistory(caller, {
-      version: 2,
-      ...stretchOf(query),
-      projectIds: listOf(query.project_ids),
-      after: parseProjectCursor(query.cursor),
-      limit: query.limit ?? defaultProjects,
-    })
-    return ok({
-      projects: projects.map(({ projectId, periods }) => ({
-        project_id: projectId,
-        periods: periods.map((period) => periodView(period, metrics)),
-      })),
-      ...(cursor === undefined ? {} : { pagination: { cursor } }),
-    })
+    const page = await control.consumption.projectHistory(caller, { version: 2, ...pageOf(query) })
+    return ok(projectsView(page, (period) => periodView(period, metrics)))
   },
 
   async getConsumptionHistoryPerBranchV2({

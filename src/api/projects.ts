@@ -7,7 +7,8 @@ import type {
   ProjectCreateRequest,
   ProjectUpdateRequest,
 } from '@neondatabase/api-client'
-import type { CreateProjectInput, EndpointSettingsInput } from '../control/params.ts'
+import type { Control } from '../control/control.ts'
+import type { CreateProjectInput, EndpointSettingsInput, ProjectPage } from '../control/params.ts'
 import { branchView } from './branch-view.ts'
 import { connectionView } from './connection-view.ts'
 import type { Wire } from './contract/wire.ts'
@@ -20,6 +21,13 @@ import { projectDetailsView, projectListItemView, projectView } from './project-
 import { roleView } from './role-view.ts'
 
 const defaultPageSize = 10
+
+const pageView = ({ addresses, recoveryWindowSeconds }: Control, { projects, usage, cursor }: ProjectPage) => ({
+  projects: projects.map((item) =>
+    projectListItemView(item, addresses.proxyHost, recoveryWindowSeconds, usage.get(item.project.id)),
+  ),
+  ...(cursor === undefined ? {} : { pagination: { cursor } }),
+})
 
 export const projects = {
   async createProject({ control, caller, body, creationSource }: ApiRequest<unknown, ProjectCreateRequest>) {
@@ -44,15 +52,7 @@ export const projects = {
       recoverable: query.recoverable ?? false,
     })
     return ok({
-      projects: page.projects.map((item) =>
-        projectListItemView(
-          item,
-          control.addresses.proxyHost,
-          control.recoveryWindowSeconds,
-          page.usage.get(item.project.id),
-        ),
-      ),
-      ...(page.cursor === undefined ? {} : { pagination: { cursor: page.cursor } }),
+      ...pageView(control, page),
       applications: {},
       integrations: {},
     })
@@ -65,17 +65,7 @@ export const projects = {
       limit: query.limit ?? defaultPageSize,
       search: query.search,
     })
-    return ok({
-      projects: page.projects.map((item) =>
-        projectListItemView(
-          item,
-          control.addresses.proxyHost,
-          control.recoveryWindowSeconds,
-          page.usage.get(item.project.id),
-        ),
-      ),
-      ...(page.cursor === undefined ? {} : { pagination: { cursor: page.cursor } }),
-    })
+    return ok(pageView(control, page))
   },
 
   async getProject({ control, caller, params }: ApiRequest) {

@@ -8,29 +8,28 @@ import { AppError, errorChain } from '../model/errors.ts'
 import { newBranchId, newEndpointId, newProjectId } from '../model/ids.ts'
 import { longestHistoryRetentionSeconds, type Project } from '../model/project.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
-import { getUser } from '../store/accounts.ts'
 import { insertBranch, listAllBranches } from '../store/branches.ts'
 import type { Sql } from '../store/database.ts'
 import { insertDatabase } from '../store/databases.ts'
 import { insertEndpoint, listEndpoints, listEndpointsEvenDeleted } from '../store/endpoints.ts'
 import { hasUnfinishedChain } from '../store/operations.ts'
-import { insertProject, listProjects, listSharedProjects, setProjectDeleted, updateProject } from '../store/projects.ts'
+import { insertProject, setProjectDeleted, updateProject } from '../store/projects.ts'
 import { insertRole } from '../store/roles.ts'
 import { assertOrganizationNamed, lockVisibleProjectEvenDeleted, organizationFor, visibleProject } from './access.ts'
 import { reservingPlaces } from './active-computes.ts'
 import { addressRules } from './address-rules.ts'
 import { refreshAssignments } from './assignments.ts'
-import { projectConsumption } from './consumption.ts'
 import type { Control } from './control.ts'
-import type { CreateProjectInput, PreloadLibrary, ProjectPage } from './params.ts'
+import type { CreateProjectInput, PreloadLibrary } from './params.ts'
 import type { ControlContext } from './context.ts'
 import { mergeEndpointDefaults, newEndpointDefaults, newEndpointSettings } from './endpoint-settings.ts'
-import { assertHistoryLimit, assertProjectsLimit, limitsOf, organizationLimits, organizationPlan } from './limits.ts'
+import { assertHistoryLimit, assertProjectsLimit, limitsOf, organizationLimits } from './limits.ts'
 import { assertDatabaseName, assertDisplayName, assertRoleName } from './names.ts'
 import { isLogicalReplicationOn, preloadLibrariesOf } from './compute-spec.ts'
 import { prepareStart } from './operations/create-project.ts'
 import { isSlotClass, ownSlot, type Slot } from './warm-pool.ts'
 import { projectLocked, schedule, writeChain, type Scheduled } from './operations/schedule.ts'
+import { getDetails, listPage, listSharedPage } from './project-reads.ts'
 import { initialProjectSettings, mergeProjectSettings } from './project-settings.ts'
 import { reviewProject } from './quotas/review.ts'
 import { newRoleSecret } from './role-secrets.ts'
@@ -202,68 +201,6 @@ function takeSlot(
     outbound,
   }
   return control.pool.take(project.pgMajor, { started: isSlotClass(wish, defaults) })
-}
-
-async function listPage(
-  control: ControlContext,
-  caller: Caller,
-  query: Parameters<Control['projects']['list']>[1],
-): ReturnType<Control['projects']['list']> {
-  assertOrganizationNamed(control, caller, query.orgId)
-  const named = query.orgId ?? (caller.kind === 'user' ? undefined : caller.orgId)
-  const organization =
-    named === undefined ? undefined : await organizationFor(control.store, caller, named, 'projects:list')
-  const projects = await listProjects(control.store, {
-    within: organization ? { orgId: organization.id } : { userId: caller.userId },
-    after: query.cursor,
-    limit: query.limit,
-    search: query.search,
-    recoverable: query.recoverable,
-  })
-  return await pageOf(control, projects)
-}
-
-/** An organization's key is nobody whom something could be shared with. */
-async function listSharedPage(
-  control: ControlContext,
-  caller: Caller,
-  query: Parameters<Control['projects']['listShared']>[1],
-): ReturnType<Control['projects']['listShared']> {
-  if (caller.kind !== 'user') return { projects: [], usage: new Map(), cursor: undefined }
-  const projects = await listSharedProjects(control.store, {
-    userId: caller.userId,
-    after: query.cursor,
-    limit: query.limit,
-    search: query.search,
-  })
-  return await pageOf(control, projects)
-}
-
-async function pageOf(control: ControlContext, projects: ProjectPage['projects']): Promise<ProjectPage> {
-  const usage = await control.metering.usageOf(projects.map(({ project }) => project.id))
-  return { projects, usage, cursor: projects.at(-1)?.project.id }
-}
-
-async function getDetails(
-  control: ControlContext,
-  caller: Caller,
-  projectId: string,
-): ReturnType<Control['projects']['get']> {
-  const project = await visibleProject(control.store, caller, projectId)
-  const [owner, endpoints, { plan, limits }, consumption] = await Promise.all([
-    getUser(control.store, caller.userId),
-    listEndpoints(control.store, project.id),
-    organizationPlan(control.store, project.orgId),
-    projectConsumption(control, project.id),
-  ])
-  if (!owner) throw new AppError('internal', 'the caller has lost its user')
-  const times = endpoints.map(
-    (endpoint) =>
-      control.computes.servingEndpoint(endpoint.id)?.serving.lastActivityAt ?? endpoint.lastActiveAt?.getTime() ?? 0,
-  )
-  const last = Math.max(0, ...times)
-  const lastActiveAt = last > 0 ? new Date(last) : undefined
-  return { project, owner, lastActiveAt, plan, branchesLimit: limits.branchesPerProject, consumption }
 }
 
 async function update(

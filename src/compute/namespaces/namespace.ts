@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import { open, stat, type FileHandle } from 'node:fs/promises'
 import { allowedEnvironment, run } from '../../lib/run.ts'
 import { AppError } from '../../model/errors.ts'
+import { poll } from '../process.ts'
 
 /** As `unshare` and `nsenter` call it, and as the kernel does. */
 type Kind = 'net' | 'mount'
@@ -81,15 +82,17 @@ export class Namespace {
 
   /** Returns once the process is in it, or has ended. Throws `compute_start_failed`. */
   async entered(pid: number): Promise<void> {
-    const deadline = performance.now() + enteringTimeoutMs
-    for (;;) {
-      const found = await stat(`/proc/${pid}/ns/${kernelNames[this.#kind]}`, { bigint: true }).catch(() => undefined)
-      if (found === undefined || found.ino === this.#inode) return
-      if (performance.now() > deadline) {
-        throw new AppError('compute_start_failed', `postgres did not get into its ${this.#kind} namespace`)
-      }
-      await new Promise((resolve) => setTimeout(resolve, enteringStepMs))
-    }
+    await poll(
+      async () => {
+        const found = await stat(`/proc/${pid}/ns/${kernelNames[this.#kind]}`, { bigint: true }).catch(() => undefined)
+        return found === undefined || found.ino === this.#inode || undefined
+      },
+      {
+        everyMs: enteringStepMs,
+        timeoutMs: enteringTimeoutMs,
+        timedOut: () => new AppError('compute_start_failed', `postgres did not get into its ${this.#kind} namespace`),
+      },
+    )
   }
 
   /** Who is in it stays in it; otherwise it is gone. */
