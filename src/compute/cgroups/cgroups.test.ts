@@ -1,7 +1,9 @@
 // Real groups and real computes in them.
 
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -11,7 +13,7 @@ import type pg from 'pg'
 import { skipUnless } from '../../../test/support/programs.ts'
 import { eventually } from '../../../test/support/eventually.ts'
 import { bytesInCu, defaultPgMajor } from '../../model/compute.ts'
-import type { TimelineId } from '../../model/ids.ts'
+import { newTimelineId, type TimelineId } from '../../model/ids.ts'
 import { processesIn } from '../process.ts'
 import { ProcessSizing } from '../process-sizing.ts'
 import type { Supervisor } from '../supervisor.ts'
@@ -108,6 +110,32 @@ describe('control groups', skipUnless(obstacle), () => {
     for (const list of lists) assert.deepEqual(list, all)
     await supervisor.ensureStopped(id, 'fast')
     await isGone(id)
+  })
+
+  test('whoever may go in by himself is in all of his groups; where one refuses him he is put there', async () => {
+    const spec = computes.spec(newTimelineId())
+    const { program, args } = await groups.launch(spec, { program: 'sleep', args: ['60'] })
+    const folders = await foldersOf(spec.timelineId)
+    const refusing = args.map((each) => (each.includes('/pids/') ? '/nonexistent/tasks' : each))
+    // In version 2 nobody goes in by himself.
+    for (const each of program === 'sleep' ? [refusing] : [args, refusing]) {
+      const child = spawn(program, each, { stdio: 'ignore' })
+      const pid = child.pid ?? 0
+      try {
+        await eventually(
+          'it to be what was asked for',
+          async () => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'sleep\n',
+        )
+        if (each === refusing) await groups.confine(spec, pid)
+        for (const folder of folders)
+          assert.ok(readFileSync(join(folder, 'cgroup.procs'), 'utf8').split('\n').includes(String(pid)), folder)
+      } finally {
+        child.kill('SIGKILL')
+        await once(child, 'close')
+      }
+    }
+    await groups.release(spec)
+    await isGone(spec.timelineId)
   })
 
   test('a start has no limit of CPU, and its number of processes has one', async () => {

@@ -48,8 +48,12 @@ const worthCountingBytes = 256 * 2 ** 20
 const removalStepsMs = [0, 5, 20, 50, 100, 200] as const
 const removalPauseMs = 1000
 
-/** Writes to as many files as its first argument says, which come next, and becomes the command after them. */
-const goIn = 'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n - 1)); done; exec "$@"'
+/**
+ * Writes to as many files as its first argument says, which come next, and becomes the command after them. Memory's is the last, and none
+ * is written to after one that refused: whoever is in the group of memory is in all, and `confine` sees to the others.
+ */
+const goIn =
+  'n=$1; shift; goes=yes; while [ "$n" -gt 0 ]; do [ "$goes" ] && echo 0 > "$1" || goes=; shift; n=$((n - 1)); done; exec "$@"'
 
 export class Cgroups implements Confinement, Sizing {
   readonly enforced = true
