@@ -15,6 +15,7 @@ const tiers: Readonly<Record<string, number>> = {
   compute: 1,
   control: 2,
   api: 3,
+  auth: 3,
   proxy: 3,
   'config.ts': 4,
   'home.ts': 4,

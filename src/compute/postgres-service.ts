@@ -10,3 +10,5 @@ export const maintenanceDatabase = 'postgres'
 export const templateDatabase = 'neondb'
 /** Sockets carry it in their name only: nothing listens on TCP. */
 export const socketPort = 5432
+/** Owns the schema `neon_auth` of every database with sign-in, and nothing else; the auth process comes in as this role. */
+export const authRole = 'pgrove_auth'

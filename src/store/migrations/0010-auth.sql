@@ -1,0 +1,94 @@
+-- Sign-in for tenants' apps. Users live in the tenant's own database; here is what must not be copied, restored or read with it.
+create table auth_integrations (
+  -- What its clients call the project id of the auth provider.
+  id uuid primary key,
+  project_id text not null references projects on delete cascade,
+  branch_id text not null references branches on delete cascade,
+  database_name text not null,
+  provider text not null check (provider in ('mock', 'stack', 'better_auth')),
+  owned_by text not null default 'neon' check (owned_by in ('user', 'neon')),
+  transfer_status text check (transfer_status in ('initiated', 'finished')),
+  -- Null: the project's name.
+  name text,
+  settings jsonb not null,
+  -- Null: shared. Sealed as a whole: it holds a password.
+  email_server bytea,
+  -- Raised by every change of the integration or of what hangs on it.
+  version bigint not null default 1,
+  -- Copied with its branch: sessions and the like of the original are still to be removed from the copy.
+  cleans_copy boolean not null default false,
+  created_at timestamptz not null default clock_timestamp(),
+  updated_at timestamptz not null default clock_timestamp(),
+  unique (branch_id)
+);
+create index on auth_integrations (project_id, created_at);
+
+create table auth_keys (
+  id uuid primary key,
+  integration_id uuid not null references auth_integrations on delete cascade,
+  kind text not null check (kind in ('publishable', 'secret')),
+  -- 256 random bits need no slow hash.
+  sha256 bytea not null unique,
+  created_at timestamptz not null default clock_timestamp(),
+  revoked_at timestamptz
+);
+create index on auth_keys (integration_id);
+
+create table auth_signing_keys (
+  kid text primary key,
+  integration_id uuid not null references auth_integrations on delete cascade,
+  public_jwk jsonb not null,
+  private_jwk bytea not null,
+  created_at timestamptz not null default clock_timestamp()
+);
+create index on auth_signing_keys (integration_id, created_at);
+
+create table auth_oauth_providers (
+  integration_id uuid not null references auth_integrations on delete cascade,
+  provider text not null check (provider in ('google', 'github', 'microsoft', 'vercel')),
+  type text not null check (type in ('standard', 'shared')),
+  client_id text,
+  client_secret bytea,
+  microsoft_tenant_id text,
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (integration_id, provider)
+);
+
+create table auth_domains (
+  integration_id uuid not null references auth_integrations on delete cascade,
+  domain text not null,
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (integration_id, domain)
+);
+
+-- Mails on their way, and those that stay here because no server takes them: the development mailbox.
+create table auth_mails (
+  id uuid primary key,
+  integration_id uuid not null references auth_integrations on delete cascade,
+  kind text not null,
+  -- Recipient, subject and text, sealed: links in it sign people in.
+  content bytea not null,
+  state text not null default 'queued' check (state in ('queued', 'sent', 'failed', 'kept')),
+  attempts integer not null default 0,
+  due_at timestamptz not null default clock_timestamp(),
+  last_error text,
+  created_at timestamptz not null default clock_timestamp()
+);
+create index on auth_mails (due_at) where state = 'queued';
+create index on auth_mails (integration_id, created_at);
+
+-- What has happened in an integration and its webhook is still to hear of.
+create table auth_events (
+  id uuid primary key,
+  integration_id uuid not null references auth_integrations on delete cascade,
+  type text not null,
+  body jsonb not null,
+  attempts integer not null default 0,
+  due_at timestamptz not null default clock_timestamp(),
+  created_at timestamptz not null default clock_timestamp()
+);
+create index on auth_events (due_at);
+
+-- Key sets of our own: they are read here, not fetched.
+alter table project_jwks add column auth_integration_id uuid references auth_integrations on delete cascade;
+create index on project_jwks (auth_integration_id) where auth_integration_id is not null;
