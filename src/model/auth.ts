@@ -101,3 +101,35 @@ export type EmailServer =
 /** Neon's: schema and table that apps read users from. */
 export const authSchema = 'neon_auth'
 export const usersTable = 'users_sync'
+
+/** What a new integration does until somebody says otherwise. */
+export const defaultAuthSettings: AuthSettings = {
+  emailAndPassword: {
+    enabled: true,
+    verificationMethod: 'link',
+    requireVerification: false,
+    autoSignInAfterVerification: true,
+    sendVerificationOnSignUp: false,
+    sendVerificationOnSignIn: false,
+    disableSignUp: false,
+  },
+  organization: {
+    enabled: true,
+    organizationLimit: 10,
+    membershipLimit: 100,
+    creatorRole: 'owner',
+    sendInvitationEmail: false,
+  },
+  magicLink: { enabled: false, expiresInMinutes: 5, disableSignUp: false },
+  phoneNumber: { enabled: false, otpExpiresInSeconds: 300 },
+  allowLocalhost: true,
+  webhooks: { enabled: false, url: undefined, privateAllowed: false, events: [], timeoutSeconds: 5 },
+}
+
+/** Those that come with an integration, where the operator's credentials or a stand-in for them can be had. */
+export function firstOauthProviders(provider: AuthProvider): readonly OauthProviderId[] {
+  return provider === 'better_auth' ? ['google'] : ['google', 'github']
+}
+
+/** Better Auth's clients have no keys. */
+export const hasSdkKeys = (provider: AuthProvider): boolean => provider !== 'better_auth'
