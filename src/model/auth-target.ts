@@ -19,6 +19,17 @@ export type TargetOauthProvider = {
   microsoftTenantId: string | undefined
   /** The development identity provider stands in for the real one. */
   isDevelopment: boolean
+  /** The operator's, in place of the provider's well-known ones. */
+  endpoints?: Readonly<Partial<OauthEndpoints>> | undefined
+}
+
+export type OauthEndpoints = {
+  /** What its id tokens say as `iss`, and answers as `iss`. */
+  issuer: string
+  authorizationUrl: string
+  tokenUrl: string
+  userinfoUrl: string
+  jwksUrl: string
 }
 
 export type AuthTarget = {
@@ -55,7 +66,8 @@ export type AuthTarget = {
 /** How requests name an integration. */
 export type AuthTargetName =
   | { kind: 'project'; id: string }
-  | { kind: 'endpoint'; endpointId: string; database: string }
+  /** Without a database: whatever is the branch's. */
+  | { kind: 'endpoint'; endpointId: string; database?: string | undefined }
 
 /** One mail, ready but for its sender. */
 export type AuthMail = {
