@@ -10,6 +10,11 @@ export type AddressOptions = {
   /** Where the proxy listens, as far as a client on this machine is concerned. */
   pgHost: string
   pgPort: () => number
+  /** The same of HTTP. */
+  httpHost: string
+  httpPort: () => number
+  /** Undefined where there is no TLS. */
+  httpsPort: () => number | undefined
   /** The certificate is one that clients trust: only then may a string ask for verification. */
   trustedCertificate: boolean
 }
@@ -33,6 +38,30 @@ export class Addresses {
     return `${endpointId}-pooler.${this.#options.domain}`
   }
 
+  /** Where an integration's Better Auth surface is, without a slash at its end. */
+  authBaseUrl(endpointId: string, database: string): string {
+    const path = `/${encodeURIComponent(database)}/auth`
+    if (!this.#options.domainResolves) return `${this.#plainOrigin()}/${endpointId}${path}`
+    return `${this.#namedOrigin(`${endpointId}.neonauth.${this.#options.domain}`)}${path}`
+  }
+
+  /** Root of the Stack surface, which all integrations share. */
+  stackUrl(): string {
+    const { domainResolves, domain, httpsPort } = this.#options
+    const origin = domainResolves && httpsPort() !== undefined ? this.#namedOrigin(domain) : this.#plainOrigin()
+    return `${origin}/api/v1`
+  }
+
+  /** By a name that our certificate is for. */
+  #namedOrigin(host: string): string {
+    const https = this.#options.httpsPort()
+    return https === undefined ? originOf('http', host, this.#options.httpPort()) : originOf('https', host, https)
+  }
+
+  #plainOrigin(): string {
+    return originOf('http', inUrl(this.#options.httpHost), this.#options.httpPort())
+  }
+
   /**
    * A string that works when pasted into `psql`. Where the domain does not resolve, the endpoint travels in `options`, which every
    * libpq-like client passes on. node-postgres reads `sslmode=require` as "verify", so TLS is asked for only with a trusted certificate.
@@ -47,7 +76,7 @@ export class Addresses {
     const { domainResolves, pgHost, trustedCertificate } = this.#options
     const label = target.pooled ? `${target.endpointId}-pooler` : target.endpointId
     const user = encodeURIComponent(target.role) + (target.password ? `:${encodeURIComponent(target.password)}` : '')
-    const host = domainResolves ? `${label}.${this.#options.domain}` : pgHost.includes(':') ? `[${pgHost}]` : pgHost
+    const host = domainResolves ? `${label}.${this.#options.domain}` : inUrl(pgHost)
     const port = this.#options.pgPort() === 5432 ? '' : `:${this.#options.pgPort()}`
     const parameters: string[] = []
     if (!domainResolves) parameters.push(`options=endpoint%3D${label}`)
@@ -79,3 +108,8 @@ export class Addresses {
 function inPath(database: string): string {
   return encodeURI(database).replaceAll('?', '%3F').replaceAll('#', '%23')
 }
+
+const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host)
+
+const originOf = (scheme: 'http' | 'https', host: string, port: number): string =>
+  new URL(`${scheme}://${host}:${port}`).origin

@@ -139,8 +139,11 @@ async function start(
   const addresses = new Addresses({
     domain: domain.domain,
     domainResolves: domain.resolves,
-    pgHost: config.pg.host === '0.0.0.0' || config.pg.host === '::' ? '127.0.0.1' : config.pg.host,
+    pgHost: reachable(config.pg.host),
     pgPort: () => ports.pg,
+    httpHost: reachable(config.http.host),
+    httpPort: () => ports.http,
+    httpsPort: () => ports.https,
     // An operator's own certificate is one that clients know; ours is known to whoever was given `ca.crt`.
     trustedCertificate: certificates.caFile === undefined,
   })
@@ -242,6 +245,9 @@ async function start(
     },
   }
 }
+
+/** From this machine, where a listener is on all addresses. */
+const reachable = (host: string): string => (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host)
 
 async function makeTemplate(
   storage: Storage,
