@@ -7,6 +7,7 @@ import type { Supervisor } from '../compute/supervisor.ts'
 import type { Assignments } from '../compute/assignments.ts'
 import type { Storage } from '../storage/timelines.ts'
 import type { Store } from '../store/database.ts'
+import type { AuthOperator } from '../model/auth-operator.ts'
 import type { PriceTable } from '../model/prices.ts'
 import type { Owner, PgMajor } from '../model/compute.ts'
 import type { ActiveComputes } from './active-computes.ts'
@@ -75,5 +76,6 @@ export type ControlContext = {
   audit: AuditLog
   rateLimiter: RateLimiter
   prices: PriceTable
+  authOperator: AuthOperator
   limits: Limits
 }

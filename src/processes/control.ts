@@ -174,6 +174,7 @@ async function start(
     poolLimits: config.pool,
     rateLimits: config.rateLimits,
     prices: await readPrices(config.pricesFile),
+    authOperator: { oauth: {}, smtp: undefined, hasDevelopmentProvider: config.http.host === '127.0.0.1' },
     latencyBucketsSeconds,
   })
   if (trees.majors.includes(defaultPgMajor)) await ensureTemplate(defaultPgMajor)
