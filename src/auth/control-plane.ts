@@ -30,8 +30,16 @@ export interface AuthControlPlane {
   recordEvents(integrationId: string, events: readonly AuthEvent[]): Promise<void>
 }
 
+/** What is held is no longer true: of one integration, of those of one endpoint, or, where neither is named, of all. */
+export type TargetChanged = {
+  integrationId?: string | undefined
+  endpointId?: string | undefined
+  /** `address`: only where its compute answers. */
+  what: 'address' | 'all'
+}
+
 /** Each method takes one listener. */
 export interface AuthControlPlaneEvents {
-  /** What is held about this integration is no longer true. Undefined: about any. */
-  onTargetChanged(listener: (integrationId: string | undefined) => void): void
+  /** Control goes on when it returns, or after a bounded time. */
+  onTargetChanged(listener: (changed: TargetChanged) => void): void
 }

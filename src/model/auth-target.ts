@@ -71,7 +71,15 @@ export type AuthTargetName =
 
 /** One mail, ready but for its sender. */
 export type AuthMail = {
-  kind: 'verification_link' | 'verification_code' | 'password_reset' | 'magic_link' | 'sign_in_code' | 'invitation' | 'email_change' | 'test'
+  kind:
+    | 'verification_link'
+    | 'verification_code'
+    | 'password_reset'
+    | 'magic_link'
+    | 'sign_in_code'
+    | 'invitation'
+    | 'email_change'
+    | 'test'
   to: string
   subject: string
   text: string

@@ -1,0 +1,31 @@
+// A socket to a database that may answer with anything: more than so much between two of our messages, and it is closed.
+
+import { Socket } from 'node:net'
+
+/** A page of users with all that they may carry is a tenth of it. */
+const mostAnswerBytes = 16 * 1024 * 1024
+
+export class BoundedSocket extends Socket {
+  #received = 0
+
+  constructor() {
+    super()
+    this.on('data', (chunk: Buffer) => {
+      this.#received += chunk.length
+      if (this.#received > mostAnswerBytes) this.destroy(new Error('the database answered more than anybody asked for'))
+    })
+  }
+
+  override _write(chunk: unknown, encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#received = 0
+    super._write(chunk, encoding, callback)
+  }
+
+  override _writev(
+    chunks: { chunk: unknown; encoding: BufferEncoding }[],
+    callback: (error?: Error | null) => void,
+  ): void {
+    this.#received = 0
+    super._writev?.(chunks, callback)
+  }
+}

@@ -1,0 +1,328 @@
+// The database behind one integration. It belongs to a tenant, sleeps when nobody else is at it, and may be gone, hang or answer anything.
+//
+// What is known of where its compute answers comes from a wake, and holds until a connection fails or control says that it changed. A
+// statement is sent again only where it is certain that the first one did nothing: no connection could be had, or Postgres itself said
+// that it took the session away (57P01), which is never said of anything that was committed.
+
+import pg from 'pg'
+import { authSchema } from '../model/auth.ts'
+import { AppError, errorChain } from '../model/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import { BoundedSocket } from './bounded-socket.ts'
+import type { AuthControlPlane, WokenDatabase } from './control-plane.ts'
+import type { AuthDatabase, DatabaseClient, Queries } from './database.ts'
+
+const mostConnections = 4
+/** They are at work for a few milliseconds each; whoever comes later than these would wait for nothing. */
+const mostWaiting = 100
+const connectTimeoutMs = 10_000
+const idleTimeoutMs = 1_000
+const statementTimeoutMs = 15_000
+const lockTimeoutMs = 5_000
+/** Of a Postgres that does not even keep its own time. */
+const answerTimeoutMs = 20_000
+const mostTries = 4
+const retryPauseMs = 50
+
+export type TenantDatabaseOptions = {
+  integrationId: string
+  role: string
+  password: string
+  database: string
+  controlPlane: Pick<AuthControlPlane, 'wake'>
+  logger: Logger
+}
+
+type Place = WokenDatabase & { pool: pg.Pool }
+
+export class TenantDatabase implements AuthDatabase {
+  readonly #options: TenantDatabaseOptions
+  readonly #closing = new Set<Promise<void>>()
+  #place: Promise<Place> | undefined
+  #closed = false
+
+  readonly pool: AuthDatabase['pool'] = {
+    connect: async () => new KyselyClient(await this.#connect(), this.#reconnect),
+    // Whoever builds on it does not end what others use too.
+    end: async () => {},
+  }
+
+  constructor(options: TenantDatabaseOptions) {
+    this.#options = options
+  }
+
+  async query<R extends pg.QueryResultRow = Record<string, unknown>>(
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<R[]> {
+    return await this.#withRetries(
+      async (client) => (await client.query<R>(text, [...values])).rows,
+      () => isRead(text),
+    )
+  }
+
+  async transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T> {
+    let commits = false
+    return await this.#withRetries(
+      async (client) => {
+        commits = false
+        await client.query('begin')
+        try {
+          const result = await work({
+            query: async <R extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) =>
+              (await client.query<R>(text, [...values])).rows,
+          })
+          commits = true
+          await client.query('commit')
+          return result
+        } catch (error) {
+          if (!isLost(error)) await client.query('rollback')
+          throw error
+        }
+      },
+      () => !commits,
+    )
+  }
+
+  /** Where the compute answers is no longer known; statements under way go on. */
+  forgetAddress(): void {
+    const place = this.#place
+    this.#place = undefined
+    place?.then(
+      ({ pool }) => this.#end(pool),
+      () => {},
+    )
+  }
+
+  /** Returns when statements under way have ended. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.forgetAddress()
+    await Promise.resolve()
+    await Promise.all(this.#closing)
+  }
+
+  /** `isHarmless`: whether the work may be repeated though it is not known what became of it. */
+  async #withRetries<T>(work: (client: pg.PoolClient) => Promise<T>, isHarmless: () => boolean): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const client = await this.#connect()
+      let failure: unknown
+      try {
+        return await work(client)
+      } catch (error) {
+        failure = error
+      } finally {
+        client.release(failure !== undefined && isLost(failure))
+      }
+      if (tries === mostTries || !(didNothing(failure) || (isBroken(failure) && isHarmless())))
+        throw translated(failure)
+      this.forgetAddress()
+    }
+  }
+
+  readonly #reconnect = (): Promise<pg.PoolClient> => {
+    this.forgetAddress()
+    return this.#connect()
+  }
+
+  /** Through a wake where no address is known, and again where nobody answers there. */
+  async #connect(): Promise<pg.PoolClient> {
+    for (let tries = 1; ; tries++) {
+      const known = this.#findPlace()
+      const place = await known
+      if (place.pool.waitingCount >= mostWaiting) throw busy()
+      try {
+        return await place.pool.connect()
+      } catch (error) {
+        if (tries === mostTries || !isAway(error)) throw translated(error)
+        this.#options.logger.debug(
+          { integration: this.#options.integrationId, cause: errorChain(error) },
+          'the compute is not where it was',
+        )
+        if (this.#place === known) this.forgetAddress()
+        await new Promise((resolve) => setTimeout(resolve, retryPauseMs * (tries - 1)))
+      }
+    }
+  }
+
+  #findPlace(): Promise<Place> {
+    if (this.#closed) throw new AppError('unavailable', 'the settings changed meanwhile; try again')
+    if (this.#place) return this.#place
+    const place = this.#options.controlPlane
+      .wake(this.#options.integrationId)
+      .then((woken) => ({ ...woken, pool: this.#openPool(woken) }))
+    this.#place = place
+    place.catch(() => {
+      if (this.#place === place) this.#place = undefined
+    })
+    return place
+  }
+
+  #openPool({ socketDir }: WokenDatabase): pg.Pool {
+    const { role, password, database, integrationId, logger } = this.#options
+    const pool = new pg.Pool({
+      host: socketDir,
+      port: 5432,
+      user: role,
+      password,
+      database,
+      stream: () => new BoundedSocket(),
+      max: mostConnections,
+      idleTimeoutMillis: idleTimeoutMs,
+      connectionTimeoutMillis: connectTimeoutMs,
+      query_timeout: answerTimeoutMs,
+      application_name: 'pgrove auth',
+      // Beats whatever the tenant has set for his database. What is not named comes first: no table of ours hides one of Postgres' own.
+      options: [
+        `search_path=${authSchema}`,
+        `statement_timeout=${statementTimeoutMs}`,
+        `lock_timeout=${lockTimeoutMs}`,
+        `idle_in_transaction_session_timeout=${answerTimeoutMs}`,
+        'default_transaction_isolation=read\\ committed',
+        'default_transaction_read_only=off',
+        'synchronous_commit=on',
+        'TimeZone=UTC',
+        'DateStyle=ISO',
+        'IntervalStyle=postgres',
+        'bytea_output=hex',
+        'extra_float_digits=1',
+      ]
+        .map((setting) => `-c ${setting}`)
+        .join(' '),
+    })
+    // Idle connections end with their compute, and nobody is there to be told.
+    pool.on('error', (error) =>
+      logger.debug({ integration: integrationId, cause: errorChain(error) }, 'idle connection lost'),
+    )
+    return pool
+  }
+
+  #end(pool: pg.Pool): void {
+    const ended = pool.end().catch(() => {})
+    this.#closing.add(ended)
+    void ended.then(() => this.#closing.delete(ended))
+  }
+}
+
+/** A connection that Kysely holds for a statement or a transaction: another one takes its place as long as nothing was done on it. */
+class KyselyClient implements DatabaseClient {
+  #client: pg.PoolClient
+  readonly #reconnect: () => Promise<pg.PoolClient>
+  #transaction: { begin: string; statements: number } | undefined
+  #isLost = false
+
+  constructor(client: pg.PoolClient, reconnect: () => Promise<pg.PoolClient>) {
+    this.#client = client
+    this.#reconnect = reconnect
+  }
+
+  async query<R extends pg.QueryResultRow = Record<string, unknown>>(
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<pg.QueryResult<R>> {
+    try {
+      return this.#noted(text, await this.#client.query<R>(text, [...values]))
+    } catch (error) {
+      this.#isLost ||= isLost(error)
+      const isFirst = this.#transaction === undefined || this.#transaction.statements === 0
+      const repeats = didNothing(error) || (isBroken(error) && (this.#transaction !== undefined || isRead(text)))
+      if (!isFirst || !repeats || isEnd(text)) throw translated(error)
+    }
+    return await this.#again<R>(text, values)
+  }
+
+  release(): void {
+    this.#client.release(this.#isLost || this.#transaction !== undefined)
+  }
+
+  async #again<R extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<pg.QueryResult<R>> {
+    const lost = this.#client
+    // The old one first: it may be the place that the new one waits for.
+    lost.release(true)
+    try {
+      this.#client = await this.#reconnect()
+    } catch (error) {
+      this.#client = released
+      throw error
+    }
+    this.#isLost = false
+    try {
+      if (this.#transaction) await this.#client.query(this.#transaction.begin)
+      return this.#noted(text, await this.#client.query<R>(text, [...values]))
+    } catch (error) {
+      this.#isLost ||= isLost(error)
+      throw translated(error)
+    }
+  }
+
+  #noted<T>(text: string, result: T): T {
+    if (/^\s*(begin|start transaction)\b/i.test(text)) this.#transaction = { begin: text, statements: 0 }
+    else if (isEnd(text)) this.#transaction = undefined
+    else if (this.#transaction) this.#transaction.statements++
+    return result
+  }
+}
+
+/** In the place of a connection that could not be had again; its holder is about to hear so. */
+const released = {
+  query: () => Promise.reject(busy()),
+  release: () => {},
+} as unknown as pg.PoolClient
+
+const isEnd = (text: string): boolean => /^\s*(commit|rollback(?!\s+to)|end|abort)\b/i.test(text)
+/** What a repeated one reads, it reads later; nothing else comes of it. Only our own statements are looked at. */
+const isRead = (text: string): boolean => /^\s*select\b/i.test(text)
+
+const codeOf = (error: unknown): string => String((error as { code?: unknown }).code ?? '')
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : '')
+
+/** Nobody answers there, or not yet, or not any more: another wake finds out. */
+const awayCodes = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'EAGAIN', '57P01', '57P02', '57P03'])
+const isAway = (error: unknown): boolean => awayCodes.has(codeOf(error)) || isBroken(error)
+/** The session ended before a statement of ours could have begun, or with it undone. */
+const didNothing = (error: unknown): boolean => codeOf(error) === '57P01' || codeOf(error) === '57P05'
+/** What became of the last statement is not known. */
+const brokenCodes = new Set(['57P02', 'ECONNRESET', 'EPIPE'])
+const isBroken = (error: unknown): boolean =>
+  brokenCodes.has(codeOf(error)) ||
+  /^(Connection terminated|Client has encountered a connection error|Client was closed)/.test(messageOf(error))
+const isLost = (error: unknown): boolean =>
+  isAway(error) || didNothing(error) || codeOf(error) === '25P03' || messageOf(error) === 'Query read timeout'
+
+const busy = (): AppError =>
+  new AppError('unavailable', 'too many requests at once for this database; try again shortly', {
+    retryAfterSeconds: 1,
+  })
+
+/** Of errors that are the database's state and no fault of the statement; constraint violations and the like stay what they are. */
+function translated(error: unknown): unknown {
+  if (error instanceof AppError) return error
+  const unavailable = (message: string): AppError =>
+    new AppError('unavailable', message, { cause: error, retryAfterSeconds: 1 })
+  if (isLost(error)) return unavailable('the database went away; try again')
+  if (messageOf(error) === 'timeout exceeded when trying to connect') return busy()
+  switch (codeOf(error)) {
+    case '55P03':
+    case '57014':
+    case '40P01':
+    case '40001':
+      return unavailable('the database is busy; try again shortly')
+    case '53300':
+      return unavailable('the database has no connection left for sign-in; try again shortly')
+    case '53100':
+    case '53200':
+    case '25006':
+    case '55006':
+      return unavailable('the database takes no changes at the moment; try again later')
+    case '28000':
+    case '28P01':
+    case '3D000':
+    case '42501':
+    case '42P01':
+    case '42703':
+    case '3F000':
+      return unavailable('the database is not prepared for sign-in, or no longer: its schema or role is missing')
+    default:
+      return error
+  }
+}
