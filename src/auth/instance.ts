@@ -4,6 +4,8 @@
 import type { AuthTarget, AuthTargetName } from '../model/auth-target.ts'
 import type { AuthControlPlane } from './control-plane.ts'
 import type { AuthDatabase } from './database.ts'
+import type { AuthLimits } from './limits.ts'
+import type { Passwords } from './passwords.ts'
 
 export type AuthInstance = {
   readonly target: AuthTarget
@@ -11,6 +13,9 @@ export type AuthInstance = {
   readonly controlPlane: AuthControlPlane
   /** Where the development identity provider answers, without a slash at the end; undefined where there is none. */
   readonly developmentProvider: string | undefined
+  /** One of the whole process each. */
+  readonly passwords: Passwords
+  readonly limits: AuthLimits
 }
 
 /** Who is asked for by a request that names its integration in its own way. Undefined where there is none. */
