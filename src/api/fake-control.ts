@@ -82,6 +82,7 @@ export const jwks: Jwks = {
   providerName: 'Somebody',
   audience: undefined,
   roleNames: ['authenticated'],
+  authIntegrationId: undefined,
   createdAt: then,
   updatedAt: then,
 }

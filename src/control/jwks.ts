@@ -1,8 +1,10 @@
 // Key sets of a project: where the keys are published that sign tokens for its roles.
 
 import { AppError } from '../model/errors.ts'
-import { insertJwks, deleteJwks, listJwks } from '../store/jwks.ts'
+import { listIntegrations } from '../store/auth/integrations.ts'
+import { deleteJwks, getJwks, insertJwks, listJwks } from '../store/jwks.ts'
 import { liveBranch, lockVisibleProject, visibleProject } from './access.ts'
+import { authUrls } from './auth/urls.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
 import { assertDisplayName, assertRoleName } from './names.ts'
@@ -16,7 +18,15 @@ export function jwksControl(control: ControlContext): Control['jwks'] {
   return {
     async list(caller, projectId) {
       await visibleProject(control.store, caller, projectId)
-      return await listJwks(control.store, projectId)
+      const sets = await listJwks(control.store, projectId)
+      const integrations = new Map((await listIntegrations(control.store, projectId)).map((each) => [each.id, each]))
+      return await Promise.all(
+        sets.map(async (set) => {
+          const integration = set.authIntegrationId && integrations.get(set.authIntegrationId)
+          // Our own addresses are what they are now.
+          return integration ? { ...set, url: (await authUrls(control, control.store, integration)).jwksUrl } : set
+        }),
+      )
     },
     async add(caller, projectId, input) {
       assertDisplayName(input.providerName, 'provider', 64)
@@ -28,7 +38,8 @@ export function jwksControl(control: ControlContext): Control['jwks'] {
         const privateAllowed = await mayNamePrivate(sql, caller, project.orgId)
         assertOutboundUrl(input.url, { privateAllowed, field: 'jwks_url' })
         const branch = input.branchId === undefined ? undefined : await liveBranch(sql, projectId, input.branchId)
-        if ((await listJwks(sql, projectId)).length >= mostKeySets)
+        const given = (await listJwks(sql, projectId)).filter((set) => set.authIntegrationId === undefined)
+        if (given.length >= mostKeySets)
           throw new AppError('unprocessable', `a project has at most ${mostKeySets} key sets`)
         return await insertJwks(sql, {
           ...input,
@@ -36,12 +47,20 @@ export function jwksControl(control: ControlContext): Control['jwks'] {
           projectId: project.id,
           privateAllowed,
           branchId: branch?.id,
+          authIntegrationId: undefined,
         })
       })
     },
     async delete(caller, projectId, id) {
       await visibleProject(control.store, caller, projectId, 'project:write')
-      const deleted = uuid.test(id) ? await deleteJwks(control.store, projectId, id) : undefined
+      const set = uuid.test(id) ? await getJwks(control.store, projectId, id) : undefined
+      if (set?.authIntegrationId !== undefined) {
+        throw new AppError(
+          'unprocessable',
+          `this key set belongs to the sign-in of branch ${set.branchId} and goes with it: DELETE /projects/${projectId}/branches/${set.branchId}/auth`,
+        )
+      }
+      const deleted = set && (await deleteJwks(control.store, projectId, set.id))
       if (!deleted) throw new AppError('not_found', 'JWKS not found')
       return deleted
     },

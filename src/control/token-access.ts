@@ -2,16 +2,17 @@
 //
 // What a client gets to read says what is wrong with its token, never what is in a key set or whether a password is right.
 
-import { decodeProtectedHeader, errors, jwtVerify, type JWTPayload } from 'jose'
+import { createLocalJWKSet, decodeProtectedHeader, errors, jwtVerify, type JWK, type JWTPayload } from 'jose'
 import { AppError } from '../model/errors.ts'
 import { tokenRolesOf, type Jwks } from '../model/jwks.ts'
 import { isReservedRoleName } from '../model/role.ts'
 import { deriveKeys, opens, type ScramKeys } from '../pgwire/scram-keys.ts'
 import { readVerifier } from '../pgwire/scram-verifier.ts'
+import { listSigningKeys } from '../store/auth/signing-keys.ts'
 import { listJwks } from '../store/jwks.ts'
 import { getRoleAccess, type RoleAccessRow } from '../store/role-access.ts'
 import type { ControlContext } from './context.ts'
-import type { KeySets } from './key-sets.ts'
+import type { KeySet, KeySets } from './key-sets.ts'
 import { currentVerifier } from './role-access.ts'
 import { revealRolePassword } from './role-secrets.ts'
 
@@ -50,7 +51,7 @@ export class TokenExchange {
     const sets = (await listJwks(control.store, row.projectId)).filter((set) => mayOpen(set, row, role))
     if (sets.length === 0) throw unauthorized(`no key set of this project may sign tokens for role ${quoted(role)}`)
     assertChecked(token)
-    const payload = await this.#verified(token, sets)
+    const payload = await this.#verified(token, sets, role)
     const { clientKey, serverKey } = await this.#keysOf(row, role)
     return {
       clientKey: clientKey.toString('base64'),
@@ -60,11 +61,13 @@ export class TokenExchange {
   }
 
   /** The first set that has the token's key decides. */
-  async #verified(token: string, sets: readonly Jwks[]): Promise<JWTPayload> {
+  async #verified(token: string, sets: readonly Jwks[], role: string): Promise<JWTPayload> {
     let refusal: AppError | undefined
     for (const set of sets) {
       try {
-        return await this.#verifiedBy(token, set)
+        const payload = await this.#verifiedBy(token, set)
+        assertNamesRole(set, payload, role)
+        return payload
       } catch (error) {
         refusal = toRefusal(error)
         if (error instanceof errors.JWTClaimValidationFailed || error instanceof errors.JWTExpired) throw refusal
@@ -81,11 +84,18 @@ export class TokenExchange {
       ...(set.audience === undefined ? {} : { audience: set.audience }),
     }
     try {
-      return (await jwtVerify(token, await this.#keySets.get(set), options)).payload
+      return (await jwtVerify(token, await this.#keySet(set), options)).payload
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
-      return (await jwtVerify(token, await this.#keySets.get(set, { renewed: true }), options)).payload
+      return (await jwtVerify(token, await this.#keySet(set, { renewed: true }), options)).payload
     }
+  }
+
+  /** Those of the project's own sign-in are here; nothing is asked of its surfaces. */
+  async #keySet(set: Jwks, options?: { renewed: boolean }): Promise<KeySet> {
+    if (set.authIntegrationId === undefined) return await this.#keySets.get(set, options)
+    const keys = await listSigningKeys(this.#context().store, set.authIntegrationId)
+    return createLocalJWKSet({ keys: keys.map(({ publicJwk }) => publicJwk as JWK) })
   }
 
   async #keysOf(row: RoleAccessRow, role: string): Promise<ScramKeys> {
@@ -123,6 +133,12 @@ export class TokenExchange {
 function mayOpen(set: Jwks, { branchId }: RoleAccessRow, role: string): boolean {
   if (isReservedRoleName(role)) return false
   return (set.branchId === undefined || set.branchId === branchId) && tokenRolesOf(set).includes(role)
+}
+
+/** Our own sign-in says in each token whom it is for: what it hands to everybody, as the anonymous token, opens no more than that. */
+function assertNamesRole({ authIntegrationId }: Jwks, payload: JWTPayload, role: string): void {
+  if (authIntegrationId === undefined || payload['role'] === role) return
+  throw new errors.JWTClaimValidationFailed('another role', payload, 'role', 'check_failed')
 }
 
 /** Before any key is fetched for it. */

@@ -133,3 +133,6 @@ export function firstOauthProviders(provider: AuthProvider): readonly OauthProvi
 
 /** Better Auth's clients have no keys. */
 export const hasSdkKeys = (provider: AuthProvider): boolean => provider !== 'better_auth'
+
+/** What tokens of an integration may open: the role that they name, of these. */
+export const authKeySetRoles = ['authenticated', 'anonymous'] as const

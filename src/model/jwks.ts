@@ -1,4 +1,4 @@
-import type { BranchId, ProjectId } from './ids.ts'
+import type { AuthIntegrationId, BranchId, ProjectId } from './ids.ts'
 
 /** A place where the public keys of a project's tokens are published. */
 export type Jwks = {
@@ -13,6 +13,8 @@ export type Jwks = {
   audience: string | undefined
   /** As they were given; undefined: the default roles. */
   roleNames: string[] | undefined
+  /** The branch's own sign-in publishes it: its keys are rows here, and nothing is fetched. */
+  authIntegrationId: AuthIntegrationId | undefined
   createdAt: Date
   updatedAt: Date
 }
