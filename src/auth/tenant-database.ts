@@ -8,6 +8,7 @@ import pg from 'pg'
 import { authSchema } from '../model/auth.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { Logger } from '../lib/logger.ts'
+import { Permits } from '../lib/permits.ts'
 import { BoundedSocket } from './bounded-socket.ts'
 import type { AuthControlPlane, WokenDatabase } from './control-plane.ts'
 import type { AuthDatabase, DatabaseClient, Queries } from './database.ts'
@@ -15,6 +16,7 @@ import type { AuthDatabase, DatabaseClient, Queries } from './database.ts'
 const mostConnections = 4
 /** They are at work for a few milliseconds each; whoever comes later than these would wait for nothing. */
 const mostWaiting = 100
+const longestWaitMs = 10_000
 const connectTimeoutMs = 10_000
 const idleTimeoutMs = 1_000
 const statementTimeoutMs = 15_000
@@ -40,6 +42,8 @@ export class TenantDatabase implements AuthDatabase {
   readonly #closing = new Set<Promise<void>>()
   #place: Promise<Place> | undefined
   #closed = false
+
+  readonly #permits = new Permits(mostConnections, mostWaiting)
 
   readonly pool: AuthDatabase['pool'] = {
     connect: async () => new KyselyClient(await this.#connect(), this.#reconnect),
@@ -76,7 +80,8 @@ export class TenantDatabase implements AuthDatabase {
           await client.query('commit')
           return result
         } catch (error) {
-          if (!isLost(error)) await client.query('rollback')
+          // One that cannot even be taken back is not used again.
+          if (!isLost(error)) await client.query('rollback').catch(() => client.lose())
           throw error
         }
       },
@@ -103,7 +108,7 @@ export class TenantDatabase implements AuthDatabase {
   }
 
   /** `isHarmless`: whether the work may be repeated though it is not known what became of it. */
-  async #withRetries<T>(work: (client: pg.PoolClient) => Promise<T>, isHarmless: () => boolean): Promise<T> {
+  async #withRetries<T>(work: (client: Connection) => Promise<T>, isHarmless: () => boolean): Promise<T> {
     for (let tries = 1; ; tries++) {
       const client = await this.#connect()
       let failure: unknown
@@ -112,37 +117,54 @@ export class TenantDatabase implements AuthDatabase {
       } catch (error) {
         failure = error
       } finally {
-        client.release(failure !== undefined && isLost(failure))
+        client.release()
       }
-      if (tries === mostTries || !(didNothing(failure) || (isBroken(failure) && isHarmless())))
-        throw translated(failure)
+      const repeats = didNothing(failure) || (isBroken(failure) && isHarmless())
+      if (tries === mostTries || !repeats) throw this.#translated(failure)
       this.forgetAddress()
     }
   }
 
-  readonly #reconnect = (): Promise<pg.PoolClient> => {
+  readonly #reconnect = (): Promise<Connection> => {
     this.forgetAddress()
     return this.#connect()
   }
 
+  async #connect(): Promise<Connection> {
+    const permit = await this.#permits.acquire(longestWaitMs, busy)
+    try {
+      return new Connection(await this.#connectPool(), permit)
+    } catch (error) {
+      permit()
+      throw this.#translated(error)
+    }
+  }
+
   /** Through a wake where no address is known, and again where nobody answers there. */
-  async #connect(): Promise<pg.PoolClient> {
-    for (let tries = 1; ; tries++) {
+  async #connectPool(): Promise<pg.PoolClient> {
+    for (let tries = 1; ;) {
       const known = this.#findPlace()
-      const place = await known
-      if (place.pool.waitingCount >= mostWaiting) throw busy()
+      const { pool } = await known
+      // Forgotten meanwhile, and the pool with it.
+      if (this.#place !== known) continue
       try {
-        return await place.pool.connect()
+        return await pool.connect()
       } catch (error) {
-        if (tries === mostTries || !isAway(error)) throw translated(error)
-        this.#options.logger.debug(
-          { integration: this.#options.integrationId, cause: errorChain(error) },
-          'the compute is not where it was',
-        )
         if (this.#place === known) this.forgetAddress()
+        if (tries === mostTries || !isAway(error)) throw error
+        const { integrationId, logger } = this.#options
+        logger.debug({ integration: integrationId, cause: errorChain(error) }, 'the compute is not where it was')
         await new Promise((resolve) => setTimeout(resolve, retryPauseMs * (tries - 1)))
+        tries++
       }
     }
+  }
+
+  #translated(error: unknown): unknown {
+    const known = translated(error)
+    const { integrationId, logger } = this.#options
+    if (known !== error) logger.info({ integration: integrationId, cause: errorChain(error) }, 'database unavailable')
+    return known
   }
 
   #findPlace(): Promise<Place> {
@@ -204,15 +226,51 @@ export class TenantDatabase implements AuthDatabase {
   }
 }
 
+/** One of the pool's connections with one of the permits, until it is released; and closed then, where it is of no use any more. */
+class Connection {
+  readonly #client: pg.PoolClient
+  readonly #permit: () => void
+  #isLost = false
+  #isReleased = false
+
+  constructor(client: pg.PoolClient, permit: () => void) {
+    this.#client = client
+    this.#permit = permit
+  }
+
+  async query<R extends pg.QueryResultRow = Record<string, unknown>>(
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<pg.QueryResult<R>> {
+    if (this.#isReleased) throw busy()
+    try {
+      return await this.#client.query<R>(text, [...values])
+    } catch (error) {
+      this.#isLost ||= isLost(error)
+      throw error
+    }
+  }
+
+  lose(): void {
+    this.#isLost = true
+  }
+
+  release(): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
+    this.#client.release(this.#isLost)
+    this.#permit()
+  }
+}
+
 /** A connection that Kysely holds for a statement or a transaction: another one takes its place as long as nothing was done on it. */
 class KyselyClient implements DatabaseClient {
-  #client: pg.PoolClient
-  readonly #reconnect: () => Promise<pg.PoolClient>
+  #connection: Connection
+  readonly #reconnect: () => Promise<Connection>
   #transaction: { begin: string; statements: number } | undefined
-  #isLost = false
 
-  constructor(client: pg.PoolClient, reconnect: () => Promise<pg.PoolClient>) {
-    this.#client = client
+  constructor(connection: Connection, reconnect: () => Promise<Connection>) {
+    this.#connection = connection
     this.#reconnect = reconnect
   }
 
@@ -220,60 +278,47 @@ class KyselyClient implements DatabaseClient {
     text: string,
     values: readonly unknown[] = [],
   ): Promise<pg.QueryResult<R>> {
-    try {
-      return this.#noted(text, await this.#client.query<R>(text, [...values]))
-    } catch (error) {
-      this.#isLost ||= isLost(error)
-      const isFirst = this.#transaction === undefined || this.#transaction.statements === 0
-      const repeats = didNothing(error) || (isBroken(error) && (this.#transaction !== undefined || isRead(text)))
-      if (!isFirst || !repeats || isEnd(text)) throw translated(error)
+    for (let tries = 1; ; tries++) {
+      try {
+        if (tries > 1 && this.#transaction) await this.#connection.query(this.#transaction.begin)
+        const result = await this.#connection.query<R>(text, values)
+        this.#note(text)
+        return result
+      } catch (error) {
+        if (tries === mostTries || !this.#mayRepeat(text, error)) throw translated(error)
+      }
+      // The old one first: its permit is what the new one may be waiting for.
+      this.#connection.release()
+      this.#connection = await this.#reconnect()
     }
-    return await this.#again<R>(text, values)
   }
 
   release(): void {
-    this.#client.release(this.#isLost || this.#transaction !== undefined)
+    // In the middle of something that nobody will end.
+    if (this.#transaction) this.#connection.lose()
+    this.#connection.release()
   }
 
-  async #again<R extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<pg.QueryResult<R>> {
-    const lost = this.#client
-    // The old one first: it may be the place that the new one waits for.
-    lost.release(true)
-    try {
-      this.#client = await this.#reconnect()
-    } catch (error) {
-      this.#client = released
-      throw error
-    }
-    this.#isLost = false
-    try {
-      if (this.#transaction) await this.#client.query(this.#transaction.begin)
-      return this.#noted(text, await this.#client.query<R>(text, [...values]))
-    } catch (error) {
-      this.#isLost ||= isLost(error)
-      throw translated(error)
-    }
+  #mayRepeat(text: string, error: unknown): boolean {
+    if (isEnd(text) || (this.#transaction && this.#transaction.statements > 0)) return false
+    return didNothing(error) || (isBroken(error) && (this.#transaction !== undefined || isRead(text)))
   }
 
-  #noted<T>(text: string, result: T): T {
+  #note(text: string): void {
     if (/^\s*(begin|start transaction)\b/i.test(text)) this.#transaction = { begin: text, statements: 0 }
     else if (isEnd(text)) this.#transaction = undefined
     else if (this.#transaction) this.#transaction.statements++
-    return result
   }
 }
-
-/** In the place of a connection that could not be had again; its holder is about to hear so. */
-const released = {
-  query: () => Promise.reject(busy()),
-  release: () => {},
-} as unknown as pg.PoolClient
 
 const isEnd = (text: string): boolean => /^\s*(commit|rollback(?!\s+to)|end|abort)\b/i.test(text)
 /** What a repeated one reads, it reads later; nothing else comes of it. Only our own statements are looked at. */
 const isRead = (text: string): boolean => /^\s*select\b/i.test(text)
 
-const codeOf = (error: unknown): string => String((error as { code?: unknown }).code ?? '')
+function codeOf(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' ? code : ''
+}
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : '')
 
 /** Nobody answers there, or not yet, or not any more: another wake finds out. */
@@ -285,7 +330,9 @@ const didNothing = (error: unknown): boolean => codeOf(error) === '57P01' || cod
 const brokenCodes = new Set(['57P02', 'ECONNRESET', 'EPIPE'])
 const isBroken = (error: unknown): boolean =>
   brokenCodes.has(codeOf(error)) ||
-  /^(Connection terminated|Client has encountered a connection error|Client was closed)/.test(messageOf(error))
+  /^(Connection terminated(?! due to)|Client has encountered a connection error|Client was closed)/.test(
+    messageOf(error),
+  )
 const isLost = (error: unknown): boolean =>
   isAway(error) || didNothing(error) || codeOf(error) === '25P03' || messageOf(error) === 'Query read timeout'
 
@@ -300,7 +347,8 @@ function translated(error: unknown): unknown {
   const unavailable = (message: string): AppError =>
     new AppError('unavailable', message, { cause: error, retryAfterSeconds: 1 })
   if (isLost(error)) return unavailable('the database went away; try again')
-  if (messageOf(error) === 'timeout exceeded when trying to connect') return busy()
+  if (/timeout/.test(messageOf(error)) && codeOf(error) === '')
+    return unavailable('the database does not answer; try again shortly')
   switch (codeOf(error)) {
     case '55P03':
     case '57014':
