@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer, type RequestListener } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
-import { assertOutboundUrl, requestOutbound } from './outbound-urls.ts'
+import { assertOutboundUrl, requestOutbound } from './outbound-requests.ts'
 
 const limits = { timeoutMs: 5_000, mostBytes: 1_000 }
 
