@@ -64,7 +64,9 @@ function profile(
 /** As users are kept: one spelling an address. */
 function toAddress(email: unknown): string | undefined {
   const address = text(email, 256)?.normalize('NFKC').toLowerCase()
-  return address !== undefined && /^[^\s@<>"]+@[^\s@<>"]+$/.test(address) ? address : undefined
+  return address !== undefined && /^[^\s@<>"]+@[^\s@<>"]+$/.test(address) && !address.endsWith('.invalid')
+    ? address
+    : undefined
 }
 
 function toImage(image: unknown): string | undefined {
