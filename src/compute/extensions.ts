@@ -66,6 +66,9 @@ const allowed: Readonly<Record<string, Allowance>> = {
   'uuid-ossp': {},
   xml2: {},
 
+  // ours, in every tree
+  pg_session_jwt: {},
+
   // by others, where an installation has them
   address_standardizer: {},
   address_standardizer_data_us: {},

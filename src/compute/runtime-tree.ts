@@ -26,6 +26,7 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { readIfThere, syncFolder } from '../lib/durable-file.ts'
 import { AppError } from '../model/errors.ts'
 import type { PgMajor } from '../model/compute.ts'
+import { sessionJwtControl, sessionJwtExtension, sessionJwtScript } from './auth/pg-session-jwt.ts'
 import { syncDataDir } from './data-dir.ts'
 import { isAllowedExtension, preloadableLibraries, scriptAddition, trustedControl } from './extensions.ts'
 import type { Installation } from './installation.ts'
@@ -158,7 +159,19 @@ async function prepareExtensions(folder: string, major: PgMajor): Promise<string
       await writeFile(join(folder, script), addition, { flag: 'a' })
     }
   }
-  return kept.sort()
+  return [...new Set([...kept, await placeOurs(folder, major)])].sort()
+}
+
+/** The original is built for no installation that we know; where one has it all the same, ours stands in its place. */
+async function placeOurs(folder: string, major: PgMajor): Promise<string> {
+  const { name, version } = sessionJwtExtension
+  for (const file of await readdir(folder)) if (file.startsWith(`${name}--`)) await rm(join(folder, file))
+  const files = { [`${name}.control`]: sessionJwtControl, [`${name}--${version}.sql`]: sessionJwtScript(major) }
+  for (const [file, text] of Object.entries(files)) {
+    await writeFile(join(folder, file), text)
+    await chmod(join(folder, file), 0o644)
+  }
+  return name
 }
 
 type Place = (from: string, to: string) => Promise<void>
@@ -223,7 +236,8 @@ async function hydrateSymlinks(list: string, draft: string, prefix: string): Pro
 
 /** Changes whenever a file of the installation, our allow-list or our recipe does. */
 async function fingerprint(installation: Installation): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([recipe, installation.version, installation.binDir]))
+  const ours = [sessionJwtControl, sessionJwtScript(installation.major)]
+  const hash = createHash('sha256').update(JSON.stringify([recipe, ours, installation.version, installation.binDir]))
   for (const folder of [installation.binDir, installation.libDir, join(installation.shareDir, 'extension')]) {
     for (const name of (await readdir(folder)).sort()) {
       const info = await stat(join(folder, name)).catch(() => undefined)
