@@ -6,10 +6,12 @@ import type { AuthInstance } from '../instance.ts'
 import { isTrustedOrigin } from '../redirects.ts'
 import { clientAddressHeader } from './headers.ts'
 import { databaseHooks, pathHooks } from './hooks.ts'
+import { resetLifeSeconds, sessionLifeSeconds, verificationLifeSeconds } from './lifetimes.ts'
 import { sendChangeConfirmation, sendPasswordReset, sendVerificationLink } from './messages.ts'
 import { passwordOptions } from './password-options.ts'
 import { plugins } from './plugins.ts'
 import { noting } from './request-state.ts'
+import { accountOptions } from './social-providers.ts'
 
 export type Engine = {
   /** Rejects with what was thrown, where that is no refusal of the library's own. */
@@ -17,8 +19,6 @@ export type Engine = {
 }
 
 const cookiePrefix = 'neon-auth'
-const resetLifeSeconds = 3_600
-const verificationLifeSeconds = 24 * 3_600
 
 forgetEnvironment()
 
@@ -52,7 +52,7 @@ export function options(instance: AuthInstance): BetterAuthOptions {
       ...passwordOptions(instance),
       resetPasswordTokenExpiresIn: resetLifeSeconds,
       revokeSessionsOnPasswordReset: true,
-      sendResetPassword: (data, request) => sendPasswordReset(instance, data, request),
+      sendResetPassword: (data) => sendPasswordReset(instance, data),
     },
     emailVerification: {
       sendOnSignUp: email.sendVerificationOnSignUp || email.requireVerification,
@@ -61,20 +61,21 @@ export function options(instance: AuthInstance): BetterAuthOptions {
       expiresIn: verificationLifeSeconds,
       // Where codes are sent instead, a plugin takes this place.
       ...(email.verificationMethod === 'link' && {
-        sendVerificationEmail: (data, request) => sendVerificationLink(instance, data, request),
+        sendVerificationEmail: (data) => sendVerificationLink(instance, data),
       }),
     },
     user: {
       changeEmail: {
         enabled: true,
-        sendChangeEmailConfirmation: (data, request) => sendChangeConfirmation(instance, data, request),
+        sendChangeEmailConfirmation: (data) => sendChangeConfirmation(instance, data),
       },
       deleteUser: { enabled: true },
     },
+    session: { expiresIn: sessionLifeSeconds },
     account: {
+      ...accountOptions,
       // A browser comes back without the cookies that it had on the app's site; what binds the two is in `session-verifier.ts`.
       skipStateCookieCheck: true,
-      accountLinking: { enabled: true, requireLocalEmailVerified: true, trustedProviders: [] },
     },
     // Links and codes open accounts: whoever reads the table reads no token.
     verification: { storeIdentifier: 'hashed' },

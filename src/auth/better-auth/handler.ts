@@ -11,11 +11,11 @@ import { corsHeaders, preflight } from './cors.ts'
 import type { Engine } from './engine.ts'
 import { cookieNames, readCookie, verifierParameter } from './headers.ts'
 import { guarded } from './guards.ts'
+import { tokenLifeSeconds } from './lifetimes.ts'
 import { referencePage } from './reference-page.ts'
 import { withState } from './request-state.ts'
 import { aliasOf, hasOnlyText, toEngineRequest } from './requests.ts'
 
-const anonymousLifeSeconds = 15 * 60
 const keySetPaths = new Set(['/.well-known/jwks.json', '/jwks', '/jwt'])
 
 export async function handleBetterAuth(instance: AuthInstance, given: AuthRequest): Promise<Response> {
@@ -89,8 +89,8 @@ function keySet({ target }: AuthInstance): Response {
 /** For those who are not signed in: it names nobody. */
 async function anonymousToken({ target }: AuthInstance): Promise<Response> {
   const { origin } = new URL(target.baseUrl)
-  const expiresAt = Math.floor(Date.now() / 1000) + anonymousLifeSeconds
-  const token = await signToken(target, { role: 'anonymous', iss: origin, aud: origin }, anonymousLifeSeconds)
+  const expiresAt = Math.floor(Date.now() / 1000) + tokenLifeSeconds
+  const token = await signToken(target, { role: 'anonymous', iss: origin, aud: origin }, tokenLifeSeconds)
   return Response.json({ token, expires_at: expiresAt })
 }
 

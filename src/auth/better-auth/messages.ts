@@ -1,72 +1,52 @@
 // What this surface tells people by mail, or has the tenant's webhook tell them in its place.
 
-import type { GenericEndpointContext } from 'better-auth'
 import { APIError } from 'better-auth/api'
-import type { AuthMail } from '../../model/auth-target.ts'
 import type { AuthInstance } from '../instance.ts'
+import { authMail, type MailInput } from '../mail/templates.ts'
 import { isTrustedOrigin } from '../redirects.ts'
+import { invitationLifeSeconds, otpLifeSeconds, resetLifeSeconds, verificationLifeSeconds } from './lifetimes.ts'
 import { noting } from './request-state.ts'
 import { rememberChallenge } from './session-verifier.ts'
 
-type Person = { email: string; name?: string | null | undefined; id?: string }
+type Person = { id?: string; email: string; name?: string | null | undefined }
 type Link = { user: Person; url: string; token: string }
-type OtpType = 'sign-in' | 'email-verification' | 'forget-password' | 'change-email'
+export type OtpType = 'sign-in' | 'email-verification' | 'forget-password' | 'change-email'
 
-export async function sendVerificationLink(
-  instance: AuthInstance,
-  { user, url, token }: Link,
-  _request?: Request,
-): Promise<void> {
+export async function sendVerificationLink(instance: AuthInstance, { user, url, token }: Link): Promise<void> {
   await rememberChallenge(instance, token)
-  await send(instance, {
-    kind: 'verification_link',
+  await mail(instance, {
+    kind: 'verification',
     to: user.email,
-    subject: `Verify your e-mail address for ${instance.target.appName}`,
-    text: `Open this link to verify your e-mail address:\n\n${url}\n`,
-    html: '',
+    url,
+    expiresInMinutes: minutes(verificationLifeSeconds),
   })
 }
 
-export async function sendPasswordReset(
-  instance: AuthInstance,
-  { user, url }: Link,
-  _request?: Request,
-): Promise<void> {
-  await send(instance, {
-    kind: 'password_reset',
-    to: user.email,
-    subject: `Reset your password for ${instance.target.appName}`,
-    text: `Open this link to choose a new password:\n\n${url}\n`,
-    html: '',
-  })
+export async function sendPasswordReset(instance: AuthInstance, { user, url }: Link): Promise<void> {
+  await mail(instance, { kind: 'password_reset', to: user.email, url, expiresInMinutes: minutes(resetLifeSeconds) })
 }
 
 /** To the address that the account still has: whoever has taken over a session is not to take the account along. */
 export async function sendChangeConfirmation(
   instance: AuthInstance,
   { user, newEmail, url }: Link & { newEmail: string },
-  _request?: Request,
 ): Promise<void> {
-  await send(instance, {
-    kind: 'email_change',
-    to: user.email,
-    subject: `Confirm your new e-mail address for ${instance.target.appName}`,
-    text: `Open this link to change your address to ${newEmail}:\n\n${url}\n`,
-    html: '',
-  })
+  const expiresInMinutes = minutes(verificationLifeSeconds)
+  await mail(instance, { kind: 'email_change', to: user.email, newEmail, url, expiresInMinutes })
 }
+
+const otpMails = {
+  'sign-in': 'sign_in',
+  'email-verification': 'verification',
+  'forget-password': 'password_reset',
+  'change-email': 'verification',
+} as const satisfies Record<OtpType, MailInput['kind']>
 
 export async function sendOtp(
   instance: AuthInstance,
   { email, otp, type }: { email: string; otp: string; type: OtpType },
 ): Promise<void> {
-  await send(instance, {
-    kind: type === 'sign-in' ? 'sign_in_code' : type === 'forget-password' ? 'password_reset' : 'verification_code',
-    to: email,
-    subject: `Your code for ${instance.target.appName}`,
-    text: `Your code is ${otp}\n`,
-    html: '',
-  })
+  await mail(instance, { kind: otpMails[type], to: email, code: otp, expiresInMinutes: minutes(otpLifeSeconds) })
 }
 
 export async function sendMagicLink(
@@ -74,13 +54,8 @@ export async function sendMagicLink(
   { email, url, token }: { email: string; url: string; token: string },
 ): Promise<void> {
   await rememberChallenge(instance, token)
-  await send(instance, {
-    kind: 'magic_link',
-    to: email,
-    subject: `Sign in to ${instance.target.appName}`,
-    text: `Open this link to sign in:\n\n${url}\n`,
-    html: '',
-  })
+  const { expiresInMinutes } = instance.target.settings.magicLink
+  await mail(instance, { kind: 'sign_in', to: email, url, expiresInMinutes })
 }
 
 export async function sendPhoneOtp(
@@ -89,35 +64,40 @@ export async function sendPhoneOtp(
 ): Promise<void> {
   throw new APIError('NOT_IMPLEMENTED', {
     code: 'PHONE_DELIVERY_NOT_CONFIGURED',
-    message: 'codes can be sent to phones only by a webhook that takes send.otp',
+    message: 'codes are sent to phones by a webhook that takes send.otp, and there is none',
   })
 }
 
 export async function sendInvitation(
   instance: AuthInstance,
-  data: { id: string; email: string; role: string; organization: { name: string }; inviter: { user: Person } },
+  data: { id: string; email: string; organization: { name: string }; inviter: { user: Person } },
   request?: Request,
 ): Promise<void> {
-  const page = invitationPage(instance, request)
-  await send(instance, {
+  await mail(instance, {
     kind: 'invitation',
     to: data.email,
-    subject: `You are invited to ${data.organization.name}`,
-    text: `${data.inviter.user.name} invites you to ${data.organization.name}.\n\n${page}?invitationId=${data.id}\n`,
-    html: '',
+    url: `${invitationPage(instance, request)}?invitationId=${encodeURIComponent(data.id)}`,
+    organizationName: data.organization.name,
+    inviterName: data.inviter.user.name ?? undefined,
+    expiresInMinutes: minutes(invitationLifeSeconds),
   })
 }
 
-/** The app that the invitation came from; the page is where Neon's own components have it. */
+/** Of the app that the invitation came from; where Neon's own components have that page. */
 function invitationPage({ target }: AuthInstance, request: Request | undefined): string {
-  const origin = request?.headers.get('origin') ?? ''
-  const isApp = isTrustedOrigin(target, origin) && origin !== new URL(target.baseUrl).origin
-  const [domain] = target.trustedDomains.filter((one) => !one.includes('*'))
-  return `${isApp ? origin : (domain ?? new URL(target.baseUrl).origin).replace(/\/$/, '')}/auth/accept-invitation`
+  const ours = new URL(target.baseUrl).origin
+  const from = request?.headers.get('origin') ?? ''
+  const isApp = from !== ours && isTrustedOrigin(target, from)
+  const domain = target.trustedDomains.find((one) => !one.includes('*'))
+  return `${(isApp ? from : (domain ?? ours)).replace(/\/$/, '')}/auth/accept-invitation`
 }
 
-async function send({ controlPlane, target }: AuthInstance, mail: AuthMail): Promise<void> {
-  await noting(() => controlPlane.sendMail(target.integrationId, mail))
+type Mail = MailInput extends infer M ? (M extends unknown ? Omit<M, 'appName'> : never) : never
+
+async function mail({ controlPlane, target }: AuthInstance, input: Mail): Promise<void> {
+  await noting(async () => {
+    await controlPlane.sendMail(target.integrationId, authMail({ ...input, appName: target.appName }))
+  })
 }
 
-export type { GenericEndpointContext }
+const minutes = (seconds: number): number => Math.ceil(seconds / 60)

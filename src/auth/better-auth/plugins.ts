@@ -6,18 +6,18 @@ import { createHmac } from 'node:crypto'
 import type { AuthInstance } from '../instance.ts'
 import { isTrustedRedirect } from '../redirects.ts'
 import { assertLength, longestName, longestUrl } from './hooks.ts'
+import { invitationLifeSeconds, mostOtpTries, otpLifeSeconds, tokenLifeSeconds } from './lifetimes.ts'
 import { sendInvitation, sendMagicLink, sendOtp, sendPhoneOtp } from './messages.ts'
 import { sessionVerifierHooks } from './session-verifier.ts'
+import { socialProviders } from './social-providers.ts'
 
-const otpLifeSeconds = 10 * 60
-/** A code has six digits. */
-const mostOtpTries = 3
 const longestMetadata = 64 * 1024
 
 export function plugins(instance: AuthInstance): BetterAuthPlugin[] {
   const { settings } = instance.target
   return [
     neonCompat(instance),
+    socialProviders(instance),
     jwtPlugin(instance),
     admin(),
     bearer({ requireSignature: true }),
@@ -56,7 +56,7 @@ function jwtPlugin({ database, target }: AuthInstance): BetterAuthPlugin {
     jwt: {
       issuer: origin,
       audience: origin,
-      expirationTime: '15m',
+      expirationTime: `${tokenLifeSeconds}s`,
       definePayload: async ({ user, session }) => ({
         ...user,
         ...(await activeOrganization(session)),
@@ -139,6 +139,7 @@ function organizationPlugin(instance: AuthInstance): BetterAuthPlugin {
     organizationLimit,
     membershipLimit,
     creatorRole,
+    invitationExpiresIn: invitationLifeSeconds,
     cancelPendingInvitationsOnReInvite: true,
     ...(sendInvitationEmail && {
       sendInvitationEmail: (data, request) => sendInvitation(instance, data, request),

@@ -11,10 +11,8 @@ import { addOAuthServerContext, createAuthMiddleware, getOAuthState } from 'bett
 import { setSessionCookie } from 'better-auth/cookies'
 import type { AuthInstance } from '../instance.ts'
 import { cookieNames, readCookie, verifierParameter } from './headers.ts'
+import { challengeLifeSeconds, verificationLifeSeconds, verifierLifeSeconds } from './lifetimes.ts'
 import { currentState } from './request-state.ts'
-
-const challengeLifeSeconds = 15 * 60
-const verifierLifeSeconds = 120
 
 /** What begins here may end in another tab, after a detour. */
 const beginnings = new Set(['/sign-in/social', '/sign-in/magic-link', '/sign-up/email', '/send-verification-email'])
@@ -47,8 +45,8 @@ export async function rememberChallenge({ database, target }: AuthInstance, toke
   )
 }
 
-/** As long as the link that it belongs to, or as one that verifies an address is believed to be looked for. */
-const linkLifeSeconds = (magicLinkMinutes: number): number => Math.max(magicLinkMinutes * 60, 3_600)
+/** Whichever of the links it belongs to. */
+const linkLifeSeconds = (magicLinkMinutes: number): number => Math.max(magicLinkMinutes * 60, verificationLifeSeconds)
 
 function challengeBrowser({ target }: AuthInstance): Handler {
   return createAuthMiddleware(async (ctx) => {
