@@ -2,6 +2,7 @@
 
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
+import { assertAllowedIps } from './control/address-rules.ts'
 import { parseFailpoints } from './lib/failpoint.ts'
 import { settleSeconds } from './model/autoscaling.ts'
 import { pgMajors, type PgMajor } from './model/compute.ts'
@@ -13,6 +14,7 @@ export const storageChoices = ['auto', 'btrfs', 'zfs', 'reflink', 'pool', 'copy'
 export type StorageChoice = (typeof storageChoices)[number]
 
 export const cgroupChoices = ['auto', 'off'] as const
+const devIdpChoices = ['auto', 'off'] as const
 
 export type Listen = { host: string; port: number; asked: boolean }
 
@@ -48,6 +50,12 @@ export type Config = {
   pricesFile: string | undefined
   /** How often an account may call the API, where an operator has set nothing else for it. */
   rateLimits: RateLimits | 'off'
+  /** Addresses and networks whose word on who the client is counts: of proxies in front of the HTTP ports. */
+  trustedProxies: readonly string[]
+  /** A JSON file with what sign-in shares: credentials at OAuth providers, a mail server. Undefined: nothing. */
+  authConfigFile: string | undefined
+  /** Whether a stand-in answers for OAuth providers that there are no credentials for: where HTTP is for this machine alone. */
+  hasDevelopmentProvider: boolean
   failpoints: string
   /** Every response is checked against the contract: for tests. */
   checkResponses: boolean
@@ -144,6 +152,22 @@ function readRateLimits(env: Environment): RateLimits | 'off' {
   return limits
 }
 
+function readTrustedProxies(env: Environment): string[] {
+  const text = env['PGROVE_TRUSTED_PROXIES'] ?? ''
+  const entries = text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '')
+  try {
+    assertAllowedIps(entries)
+  } catch {
+    throw bad('PGROVE_TRUSTED_PROXIES', text, 'write addresses and networks such as 10.0.0.7,10.1.0.0/16')
+  }
+  return entries
+}
+
+const isLoopbackHost = (host: string): boolean => /^(127(\.\d+){3}|::1|localhost)$/i.test(host)
+
 function readFailpoints(env: Environment): string {
   const text = env['PGROVE_FAILPOINTS'] ?? ''
   parseFailpoints(text)
@@ -177,6 +201,10 @@ export function readConfig(env: Environment): Config {
     requiresOrgId: env['PGROVE_REQUIRE_ORG_ID'] === '1',
     pricesFile: env['PGROVE_PRICES'] || undefined,
     rateLimits: readRateLimits(env),
+    trustedProxies: readTrustedProxies(env),
+    authConfigFile: env['PGROVE_AUTH_CONFIG'] || undefined,
+    hasDevelopmentProvider:
+      readChoice(env, 'PGROVE_DEV_IDP', devIdpChoices, 'auto') === 'auto' && isLoopbackHost(httpHost),
     failpoints: readFailpoints(env),
     checkResponses: env['PGROVE_CHECK_RESPONSES'] === '1',
     postgresOverrides: readOverrides(env),

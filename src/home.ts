@@ -59,6 +59,9 @@ export function homeAt(root: string): Home {
 
 export const controlSocket = (home: Home): string => join(home.run, 'control.sock')
 export const apiSocket = (home: Home): string => join(home.run, 'api.sock')
+/** Where the auth process answers, and where control answers it. */
+export const authSocket = (home: Home): string => join(home.run, 'auth.sock')
+export const authControlSocket = (home: Home): string => join(home.run, 'auth-control.sock')
 export const adminSocket = (home: Home): string => join(home.run, 'admin.sock')
 
 /** Makes the folder if need be and checks that it can be used. Throws `config_invalid`. */

@@ -4,7 +4,7 @@ import { chmod, chown, lstat, rename, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 
-export type Listen = { socketPath: string; mode: number; gid?: number | undefined } | { host: string; port: number }
+export type Listen = { socketPath: string; mode: number; uid?: number | undefined } | { host: string; port: number }
 
 export type ListeningServer = {
   /** The socket's path, or `http://host:port`. */
@@ -27,7 +27,7 @@ async function listenOnPort(server: FastifyInstance, where: { host: string; port
 
 async function listenOnSocket(
   server: FastifyInstance,
-  { socketPath, mode, gid }: { socketPath: string; mode: number; gid?: number | undefined },
+  { socketPath, mode, uid }: { socketPath: string; mode: number; uid?: number | undefined },
 ): Promise<ListeningServer> {
   // Bound under another name and moved into place once its mode is right: nobody can connect in between, and what a killed
   // predecessor left behind is replaced.
@@ -35,7 +35,7 @@ async function listenOnSocket(
   await rm(draft, { force: true })
   await server.listen({ path: draft })
   await chmod(draft, mode)
-  if (gid !== undefined) await chown(draft, -1, gid)
+  if (uid !== undefined) await chown(draft, uid, -1)
   const { ino } = await lstat(draft)
   await rename(draft, socketPath)
   return {

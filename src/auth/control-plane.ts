@@ -8,6 +8,8 @@ export type WokenDatabase = {
   socketDir: string
   /** Changes whenever another process answers. */
   generation: string
+  /** Of `authRole` in there: it goes with the data, which a restore replaces. */
+  password: string
 }
 
 export type AuthEvent = {

@@ -88,7 +88,6 @@ export class Instances {
     const database = new TenantDatabase({
       integrationId: target.integrationId,
       role,
-      password: target.databasePassword,
       database: target.database,
       controlPlane,
       logger,

@@ -29,7 +29,6 @@ const retryPauseMs = 50
 export type TenantDatabaseOptions = {
   integrationId: string
   role: string
-  password: string
   database: string
   controlPlane: Pick<AuthControlPlane, 'wake'>
   logger: Logger
@@ -180,8 +179,8 @@ export class TenantDatabase implements AuthDatabase {
     return place
   }
 
-  #openPool({ socketDir }: WokenDatabase): pg.Pool {
-    const { role, password, database, integrationId, logger } = this.#options
+  #openPool({ socketDir, password }: WokenDatabase): pg.Pool {
+    const { role, database, integrationId, logger } = this.#options
     const pool = new pg.Pool({
       host: socketDir,
       port: 5432,
@@ -197,6 +196,8 @@ export class TenantDatabase implements AuthDatabase {
       // Beats whatever the tenant has set for his database. What is not named comes first: no table of ours hides one of Postgres' own.
       options: [
         `search_path=${authSchema}`,
+        // The role's own setting of it cannot say `none`: an empty one is read as a library without a name.
+        'local_preload_libraries=',
         `statement_timeout=${statementTimeoutMs}`,
         `lock_timeout=${lockTimeoutMs}`,
         `idle_in_transaction_session_timeout=${answerTimeoutMs}`,

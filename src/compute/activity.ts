@@ -1,7 +1,8 @@
-// What a compute is busy with, asked over a service connection. Not by us: the service role's own sessions do not count.
+// What a compute is busy with, asked over a service connection. Not by us: the service role's own sessions do not count, nor do those of
+// sign-in, which come back through a wake.
 
 import type pg from 'pg'
-import { serviceRole } from './postgres-service.ts'
+import { authRole, serviceRole } from './postgres-service.ts'
 
 export type Activity = {
   activeQueries: number
@@ -26,7 +27,7 @@ const activityQuery = `
     count(*) FILTER (WHERE backend_type = 'client backend')::int AS sessions,
     max(state_change) FILTER (WHERE backend_type = 'client backend') AS last_change
   FROM pg_catalog.pg_stat_activity
-  WHERE pid <> pg_backend_pid() AND usename IS DISTINCT FROM '${serviceRole}'`
+  WHERE pid <> pg_backend_pid() AND (usename IS NULL OR usename NOT IN ('${serviceRole}', '${authRole}'))`
 
 export async function readActivity(client: pg.Client): Promise<Activity> {
   const { rows } = await client.query<{

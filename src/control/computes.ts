@@ -183,15 +183,20 @@ export class Computes {
 
   /** Many connects at once are one wake. Throws endpoint_not_found, endpoint_disabled, quota_exceeded, compute_start_failed, unavailable. */
   wake(endpointId: string): Promise<Running> {
-    return this.#wakes.run(endpointId, () => this.#wake(endpointId))
+    return this.#wakes.run(endpointId, () => this.#wake(endpointId, { isActivity: true }))
   }
 
-  async #wake(endpointId: string): Promise<Running> {
+  /** As `wake`, for whoever can do without the compute at any moment: one that runs already does not stay awake for it. */
+  wakeInPassing(endpointId: string): Promise<Running> {
+    return this.#wakes.run(`${endpointId} in passing`, () => this.#wake(endpointId, { isActivity: false }))
+  }
+
+  async #wake(endpointId: string, { isActivity }: { isActivity: boolean }): Promise<Running> {
     const { store, branchLocks } = this.#context()
     try {
       const seen = await this.#wakeableTarget(endpointId)
       assertMayConnect(seen)
-      const running = await this.#runningFor(seen)
+      const running = await this.#runningFor(seen, { isActivity })
       if (running) return withNotice(running, seen)
       using _lock = await branchLocks.acquire(seen.branchId, `wake of ${endpointId}`)
       // Whoever had the lock may have deleted, disabled or moved what we looked at.
@@ -204,17 +209,17 @@ export class Computes {
     }
   }
 
-  async #runningFor({
-    timelineId,
-    endpointId,
-  }: EndpointTarget & { timelineId: TimelineId }): Promise<Running | undefined> {
+  async #runningFor(
+    { timelineId, endpointId }: EndpointTarget & { timelineId: TimelineId },
+    { isActivity }: { isActivity: boolean },
+  ): Promise<Running | undefined> {
     const serving = this.#serving.get(timelineId)
     if (serving?.endpointId !== endpointId) return undefined
     const running = await this.#context().supervisor.answering(timelineId)
     // Put to sleep since: then there is a lock to wait for.
     if (!running || this.#serving.get(timelineId) !== serving) return undefined
     // Who asks is about to connect and cannot be seen in Postgres yet: whoever is making up his mind to suspend it looks at this.
-    serving.lastActivityAt = Date.now()
+    if (isActivity) serving.lastActivityAt = Date.now()
     return running
   }
 

@@ -12,6 +12,7 @@ import type { PriceTable } from '../model/prices.ts'
 import type { Owner, PgMajor } from '../model/compute.ts'
 import type { ActiveComputes } from './active-computes.ts'
 import type { Addresses } from './addresses.ts'
+import type { AuthPlane } from './auth/auth-plane.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Computes } from './computes.ts'
 import type { Sizes } from './sizes.ts'
@@ -77,5 +78,6 @@ export type ControlContext = {
   rateLimiter: RateLimiter
   prices: PriceTable
   authOperator: AuthOperator
+  authPlane: AuthPlane
   limits: Limits
 }

@@ -2,6 +2,7 @@
 
 import { KeyedLock } from '../lib/keyed-lock.ts'
 import { errorChain } from '../model/errors.ts'
+import type { AuthMail } from '../model/auth-target.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { projectsOfEndpoints } from '../store/endpoints.ts'
@@ -10,9 +11,13 @@ import { forgetFullBudgets } from '../store/rate-limits.ts'
 import type { RateLimits } from '../model/rate-limit.ts'
 import { assertMay, authorize } from './access.ts'
 import { Authenticator } from './accounts.ts'
+import { authControl } from './auth/control.ts'
 import { ActiveComputes } from './active-computes.ts'
 import { aliasControl } from './aliases.ts'
 import { apiKeyControl } from './api-keys.ts'
+import { AuthPlane, type AuthListener } from './auth/auth-plane.ts'
+import { storeEvents, type AuthEvent } from './auth/events.ts'
+import { storeMail } from './auth/mails.ts'
 import { auditControl, AuditLog, forgetOldAuditEntries } from './audit-log.ts'
 import { costControl } from './billing/costs.ts'
 import { billingAdmin, type BillingAdmin } from './billing/operator.ts'
@@ -122,6 +127,7 @@ export type ControlParts = Omit<
   ControlContext,
   | 'activeComputes'
   | 'audit'
+  | 'authPlane'
   | 'computes'
   | 'sizes'
   | 'metering'
@@ -170,6 +176,12 @@ export type ControlPlane = {
     onEndpointChanged(listener: EndpointListener): void
     parkWith(ask: AskToPark): void
   }
+  /** What the auth process asks for. */
+  auth: Pick<AuthPlane, 'findTarget' | 'wake'> & {
+    sendMail(integrationId: string, mail: AuthMail): Promise<void>
+    recordEvents(integrationId: string, events: readonly AuthEvent[]): Promise<void>
+    onChanged(listener: AuthListener): void
+  }
   /** For `pgrove status`. */
   report(): Promise<{ endpoints: EndpointReport[]; pool: { started: number; unstarted: number } }>
   /** For `pgrove org`. */
@@ -184,6 +196,7 @@ export function createControl(parts: ControlParts): ControlPlane {
   const context: ControlContext = {
     ...given,
     audit: new AuditLog(get),
+    authPlane: new AuthPlane(get),
     rateLimiter: new RateLimiter(() => context.store, rateLimits),
     branchLocks: new KeyedLock(),
     historyLocks: new KeyedLock(),
@@ -206,6 +219,7 @@ export function createControl(parts: ControlParts): ControlPlane {
   const deliveries = new WebhookDeliveries(context)
   const quotas = new QuotaEnforcement(context)
   context.computes.onChanged((endpointId) => context.pastReads.endpointChanged(endpointId))
+  context.computes.onChanged((endpointId, what) => context.authPlane.changed({ endpointId, what }))
   let open = false
   watchExits(context, () => open)
   return {
@@ -290,6 +304,13 @@ export function createControl(parts: ControlParts): ControlPlane {
       onEndpointChanged: (listener) => context.computes.onChanged(listener),
       parkWith: (ask) => context.computes.parkWith(ask),
     },
+    auth: {
+      findTarget: (name) => context.authPlane.findTarget(name),
+      wake: (integrationId) => context.authPlane.wake(integrationId),
+      sendMail: (integrationId, mail) => storeMail(context, integrationId, mail),
+      recordEvents: (integrationId, events) => storeEvents(context, integrationId, events),
+      onChanged: (listener) => context.authPlane.onChanged(listener),
+    },
     report: async () => ({ endpoints: await reportEndpoints(context), pool: context.pool.counts() }),
     organizations: { ...organizationAdmin(context), ...billingAdmin(context) },
   }
@@ -339,6 +360,7 @@ function surface(context: ControlContext, metrics: Metrics): Control {
     },
     events: eventControl(context),
     webhooks: webhookControl(context),
+    auth: authControl(context),
     idempotency: idempotencyControl(context),
   }
 }

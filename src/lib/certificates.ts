@@ -6,7 +6,7 @@
 // Written in an order that survives a crash anywhere: the certificate always comes before its key, so a pair that does not match
 // and is ours is made again, and a key without a certificate is never ours.
 
-import { chown, chmod, mkdir } from 'node:fs/promises'
+import { chmod, mkdir } from 'node:fs/promises'
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 import { AppError } from '../model/errors.ts'
@@ -25,8 +25,6 @@ export type Certificates = {
 
 export type CertificateOptions = {
   domains: readonly string[]
-  /** Group that may read the server's key: the edge's, where it has one. */
-  gid?: number | undefined
   now?: Date
 }
 
@@ -72,7 +70,7 @@ export async function ensureCertificates(folder: string, options: CertificateOpt
     expiresAfter(served.certificate, now, renewLeafDays) &&
     names.every((name) => hasName(served.certificate, name))
   if (stillGood) {
-    await shareKey(files.keyFile, options.gid)
+    await chmod(files.keyFile, 0o600)
     return { cert: served.cert, key: served.keyText, caFile: path('ca.crt'), ...files }
   }
 
@@ -83,7 +81,6 @@ export async function ensureCertificates(folder: string, options: CertificateOpt
   const leaf = await makeLeaf(signer, names, now)
   await writeDurably(files.certFile, leaf.cert, 0o644)
   await writeDurably(files.keyFile, leaf.key, 0o600)
-  await shareKey(files.keyFile, options.gid)
   return { ...leaf, caFile: path('ca.crt'), ...files }
 }
 
@@ -178,10 +175,4 @@ function hasName(certificate: X509Certificate, name: string): boolean {
   const names = (certificate.subjectAltName ?? '').split(', ')
   const address = name === '::1' ? '0:0:0:0:0:0:0:1' : name
   return names.includes(`DNS:${name}`) || names.includes(`IP Address:${address}`)
-}
-
-async function shareKey(keyFile: string, gid: number | undefined): Promise<void> {
-  if (gid === undefined) return
-  await chown(keyFile, -1, gid)
-  await chmod(keyFile, 0o640)
 }

@@ -25,6 +25,7 @@ export type RpcServer = {
 export type ServeRpcOptions = {
   /** Of the socket: who may connect. */
   mode: number
+  uid?: number | undefined
   gid?: number | undefined
   logger?: Logger
 }
@@ -63,7 +64,7 @@ export async function serveRpc(path: string, methods: RpcMethods, options: Serve
     server.listen(draft, resolve)
   })
   await chmod(draft, options.mode)
-  if (options.gid !== undefined) await chown(draft, -1, options.gid)
+  if (options.uid !== undefined || options.gid !== undefined) await chown(draft, options.uid ?? -1, options.gid ?? -1)
   const { ino } = await lstat(draft)
   await rename(draft, path)
 

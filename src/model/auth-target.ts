@@ -43,8 +43,6 @@ export type AuthTarget = {
   /** The branch's read-write endpoint; its compute is woken under this name. */
   endpointId: string
   database: string
-  /** Password of `authRole` in the branch's Postgres. */
-  databasePassword: string
   /** Of the Better Auth surface, without a slash at its end: `http://…/<db>/auth`. */
   baseUrl: string
   /** Of the Stack surface: `http://…/api/v1`. */
@@ -69,17 +67,20 @@ export type AuthTargetName =
   /** Without a database: whatever is the branch's. */
   | { kind: 'endpoint'; endpointId: string; database?: string | undefined }
 
+export const authMailKinds = [
+  'verification_link',
+  'verification_code',
+  'password_reset',
+  'magic_link',
+  'sign_in_code',
+  'invitation',
+  'email_change',
+  'test',
+] as const
+
 /** One mail, ready but for its sender. */
 export type AuthMail = {
-  kind:
-    | 'verification_link'
-    | 'verification_code'
-    | 'password_reset'
-    | 'magic_link'
-    | 'sign_in_code'
-    | 'invitation'
-    | 'email_change'
-    | 'test'
+  kind: (typeof authMailKinds)[number]
   to: string
   subject: string
   text: string

@@ -54,8 +54,9 @@ export function serviceRouteOf(
     : undefined
 }
 
-/** First labels below an endpoint's, as Neon has them. */
-const serviceLabels: Readonly<Record<string, ServiceName>> = { neonauth: 'auth' }
+/** What stands between an endpoint's label and the domain, as Neon has it. */
+const services: Readonly<Record<string, ServiceName>> = { neonauth: 'auth' }
+export const serviceLabels = Object.keys(services)
 
 function endpointOfHost(
   host: string | undefined,
@@ -63,7 +64,7 @@ function endpointOfHost(
 ): { service: ServiceName; endpointId: string } | undefined {
   const name = (host ?? '').toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
   const [, endpointId = '', label = '', domain = ''] = /^([^.]+)\.([^.]+)\.(.+)$/.exec(name) ?? []
-  const service = Object.hasOwn(serviceLabels, label) ? serviceLabels[label] : undefined
+  const service = Object.hasOwn(services, label) ? services[label] : undefined
   return service && domains.includes(domain) && endpointPattern.test(endpointId) ? { service, endpointId } : undefined
 }
 

@@ -9,8 +9,18 @@ import { Assignments } from '../compute/assignments.ts'
 import { allOf } from '../compute/confinement.ts'
 import { Supervisor } from '../compute/supervisor.ts'
 import { fillTemplate } from '../compute/template.ts'
+import { authControlPlaneMethods, pushTargetChanged } from '../auth/rpc-control-plane.ts'
 import type { Config } from '../config.ts'
-import { adminSocket, apiSocket, controlSocket, loadApiKey, loadCell, loadMasterKey, type Home } from '../home.ts'
+import {
+  adminSocket,
+  apiSocket,
+  authControlSocket,
+  controlSocket,
+  loadApiKey,
+  loadCell,
+  loadMasterKey,
+  type Home,
+} from '../home.ts'
 import { Addresses } from '../control/addresses.ts'
 import { ensureFirstUser } from '../control/accounts.ts'
 import { newApiKey } from '../control/api-keys.ts'
@@ -24,6 +34,7 @@ import { serveRpc } from '../lib/rpc.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import { defaultPgMajor, type PgMajor } from '../model/compute.ts'
 import { AppError, isAppError } from '../model/errors.ts'
+import { serviceLabels } from '../model/services.ts'
 import type { Store } from '../store/database.ts'
 import { latencyBucketsSeconds } from '../proxy/control-plane.ts'
 import { askToPark, controlPlaneMethods, pushEndpointChanged } from '../proxy/rpc-control-plane.ts'
@@ -34,10 +45,11 @@ import { openSizing } from './sizing.ts'
 import { openControlDatabase } from './control-database.ts'
 import { findDomain } from './domain.ts'
 import type { ControlReady, Ports } from './messages.ts'
+import { readAuthOperator } from './auth-operator.ts'
 import { readPrices } from './prices.ts'
 import { organizationMethods } from './organization-methods.ts'
 import { listInstallations, PostgresTrees } from './postgres-trees.ts'
-import { controlDatabaseOffset, edgeOffset, findUidRange, ownerAt, templateOffset } from './uids.ts'
+import { authOffset, controlDatabaseOffset, edgeOffset, findUidRange, ownerAt, templateOffset } from './uids.ts'
 
 export type ControlProcess = {
   ready: ControlReady
@@ -71,7 +83,8 @@ async function start(
 ): Promise<ControlProcess> {
   const range = config.isRoot ? await findUidRange(home) : undefined
   const ownerOf = (offset: number): { uid: number; gid: number } | undefined => range && ownerAt(range, offset)
-  const edgeGid = ownerOf(edgeOffset)?.gid
+  const edge = ownerOf(edgeOffset)
+  const edgeGid = edge?.gid
   const cipher = new Cipher(await loadMasterKey(home, config.masterKey))
   const trees = new PostgresTrees(home, await listInstallations(home, config))
   let ports: Ports = { pg: config.pg.port, http: config.http.port, https: config.https?.port }
@@ -135,7 +148,9 @@ async function start(
     })
 
   const domain = await findDomain(config.domain)
-  const certificates = await ensureCertificates(home.tls, { domains: [domain.domain], gid: edgeGid })
+  const certificates = await ensureCertificates(home.tls, {
+    domains: [domain.domain, ...serviceLabels.map((label) => `${label}.${domain.domain}`)],
+  })
   const addresses = new Addresses({
     domain: domain.domain,
     domainResolves: domain.resolves,
@@ -174,7 +189,10 @@ async function start(
     poolLimits: config.pool,
     rateLimits: config.rateLimits,
     prices: await readPrices(config.pricesFile),
-    authOperator: { oauth: {}, smtp: undefined, hasDevelopmentProvider: config.http.host === '127.0.0.1' },
+    authOperator: {
+      ...(await readAuthOperator(config.authConfigFile)),
+      hasDevelopmentProvider: config.hasDevelopmentProvider,
+    },
     latencyBucketsSeconds,
   })
   if (trees.majors.includes(defaultPgMajor)) await ensureTemplate(defaultPgMajor)
@@ -186,14 +204,22 @@ async function start(
     await Promise.all(supervisor.running().map((id) => supervisor.ensureStopped(id, 'fast')))
   })
 
+  // By uid: its group is also that of other processes of ours, which it lets through to computes.
   const rpc = await serveRpc(controlSocket(home), controlPlaneMethods(plane.proxy), {
-    mode: 0o660,
-    gid: edgeGid,
+    mode: 0o600,
+    uid: edge?.uid,
     logger,
   })
   closers.push(() => rpc.close())
   plane.proxy.onEndpointChanged((endpointId, what, notice) => pushEndpointChanged(rpc, endpointId, what, notice))
   plane.proxy.parkWith((request) => askToPark(rpc, request))
+  const authRpc = await serveRpc(authControlSocket(home), authControlPlaneMethods(plane.auth), {
+    mode: 0o600,
+    uid: ownerOf(authOffset)?.uid,
+    logger,
+  })
+  closers.push(() => authRpc.close())
+  plane.auth.onChanged((changed) => pushTargetChanged(authRpc, changed))
   const admin = await serveRpc(
     adminSocket(home),
     {
@@ -221,7 +247,7 @@ async function start(
     behindEdge: true,
     limitsStrangers: config.rateLimits !== 'off',
   })
-  const listening = await listen(server, { socketPath: apiSocket(home), mode: 0o660, gid: edgeGid })
+  const listening = await listen(server, { socketPath: apiSocket(home), mode: 0o600, uid: edge?.uid })
   closers.push(() => listening.close())
   if (edgeGid !== undefined) await chown(home.run, 0, edgeGid)
   if (edgeGid !== undefined) await chmod(home.run, 0o711)
@@ -238,6 +264,8 @@ async function start(
     },
     setPorts: (actual) => {
       ports = actual
+      // Part of every address that the auth process was told.
+      void plane.context.authPlane.changed({ what: 'all' })
     },
     exampleConnection: () => exampleConnection(plane.control, store, { kind: 'user', userId: user.id, keyId: 0 }),
     async stop({ computes }) {

@@ -51,6 +51,7 @@ async function isMapped({ first, size }: UidRange): Promise<boolean> {
 export const edgeOffset = 0
 export const controlDatabaseOffset = 1
 export const templateOffset = 2
+export const authOffset = 3
 
 export function ownerAt(range: UidRange, offset: number): Owner {
   const uid = range.first + (offset % range.size)

@@ -178,7 +178,7 @@ test(
   skipUnless(unprivileged ? undefined : 'needs root to become nobody'),
   async (t) => {
     const path = await folder(t)
-    const tls = await ensureCertificates(join(path, 'tls'), { domains: [testDomain], gid: unprivileged?.gid })
+    const tls = await ensureCertificates(join(path, 'tls'), { domains: [testDomain] })
     await using postgres = await TestPostgres.start()
     const plane = new FakeControlPlane(
       {
@@ -192,14 +192,13 @@ test(
     const here = import.meta.dirname
     await writeFile(
       program,
-      `import { readFileSync } from 'node:fs'
-     import { startEdge } from '${here}/edge.ts'
+      `import { startEdge } from '${here}/edge.ts'
      import { RpcControlPlane } from '${here}/rpc-control-plane.ts'
      import { silentLogger } from '${here}/../lib/logger.ts'
      const any = { host: '127.0.0.1', port: 0, fallbackPort: false, portVariable: 'P', hostVariable: 'H' }
      const controlPlane = new RpcControlPlane('${socket}', silentLogger)
      await controlPlane.whenConnected(5000)
-     const tls = { cert: readFileSync('${tls.certFile}', 'utf8'), key: readFileSync('${tls.keyFile}', 'utf8') }
+     const tls = ${JSON.stringify({ cert: tls.cert, key: tls.key })}
      const edge = await startEdge({ controlPlane, domains: [], pg: any, http: any, tls, controlHttpSocket: '/nowhere', mockSecret: Buffer.alloc(32, 7), logger: silentLogger })
      process.stdout.write(JSON.stringify({ ...edge.ports, uid: process.getuid() }) + '\\n')`,
     )

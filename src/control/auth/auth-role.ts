@@ -5,7 +5,3 @@ import type { Cipher } from '../../lib/cipher.ts'
 /** Goes with the service key of the branch's timeline: a clone has another one. */
 export const authRolePassword = (cipher: Cipher, serviceKeyId: string): string =>
   cipher.derive(`auth role of ${serviceKeyId}`)
-
-/** Of what only one integration reads: its cookies. */
-export const authSecret = (cipher: Cipher, integrationId: string): string =>
-  cipher.derive(`auth secret of ${integrationId}`)

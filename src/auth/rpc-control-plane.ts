@@ -1,0 +1,143 @@
+// Control as the auth process sees it, at the other end of the RPC; and the other end itself.
+//
+// Control does not trust the auth process, which strangers talk to: whatever comes in is checked here before it goes any further.
+
+import { connectRpc, type RpcClient, type RpcMethods, type RpcServer } from '../lib/rpc.ts'
+import type { Logger } from '../lib/logger.ts'
+import { authEventTypes, type AuthEventType } from '../model/auth.ts'
+import { authMailKinds, type AuthMail, type AuthTarget, type AuthTargetName } from '../model/auth-target.ts'
+import { AppError } from '../model/errors.ts'
+import type {
+  AuthControlPlane,
+  AuthControlPlaneEvents,
+  AuthEvent,
+  TargetChanged,
+  WokenDatabase,
+} from './control-plane.ts'
+
+const targetChangedEvent = 'target_changed'
+/** A wake may replay much write-ahead log; how long a request waits for it is the request's concern. */
+const wakeTimeoutMs = 120_000
+const callTimeoutMs = 20_000
+const longestMailBytes = 256 * 1024
+const longestEventBytes = 64 * 1024
+const mostEvents = 200
+
+export class RpcAuthControlPlane implements AuthControlPlane, AuthControlPlaneEvents {
+  readonly #rpc: RpcClient
+  #targetChanged: (changed: TargetChanged) => void = () => {}
+
+  constructor(socketPath: string, logger: Logger) {
+    this.#rpc = connectRpc(socketPath, {
+      logger,
+      // Whatever was pushed meanwhile is lost, and ports may be others.
+      onConnected: () => this.#targetChanged({ what: 'all' }),
+      onNotify: (event, params) => {
+        if (event === targetChangedEvent) this.#targetChanged(params as TargetChanged)
+      },
+    })
+  }
+
+  async findTarget(name: AuthTargetName): Promise<AuthTarget | undefined> {
+    const target = await this.#rpc.call('findTarget', name, { timeoutMs: callTimeoutMs })
+    return (target as AuthTarget | null) ?? undefined
+  }
+
+  async wake(integrationId: string): Promise<WokenDatabase> {
+    return (await this.#rpc.call('wake', { integrationId }, { timeoutMs: wakeTimeoutMs })) as WokenDatabase
+  }
+
+  async sendMail(integrationId: string, mail: AuthMail): Promise<void> {
+    await this.#rpc.call('sendMail', { integrationId, mail }, { timeoutMs: callTimeoutMs })
+  }
+
+  async recordEvents(integrationId: string, events: readonly AuthEvent[]): Promise<void> {
+    await this.#rpc.call('recordEvents', { integrationId, events }, { timeoutMs: callTimeoutMs })
+  }
+
+  onTargetChanged(listener: (changed: TargetChanged) => void): void {
+    this.#targetChanged = listener
+  }
+
+  /** Throws `unavailable` after the time. */
+  whenConnected(timeoutMs: number): Promise<void> {
+    return this.#rpc.whenConnected(timeoutMs)
+  }
+
+  close(): void {
+    this.#rpc.close()
+  }
+}
+
+/** What control serves to the auth process. */
+export function authControlPlaneMethods(plane: AuthControlPlane): RpcMethods {
+  return {
+    findTarget: async (params) => (await plane.findTarget(readName(params))) ?? null,
+    wake: (params) => plane.wake(readIntegrationId(params)),
+    sendMail: (params) => plane.sendMail(readIntegrationId(params), readMail(params)),
+    recordEvents: (params) => plane.recordEvents(readIntegrationId(params), readEvents(params)),
+  }
+}
+
+/** Returns when whoever is connected has forgotten what he held, or is not connected any more. */
+export function pushTargetChanged(server: RpcServer, changed: TargetChanged): Promise<void> {
+  return server.notify(targetChangedEvent, changed)
+}
+
+const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const endpointPattern = /^[a-z0-9-]{1,63}$/
+const longestDatabaseBytes = 63
+
+function readName(params: unknown): AuthTargetName {
+  const { kind, id, endpointId, database } = asRecord(params)
+  if (kind === 'project' && isUuid(id)) return { kind, id }
+  const isDatabase = database === undefined || isText(database, longestDatabaseBytes)
+  if (kind === 'endpoint' && typeof endpointId === 'string' && endpointPattern.test(endpointId) && isDatabase)
+    return { kind, endpointId, database }
+  throw new AppError('bad_request', 'not the name of an integration')
+}
+
+function readIntegrationId(params: unknown): string {
+  const { integrationId } = asRecord(params)
+  if (isUuid(integrationId)) return integrationId
+  throw new AppError('bad_request', 'not the id of an integration')
+}
+
+function readMail(params: unknown): AuthMail {
+  const { kind, to, subject, text, html } = asRecord(asRecord(params)['mail'])
+  const known = authMailKinds.find((one) => one === kind)
+  if (
+    known &&
+    isText(to, 320) &&
+    isText(subject, 998) &&
+    isText(text, longestMailBytes) &&
+    isText(html, longestMailBytes)
+  )
+    return { kind: known, to, subject, text, html }
+  throw new AppError('bad_request', 'not a mail')
+}
+
+function readEvents(params: unknown): AuthEvent[] {
+  const { events } = asRecord(params)
+  if (!Array.isArray(events) || events.length > mostEvents) throw new AppError('bad_request', 'not a list of events')
+  return events.map((event: unknown) => {
+    const { id, type, body, at } = asRecord(event)
+    const known: AuthEventType | undefined = authEventTypes.find((one) => one === type)
+    const isBody = typeof body === 'object' && body !== null && !Array.isArray(body)
+    if (!known || !isUuid(id) || !isBody || typeof at !== 'number' || !Number.isFinite(at))
+      throw new AppError('bad_request', 'not an event')
+    if (Buffer.byteLength(JSON.stringify(body)) > longestEventBytes)
+      throw new AppError('bad_request', 'an event is too long')
+    return { id, type: known, body: body as Record<string, unknown>, at }
+  })
+}
+
+const isUuid = (value: unknown): value is string => typeof value === 'string' && uuidPattern.test(value)
+
+/** Postgres stores no NUL. */
+const isText = (value: unknown, mostBytes: number): value is string =>
+  typeof value === 'string' && value !== '' && !value.includes('\0') && Buffer.byteLength(value) <= mostBytes
+
+function asRecord(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
