@@ -41,22 +41,24 @@ export async function findOrCreateUser(
   )
 }
 
-/** He is signed in already, and asks for one more way in. */
-export async function connectToUser(
-  database: Pick<AuthDatabase, 'transaction'>,
-  arrival: Arrival,
-  userId: string,
-): Promise<Linked> {
-  return await repeatedOnConflict(() =>
-    database.transaction(async (queries): Promise<Linked> => {
-      if (!(await lockUser(queries, userId))) return { kind: 'gone' }
-      const account = await findOauthAccount(queries, arrival.providerId, arrival.profile.subject)
-      if (account && account.userId !== userId) return { kind: 'account_of_another' }
-      if (account) await storeTokens(queries, account.id, arrival.tokens)
-      else await connect(queries, arrival, userId)
-      return { kind: 'user', userId, isNew: false }
-    }),
-  )
+/** He is signed in already, and asks for one more way in. Within the caller's transaction, which is to be `repeatedOnConflict`. */
+export async function connectToUser(queries: Queries, arrival: Arrival, userId: string): Promise<Linked> {
+  if (!(await lockUser(queries, userId))) return { kind: 'gone' }
+  const account = await findOauthAccount(queries, arrival.providerId, arrival.profile.subject)
+  if (account && account.userId !== userId) return { kind: 'account_of_another' }
+  if (account) await storeTokens(queries, account.id, arrival.tokens)
+  else await connect(queries, arrival, userId)
+  return { kind: 'user', userId, isNew: false }
+}
+
+/** Two at once for the same account or address: the second one finds what the first one made. */
+export async function repeatedOnConflict<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if ((error as { code?: unknown } | null)?.code !== '23505') throw error
+    return await work()
+  }
 }
 
 async function findLinked(queries: Queries, arrival: Arrival): Promise<Linked | undefined> {
@@ -104,14 +106,4 @@ async function createUser(queries: Queries, arrival: Arrival): Promise<Linked> {
 async function connect(queries: Queries, { providerId, profile, tokens }: Arrival, userId: string): Promise<void> {
   const id = await connectAccount(queries, { userId, providerId, accountId: profile.subject })
   await storeTokens(queries, id, tokens)
-}
-
-/** Two at once for the same account or address: the second one finds what the first one made. */
-async function repeatedOnConflict<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    if ((error as { code?: unknown } | null)?.code !== '23505') throw error
-    return await work()
-  }
 }

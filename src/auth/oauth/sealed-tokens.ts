@@ -2,6 +2,8 @@
 // users elsewhere. The key hangs on the integration's secret, so a branch's copy cannot read them and asks its users to sign in anew.
 
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import type { SealedTokens } from '../store/oauth-accounts.ts'
+import type { ProviderTokens } from './flow.ts'
 
 const prefix = 'sealed.'
 const ivBytes = 12
@@ -30,4 +32,16 @@ export function openToken(secret: string, sealed: string | null | undefined): st
 
 function keyOf(secret: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', 'tokens of oauth providers', 32))
+}
+
+/** As they are stored; none where they are the operator's. */
+export function sealTokens(secret: string, keeps: boolean, tokens: ProviderTokens): SealedTokens {
+  const sealed = (token: string | undefined): string | null =>
+    keeps && token !== undefined ? sealToken(secret, token) : null
+  return {
+    accessToken: sealed(tokens.accessToken),
+    refreshToken: sealed(tokens.refreshToken),
+    expiresAt: tokens.expiresAt ?? null,
+    scopes: tokens.scopes,
+  }
 }

@@ -16,8 +16,8 @@ export type OauthState = {
   errorRedirectUrl: string | undefined
   afterCallbackRedirectUrl: string | undefined
   scopes: string[]
-  /** Connects to this user, whoever it is that the provider names. */
-  linkTo: string | undefined
+  /** He is signed in, and asks for one more way in. */
+  link: { userId: string; sessionId: string } | undefined
   /** The browser that began brings a cookie. */
   hasCookie: boolean
 }
@@ -25,6 +25,8 @@ export type OauthState = {
 export type OauthGrant = {
   userId: string
   isNewUser: boolean
+  /** Connected only now, when who has begun comes for it: anybody may have been sent to the provider. */
+  connects: { sessionId: string; arrival: unknown } | undefined
   redirectUri: string
   codeChallenge: string
   afterCallbackRedirectUrl: string | undefined
