@@ -6,6 +6,7 @@
 import { failpoint } from '../lib/failpoint.ts'
 import type { Branch } from '../model/branch.ts'
 import type { BranchId, ProjectId } from '../model/ids.ts'
+import { moveIntegration } from '../store/auth/copies.ts'
 import { getBranch, moveBranchPlace } from '../store/branches.ts'
 import { listBranchEndpoints, moveEndpoints, setEndpointDeleted } from '../store/endpoints.ts'
 import { lockProject } from '../store/projects.ts'
@@ -36,15 +37,17 @@ export async function swapBranches(
   const serves = moved.some(({ type, disabled }) => type === 'read_write' && !disabled)
   if (restored.timelineId && (previews.length > 0 || !serves)) await computes.suspend(restored.timelineId, 'chain')
   await failpoint('swap.suspended')
-  await store.transaction(async (sql) => {
+  const integrations = await store.transaction(async (sql) => {
     await lockProject(sql, projectId)
     for (const { id } of previews) await setEndpointDeleted(sql, id, true)
     await moveEndpoints(sql, target.id, restored.id)
     const oldName = await freeBranchName(sql, projectId, ids.oldName ?? `${target.name} (old)`)
     await moveBranchPlace(sql, { from: target, to: restored, oldName })
+    return await moveIntegration(sql, target.id, restored.id)
   })
   await failpoint('swap.committed')
   for (const { id } of [...moved, ...previews]) await computes.changed(id)
+  for (const id of integrations) await control.authPlane.changed({ integrationId: id, what: 'all' })
 }
 
 /** A branch that a snapshot was restored into and that may still take another's place. */

@@ -25,6 +25,7 @@ import { hasUnfinishedChain } from '../store/operations.ts'
 import { copyRoles, setRolePassword } from '../store/roles.ts'
 import { branchNotFound, liveBranch, lockVisibleProject, visibleProject } from './access.ts'
 import { branchAccessChanged } from './assignments.ts'
+import { copyIntegration } from './auth/copies.ts'
 import { deleteBranch, forgetEndpoints } from './branch-deletion.ts'
 import { assertNameFree } from './branch-names.ts'
 import type { Control } from './control.ts'
@@ -151,6 +152,7 @@ async function create(
       })
       endpoints.push(endpoint)
     }
+    await copyIntegration(control, sql, parent.id, branch, databases)
     return {
       result: { branch, roles, databases, endpoints },
       plan: {

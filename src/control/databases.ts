@@ -5,6 +5,7 @@ import type { Sql } from '../store/database.ts'
 import { getDatabase, insertDatabase, listDatabases, markDatabaseDeleting, updateDatabase } from '../store/databases.ts'
 import { getRole } from '../store/roles.ts'
 import { liveBranch } from './access.ts'
+import { databaseRenamed } from './auth/copies.ts'
 import { syncedBranch } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import type { Control } from './control.ts'
@@ -71,6 +72,7 @@ export function databaseControl(control: ControlContext): Control['databases'] {
         if (wanted.name === before.name && wanted.ownerName === before.ownerName)
           return { result: before, plan: undefined }
         const database = await updateDatabase(sql, before.id, wanted)
+        if (wanted.name !== before.name) await databaseRenamed(control, sql, branch.id, before.name, wanted.name)
         const from = { name: before.name, ownerName: before.ownerName }
         return {
           result: database,

@@ -14,6 +14,7 @@ import { insertRole, listRoles } from '../store/roles.ts'
 import { getSnapshot, insertSnapshot, listSnapshots, setSnapshotDeleting, updateSnapshot } from '../store/snapshots.ts'
 import { liveBranch, lockVisibleProject, visibleProject } from './access.ts'
 import { freeBranchName } from './branch-names.ts'
+import { copyIntegration } from './auth/copies.ts'
 import { syncCatalog } from './catalog.ts'
 import type { Control } from './control.ts'
 import type { CreateSnapshotInput, RestoreSnapshotInput, UpdateSnapshotInput } from './params.ts'
@@ -274,6 +275,7 @@ async function restore(
       ...settings,
       pgSettings: { ...(await inheritedSettings(sql, targetId)), ...settings.pgSettings },
     })
+    if (targetLives) await copyIntegration(control, sql, target.id, branch, snapshot.databases)
     return {
       result: { branch: restored, endpoints: [endpoint] },
       plan: {

@@ -4,7 +4,9 @@
 // The original also takes a token of the session's own, for clients that connect with one; ours says that it does not. The functions run with
 // their caller's rights, and name everything in full: they are part of policies, whatever the search path of who asks.
 
+import type pg from 'pg'
 import type { PgMajor } from '../../model/compute.ts'
+import { sqlName } from '../sql-text.ts'
 
 export const sessionJwtExtension = { name: 'pg_session_jwt', version: '0.5.0' } as const
 
@@ -88,4 +90,30 @@ ${[
 ].join('')}
 GRANT USAGE ON SCHEMA @extschema@ TO PUBLIC;
 `
+}
+
+/**
+ * Creates it for the database's owner, as the owner would. Returns why not, where something else is in its place: a schema `auth` is the
+ * tenant's to have. `client`: the service role's.
+ */
+export async function ensureSessionJwt(client: pg.Client): Promise<string | undefined> {
+  const { name } = sessionJwtExtension
+  const { rows } = await client.query<{ owner: string; there: boolean; schema: boolean; available: boolean }>(
+    `SELECT (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()) AS owner,
+       EXISTS (SELECT FROM pg_extension WHERE extname = $1) AS there,
+       EXISTS (SELECT FROM pg_namespace WHERE nspname = 'auth') AS schema,
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = $1) AS available`,
+    [name],
+  )
+  const [seen] = rows
+  if (!seen || seen.there) return undefined
+  if (seen.schema) return 'there is a schema auth'
+  if (!seen.available) return 'the compute was started before there was this extension'
+  await client
+    .query(`BEGIN; SET LOCAL ROLE ${sqlName(seen.owner)}; CREATE EXTENSION ${name}; COMMIT`)
+    .catch(async (error: unknown) => {
+      await client.query('ROLLBACK')
+      throw error
+    })
+  return undefined
 }

@@ -16,6 +16,9 @@ import { usersSync } from './users-sync.ts'
 /** What each version adds to the one before it. */
 const versions: readonly string[] = [`${tables}${usersSync}${userEvents}${grants}`]
 
+/** What this pgrove makes and works with. */
+export const authVersion = versions.length
+
 const commentOf = (version: number): string => `Users of the app, version ${version}`
 
 /** 0: an empty schema, or one of somebody else's; undefined: none. Any role may ask. */
@@ -37,15 +40,15 @@ export async function applyAuthSchema(client: pg.Client): Promise<void> {
   try {
     await client.query('SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [authSchema])
     const there = (await readAuthVersion(client)) ?? 0
-    if (there > versions.length) {
+    if (there > authVersion) {
       throw new AppError('schema_newer', `the schema ${authSchema} is of a later version of pgrove`)
     }
-    if (there < versions.length) {
+    if (there < authVersion) {
       await client.query(
         [
           `SET LOCAL search_path = ${authSchema}`,
           ...versions.slice(there),
-          `COMMENT ON SCHEMA ${authSchema} IS '${commentOf(versions.length)}'`,
+          `COMMENT ON SCHEMA ${authSchema} IS '${commentOf(authVersion)}'`,
         ].join(';\n'),
       )
     }

@@ -12,6 +12,7 @@ import { findAuthTarget } from '../../store/auth/targets.ts'
 import { getEndpointTarget } from '../../store/endpoints.ts'
 import type { ControlContext } from '../context.ts'
 import { authRolePassword } from './auth-role.ts'
+import { AuthDatabases } from './copies.ts'
 import { integrationSecret, openClientSecret, openSigningKey } from './secrets.ts'
 
 /** Neither is named: all. `address`: only where its compute answers. */
@@ -23,6 +24,7 @@ export type WokenDatabase = { socketDir: string; generation: string; password: s
 const mostRemembered = 10_000
 
 export class AuthPlane {
+  readonly databases: AuthDatabases
   readonly #context: () => ControlContext
   readonly #listeners = new Set<AuthListener>()
   /** Of those that were found: a wake has to work while the control database is away. */
@@ -30,6 +32,7 @@ export class AuthPlane {
 
   constructor(context: () => ControlContext) {
     this.#context = context
+    this.databases = new AuthDatabases(context)
   }
 
   onChanged(listener: AuthListener): void {
@@ -85,6 +88,9 @@ export class AuthPlane {
     const { computes } = this.#context()
     const endpointId = await this.#endpointOf(integrationId)
     const { socketDir, generation } = await computes.wakeInPassing(endpointId)
+    const serving = computes.servingEndpoint(endpointId)
+    if (!serving) throw new AppError('unavailable', 'the compute went away; try again', { retryAfterSeconds: 1 })
+    await this.databases.ensure(integrationId, serving.timelineId)
     return { socketDir, generation, password: await this.#passwordOf(endpointId) }
   }
 

@@ -13,8 +13,10 @@ import {
   setBranchReady,
   setBranchTimeline,
 } from '../../store/branches.ts'
+import { getIntegrationOfBranch } from '../../store/auth/integrations.ts'
 import type { Chain } from '../../store/operations.ts'
 import { getTimeline } from '../../store/timelines.ts'
+import { settleCopiedAuth } from '../auth/copies.ts'
 import { branchSpec } from '../branch-compute.ts'
 import { applyPasswords } from '../role-passwords.ts'
 import { rereadCatalog } from '../catalog.ts'
@@ -52,7 +54,7 @@ async function createBranch(step: StepContext): Promise<void> {
     await recoverTimeline(
       control,
       await branchSpec(control, branch),
-      beforeAnybody(control, chain, branch, timeline.id),
+      await beforeAnybody(control, chain, branch, timeline.id),
     )
   }
   // Nobody would ever stop it.
@@ -60,17 +62,20 @@ async function createBranch(step: StepContext): Promise<void> {
 }
 
 /** What is changed in the data before the branch has it; undefined where that is nothing. */
-function beforeAnybody(
+async function beforeAnybody(
   control: ControlContext,
   { input }: Chain,
   branch: Branch,
   timelineId: TimelineId,
-): (() => Promise<void>) | undefined {
-  if (input['schemaOnly'] !== true && input['newPasswords'] !== true && input['point'] === undefined) return undefined
+): Promise<(() => Promise<void>) | undefined> {
+  const ofPast = input['point'] !== undefined
+  const hasAuth = (await getIntegrationOfBranch(control.store, branch.id)) !== undefined
+  if (input['schemaOnly'] !== true && input['newPasswords'] !== true && !ofPast && !hasAuth) return undefined
   return async () => {
     // First, since a role whose password is another one in the data loses the stored one.
     if (input['newPasswords'] === true) await applyPasswords(control, branch, timelineId)
-    if (input['point'] !== undefined) await rereadCatalog(control, branch, timelineId)
+    if (ofPast) await rereadCatalog(control, branch, timelineId)
+    await settleCopiedAuth(control, branch, timelineId, { dropsWithoutUsers: ofPast })
     if (input['schemaOnly'] === true) {
       await keepSchemaOnly((database) => control.supervisor.client(timelineId, database))
     }

@@ -19,6 +19,7 @@ import type { Sql } from '../../store/database.ts'
 import { listBranchEndpoints } from '../../store/endpoints.ts'
 import { lockProject } from '../../store/projects.ts'
 import { getTimeline } from '../../store/timelines.ts'
+import { settleCopiedAuth } from '../auth/copies.ts'
 import { branchSpec } from '../branch-compute.ts'
 import { applyPasswords } from '../role-passwords.ts'
 import { rereadCatalog } from '../catalog.ts'
@@ -93,6 +94,7 @@ async function replaceTimeline(step: StepContext): Promise<void> {
         // A connection string goes on to open.
         await applyPasswords(control, target, incoming.id)
         await rereadCatalog(control, target, incoming.id)
+        await settleCopiedAuth(control, target, incoming.id, { dropsWithoutUsers: false })
       })
     }
     await exchange(control, branch, input, incoming.id, incoming.birthLsn)

@@ -6,11 +6,13 @@ import { createRole, dropRole, setRoleVerifier, type Connect } from '../../compu
 import { readActivity } from '../../compute/activity.ts'
 import type { Branch } from '../../model/branch.ts'
 import { AppError } from '../../model/errors.ts'
+import { deleteIntegrationOfDatabase } from '../../store/auth/integrations.ts'
 import { deleteDatabase, markDatabaseDeleting, updateDatabase } from '../../store/databases.ts'
 import type { Sql } from '../../store/database.ts'
 import { deleteRole, getRole, markRoleDeleting, setRolePassword } from '../../store/roles.ts'
 import type pg from 'pg'
 import { branchAccessChanged } from '../assignments.ts'
+import { branchAuthChanged, databaseRenamed } from '../auth/copies.ts'
 import { withBranchCompute, withClient } from '../branch-compute.ts'
 import type { ControlContext } from '../context.ts'
 import { nothingToUndo, type ChainDefinition, type Step, type StepContext } from './chain.ts'
@@ -22,9 +24,11 @@ type Change<Input> = {
   apply(client: pg.Client, input: Input, control: ControlContext, connect: Connect): Promise<void>
   /** Rows, in the transaction that ends the chain. */
   finished?(sql: Sql, input: Input): Promise<void>
-  undone?(sql: Sql, input: Input): Promise<void>
+  undone?(sql: Sql, input: Input, control: ControlContext): Promise<void>
   /** Roles, and with them who may come in. */
   changesAccess?: boolean
+  /** Databases, and with them where users may sign in. */
+  changesAuth?: boolean
 }
 
 /** Only if nobody has come to use it meanwhile. */
@@ -64,11 +68,13 @@ function changeChain<Input extends { branchId: Branch['id'] }>(change: Change<In
     async finished(_control, chain, sql) {
       await change.finished?.(sql, inputOf({ chain }))
     },
-    async undone(_control, chain, sql) {
-      await change.undone?.(sql, inputOf({ chain }))
+    async undone(control, chain, sql) {
+      await change.undone?.(sql, inputOf({ chain }), control)
     },
     async ended(control, chain) {
-      if (change.changesAccess) await branchAccessChanged(control, inputOf({ chain }).branchId)
+      const { branchId } = inputOf({ chain })
+      if (change.changesAccess) await branchAccessChanged(control, branchId)
+      if (change.changesAuth) await branchAuthChanged(control, branchId)
     },
   }
 }
@@ -131,14 +137,20 @@ export const updateDatabaseChain = changeChain<DatabaseUpdateInput>({
     if (from.name !== name) await renameDatabase(client, from.name, name)
     if (from.ownerName !== ownerName) await setDatabaseOwner(client, name, ownerName)
   },
-  async undone(sql, { id, from }) {
+  async undone(sql, { id, branchId, name, from }, control) {
     await updateDatabase(sql, id, from)
+    await databaseRenamed(control, sql, branchId, name, from.name)
   },
+  changesAuth: true,
 })
 
 export const deleteDatabaseChain = changeChain<DatabaseInput>({
   kind: 'delete_database',
   apply: (_client, { name }, _control, connect) => dropDatabase(connect, name),
-  finished: (sql, { id }) => deleteDatabase(sql, id),
+  async finished(sql, { id, branchId, name }) {
+    await deleteDatabase(sql, id)
+    await deleteIntegrationOfDatabase(sql, branchId, name)
+  },
+  changesAuth: true,
   undone: (sql, { id }) => markDatabaseDeleting(sql, id, false),
 })

@@ -18,6 +18,7 @@ import {
   setSnapshotReady,
 } from '../../store/snapshots.ts'
 import { getTimeline } from '../../store/timelines.ts'
+import { settleCopiedAuth } from '../auth/copies.ts'
 import { branchSpec, servingTarget } from '../branch-compute.ts'
 import { toComputeSpec } from '../compute-spec.ts'
 import { swapBranches } from '../branch-swap.ts'
@@ -124,9 +125,10 @@ async function createRestored(step: StepContext): Promise<void> {
   if (!timeline) throw new AppError('internal', `branch ${branch.id} has lost its timeline`)
   if (timeline.state !== 'making') return
   using _lock = await control.branchLocks.acquire(branch.id, 'create_branch')
-  await recoverTimeline(control, await restoredSpec(step, branch, timeline), () =>
-    rereadCatalog(control, branch, timeline.id),
-  )
+  await recoverTimeline(control, await restoredSpec(step, branch, timeline), async () => {
+    await rereadCatalog(control, branch, timeline.id)
+    await settleCopiedAuth(control, branch, timeline.id, { dropsWithoutUsers: true })
+  })
 }
 
 /** As the endpoints that are going to move here want it, so that nothing has to be started again then. */

@@ -15,8 +15,10 @@ create table auth_integrations (
   email_server bytea,
   -- Raised by every change of the integration or of what hangs on it.
   version bigint not null default 1,
-  -- Copied with its branch: sessions and the like of the original are still to be removed from the copy.
-  cleans_copy boolean not null default false,
+  -- Which data has been made ready for it, and by which version of the schema. Where that is not what its branch has now, the data is a copy
+  -- or has been restored: sessions and codes in it are removed before anybody is served from it.
+  prepared_timeline_id text,
+  prepared_version integer,
   created_at timestamptz not null default clock_timestamp(),
   updated_at timestamptz not null default clock_timestamp(),
   unique (branch_id)
@@ -66,15 +68,20 @@ create table auth_mails (
   id uuid primary key,
   integration_id uuid not null references auth_integrations on delete cascade,
   kind text not null,
-  -- Recipient, subject and text, sealed: links in it sign people in.
+  -- Hash of the address, to count what one is sent.
+  recipient bytea not null,
+  -- Recipient, subject and text, sealed: links in it sign people in. Empty once it was sent or given up.
   content bytea not null,
+  -- By the operator's mail server, not by one of the integration's own.
+  is_shared boolean not null,
   state text not null default 'queued' check (state in ('queued', 'sent', 'failed', 'kept')),
   attempts integer not null default 0,
   due_at timestamptz not null default clock_timestamp(),
   last_error text,
   created_at timestamptz not null default clock_timestamp()
 );
-create index on auth_mails (due_at) where state = 'queued';
+create index on auth_mails (is_shared, due_at) where state = 'queued';
+create index on auth_mails (integration_id, due_at) where state = 'queued';
 create index on auth_mails (integration_id, created_at);
 
 -- What has happened in an integration and its webhook is still to hear of.
