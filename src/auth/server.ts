@@ -8,7 +8,7 @@ import type { Logger } from '../lib/logger.ts'
 import { AppError, errorChain, isAppError } from '../model/errors.ts'
 import { serviceRouteOf, type ServiceRoute } from '../model/services.ts'
 import { errorResponse } from './errors.ts'
-import type { AuthRequest } from './instance.ts'
+import type { AuthInstance, AuthRequest, FindInstance } from './instance.ts'
 import type { Hold, Instances } from './instances.ts'
 import { readBody, toRequest, writeResponse } from './node-http.ts'
 import { routePattern } from './route-pattern.ts'
@@ -17,7 +17,22 @@ export type AuthServerOptions = {
   instances: Instances
   /** Base domains of endpoint hosts, lower case. */
   domains: readonly string[]
+  surfaces: Surfaces
   logger: Logger
+}
+
+export type Surfaces = {
+  betterAuth(instance: AuthInstance, request: AuthRequest): Promise<Response>
+  /** Finds its integration itself: headers, paths and queries name it in ways of its own. */
+  stack(services: { findInstance: FindInstance; logger: Logger }, request: AuthRequest): Promise<Response>
+}
+
+export async function loadSurfaces(): Promise<Surfaces> {
+  const [{ handleBetterAuth }, { handleStack }] = await Promise.all([
+    import('./better-auth/handler.ts'),
+    import('./stack/router.ts'),
+  ])
+  return { betterAuth: handleBetterAuth, stack: handleStack }
 }
 
 /** As many bodies may lie in memory at once. */
@@ -60,17 +75,17 @@ export function createAuthServer(options: AuthServerOptions): Server {
 }
 
 async function serve(
-  { instances }: AuthServerOptions,
+  options: AuthServerOptions,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   route: ServiceRoute | undefined,
 ): Promise<Response> {
   if (!route || route.surface === 'none') throw new AppError('not_found', 'there is nothing here')
-  const hold = instances.hold()
+  const hold = options.instances.hold()
   const timer = new AbortController()
   const timeout = setTimeout(() => timer.abort(), requestTimeoutMs)
   outgoing.on('close', () => timer.abort())
-  const answer = answerOf(hold, incoming, route, timer.signal)
+  const answer = answerOf(options, hold, incoming, route, timer.signal)
   // What was given up may still be at its database.
   void answer.finally(() => hold.release()).catch(() => {})
   try {
@@ -81,6 +96,7 @@ async function serve(
 }
 
 async function answerOf(
+  { surfaces, logger }: AuthServerOptions,
   hold: Hold,
   incoming: IncomingMessage,
   route: Exclude<ServiceRoute, { surface: 'none' }>,
@@ -88,15 +104,13 @@ async function answerOf(
 ): Promise<Response> {
   if (route.surface === 'stack') {
     const request = toAuthRequest(incoming, stackOrigin + '/api/v1', route.path, await readBody(incoming), signal)
-    const { handleStack } = await import('./stack/router.ts')
-    return await handleStack({ findInstance: (name) => hold.find(name) }, request)
+    return await surfaces.stack({ findInstance: (name) => hold.find(name), logger }, request)
   }
   const { endpointId, database } = route
   const instance = await hold.find({ kind: 'endpoint', endpointId, database })
   if (!instance) throw new AppError('not_found', 'no sign-in is set up for this database')
   const request = toAuthRequest(incoming, instance.target.baseUrl, route.path, await readBody(incoming), signal)
-  const { handleBetterAuth } = await import('./better-auth/handler.ts')
-  return await handleBetterAuth(instance, request)
+  return await surfaces.betterAuth(instance, request)
 }
 
 function toAuthRequest(
