@@ -98,6 +98,8 @@ const entries: Record<OauthProviderId, Entry> = {
   },
 }
 
+export const nameOf = (id: OauthProviderId): string => entries[id].name
+
 /** Who signs in with it: the callback is the provider's way back to us. */
 export type ProviderUse = { integrationId: string; callbackUrl: string; developmentUrl: string | undefined }
 

@@ -14,15 +14,13 @@ import { assertNotBanned } from './passwords.ts'
 import { assertLinked } from './oauth.ts'
 import { accessTokenSeconds, issueTokens, type IssuedTokens } from './tokens.ts'
 
-export type CodeForm = { code: string | null; redirectUri: string | null; codeVerifier: string | null }
-
 export async function redeemCode(
   caller: { instance: AuthInstance; clientAddress: string; userAgent: string | null },
-  form: CodeForm,
+  form: URLSearchParams,
 ): Promise<Record<string, unknown>> {
   const { target, database } = caller.instance
-  const { code, redirectUri, codeVerifier } = form
-  if (code === null || redirectUri === null || codeVerifier === null)
+  const [code, redirectUri, codeVerifier] = ['code', 'redirect_uri', 'code_verifier'].map((name) => form.get(name))
+  if (code == null || redirectUri == null || codeVerifier == null)
     throw schemaError('code, redirect_uri and code_verifier are required')
   const redeemed = await repeatedOnConflict(() =>
     database.transaction(async (queries) => {
