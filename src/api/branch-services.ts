@@ -5,10 +5,6 @@ import { AppError } from '../model/errors.ts'
 import type { ApiRequest, Handlers } from './handler.ts'
 
 export const branchServices = {
-  async getNeonAuth({ control, caller, params }: ApiRequest) {
-    await control.branches.get(caller, params.project_id, params.branch_id)
-    throw new AppError('not_found', 'Neon Auth is not enabled on this branch')
-  },
   async getProjectBranchDataAPI({ control, caller, params }: ApiRequest) {
     await control.branches.get(caller, params.project_id, params.branch_id)
     throw new AppError('not_found', 'the Data API is not enabled on this branch')

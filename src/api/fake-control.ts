@@ -537,9 +537,32 @@ export function fakeControl(replacements: Replacements = {}): Control {
       get: () => Promise.reject(new AppError('not_found', 'no organization')),
       delete: async () => {},
     },
+    authMailbox: { list: async () => [], empty: async () => {} },
+    auth: fakeAuth(),
     idempotency: fakeIdempotency(),
   }
   return control
+}
+
+/** Sign-in is enabled nowhere. */
+function fakeAuth(): Control['auth'] {
+  const off = (): Promise<never> => Promise.reject(new AppError('not_found', 'Neon Auth is not enabled on this branch'))
+  return {
+    create: off,
+    get: off,
+    list: async () => [],
+    disable: off,
+    createKeys: off,
+    transfer: off,
+    rename: off,
+    settings: off,
+    changeSettings: off,
+    setWebhook: off,
+    oauthProviders: { list: off, add: off, update: off, delete: off },
+    domains: { list: off, add: off, delete: off },
+    emailServer: { get: off, set: off, test: off },
+    users: { create: off, delete: off, setRoles: off },
+  }
 }
 
 function fakeIdempotency(): Control['idempotency'] {

@@ -2,6 +2,7 @@
 // a view. Rules, SQL and try/catch have no place in it.
 
 import type { Control } from '../control/control.ts'
+import type { AuthProvider } from '../model/auth.ts'
 import type { Caller } from '../model/caller.ts'
 import type { OwnOperationName } from './contract/own-operations.ts'
 import type { AnswerOf, OperationName, Wire } from './contract/wire.ts'
@@ -23,9 +24,11 @@ export type PathParams = Readonly<
     | 'invitation_id'
     | 'request_id'
     | 'source_org_id'
-    | 'org_id',
+    | 'org_id'
+    | 'auth_user_id'
+    | 'oauth_provider_id',
     string
-  > & { key_id: number }
+  > & { key_id: number; auth_provider: AuthProvider }
 >
 
 /** A request that has been checked against the contract. */

@@ -2,6 +2,14 @@
 
 import { apiKeys } from './api-keys.ts'
 import { auditLog } from './audit-log.ts'
+import { authDomains } from './auth-domains.ts'
+import { authEmail } from './auth-email.ts'
+import { authIntegrations } from './auth-integrations.ts'
+import { authOauthProviders } from './auth-oauth-providers.ts'
+import { authSettings } from './auth-settings.ts'
+import { authUsers } from './auth-users.ts'
+import { authWebhooks } from './auth-webhooks.ts'
+import { authMailbox } from './auth-mailbox.ts'
 import { branches } from './branches.ts'
 import { connectionUri } from './connection-uri.ts'
 import { consumption } from './consumption.ts'
@@ -41,6 +49,7 @@ export const handlers: Handlers = {
   ...jwks,
   ...events,
   ...webhooks,
+  ...authMailbox,
   ...costs,
   ...rateLimits,
   ...regions,
@@ -53,4 +62,11 @@ export const handlers: Handlers = {
   ...auditLog,
   ...organizationLimits,
   ...branchServices,
+  ...authIntegrations,
+  ...authUsers,
+  ...authOauthProviders,
+  ...authDomains,
+  ...authEmail,
+  ...authSettings,
+  ...authWebhooks,
 }

@@ -68,7 +68,7 @@ export async function callOperation(context: OperationContext, call: OperationCa
       body: checked.body as never,
       creationSource: creationSourceOf(call.userAgent),
     })
-    const body = answered.status === 204 ? '' : JSON.stringify(answered.body)
+    const body = answered.status === 204 || answered.body === undefined ? '' : JSON.stringify(answered.body)
     if (answered.status !== 204 && operation.method !== 'GET') made = resourcesIn(answered.body)
     if (context.checkResponses) assertKeepsContract(context.validator, operation, answered.status, body)
     return { status: answered.status, body }

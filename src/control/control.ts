@@ -23,6 +23,8 @@ import type { Webhook } from '../model/webhook.ts'
 import type { TransferRequest } from '../model/transfer-request.ts'
 import type { OrganizationPlan } from '../model/plan.ts'
 import type { Place } from './access.ts'
+import type { AuthControl } from './auth/auth-control.ts'
+import type { AuthMailboxControl } from './auth/mailbox.ts'
 import type { OrganizationBill, ProjectBill } from './billing/bills.ts'
 import type { Requirement } from './authorization.ts'
 import type { LimitChange } from './organization-limits.ts'
@@ -410,6 +412,10 @@ export interface Control {
     get(caller: Caller, orgId: string): Promise<Webhook>
     delete(caller: Caller, orgId: string): Promise<void>
   }
+  /** Sign-in for the apps of tenants. */
+  auth: AuthControl
+  /** Mails of those apps that no server took. */
+  authMailbox: AuthMailboxControl
   idempotency: {
     /**
      * Claims the key for this caller. `replay`: the request was answered before; `busy`: it is being answered now; `new`: go on, then

@@ -106,13 +106,7 @@ const exceptions: Readonly<Record<string, Kind>> = {
   // They show what opens a database or a service.
   getConnectionURI: 'write',
   getProjectBranchRolePassword: 'write',
-  getNeonAuth: 'write',
-  listNeonAuthIntegrations: 'write',
-  listNeonAuthOauthProviders: 'write',
-  listBranchNeonAuthOauthProviders: 'write',
-  getNeonAuthEmailServer: 'write',
-  getNeonAuthEmailProvider: 'write',
-  getNeonAuthPluginConfigs: 'write',
+  listAuthMailbox: 'write',
   // They give the project away, or end it.
   deleteProject: 'own',
   recoverProject: 'own',

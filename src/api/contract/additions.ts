@@ -1,7 +1,7 @@
 // What requests may hold beyond upstream's contract: fields of our own, and those that Neon's other clients send. They are schemas
 // too, so that they are checked like the rest before a handler sees them.
 
-import type { Contract, ContractOperation, JsonSchema } from './operations.ts'
+import { schemasId, type Contract, type ContractOperation, type JsonSchema } from './operations.ts'
 import { ownOperations } from './own-operations.ts'
 
 export type SnapshotCreateBody = {
@@ -40,11 +40,31 @@ const bodies: Readonly<Record<string, JsonSchema>> = {
   setSnapshotSchedule: scheduleBody,
 }
 
+const definition = (name: string): JsonSchema => ({ $ref: `${schemasId}#/definitions/${name}` })
+
+/** Neon's guides call a server of one's own `custom`. */
+const emailServerBody: JsonSchema = {
+  type: 'object',
+  required: ['type'],
+  properties: { type: { enum: ['standard', 'custom', 'shared'] } },
+  if: { properties: { type: { const: 'shared' } } },
+  // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's word
+  then: definition('SharedEmailServer'),
+  else: definition('StandardEmailServer'),
+}
+
+const replacements: Readonly<Record<string, JsonSchema>> = {
+  updateNeonAuthEmailServer: emailServerBody,
+  updateNeonAuthEmailProvider: emailServerBody,
+}
+
 export function withAdditions(contract: Contract): Contract {
   return { ...contract, operations: [...contract.operations.map(withOurBody), ...ownOperations] }
 }
 
 function withOurBody(operation: ContractOperation): ContractOperation {
+  const replacement = replacements[operation.id]
+  if (replacement) return { ...operation, body: { required: true, schema: replacement } }
   const added = bodies[operation.id]
   if (!added) return operation
   const { body } = operation

@@ -11,7 +11,7 @@ import type { Contract } from './operations.ts'
 import { findUpstream, readUpstream } from './upstream.ts'
 
 /** To be raised with every change of what `toContract` makes. */
-const shape = 1
+const shape = 2
 
 export async function loadContract(options: { cacheFolder: string }): Promise<Contract> {
   const upstream = await findUpstream()

@@ -112,11 +112,12 @@ function jsonContent(holder: Node): JsonSchema | null {
 
 /** `properties` is a map of names, where `description` and the like are fields and no keywords. */
 function toJsonSchema(value: unknown): JsonSchema {
+  const told = toldApart(node(value, 'schema'))
+  if (told) return told
   const schema: Record<string, unknown> = {}
   for (const [keyword, content] of Object.entries(node(value, 'schema'))) {
     if (proseKeywords.has(keyword) || keyword.startsWith('x-') || keyword === 'nullable') continue
-    if (keyword === '$ref')
-      schema[keyword] = text(content, '$ref').replace('#/components/schemas/', `${schemasId}#/definitions/`)
+    if (keyword === '$ref') schema[keyword] = toReference(content)
     else if (keyword === 'properties') schema[keyword] = mapValues(node(content, keyword), toJsonSchema)
     else if (keyword === 'allOf' || keyword === 'anyOf' || keyword === 'oneOf')
       schema[keyword] = list(content).map(toJsonSchema)
@@ -131,6 +132,30 @@ function toJsonSchema(value: unknown): JsonSchema {
   if (node(value, 'schema')['nullable'] !== true) return schema
   const simple = typeof schema['type'] === 'string' && schema['enum'] === undefined && schema['allOf'] === undefined
   return simple ? { ...schema, type: [schema['type'], 'null'] } : { anyOf: [{ type: 'null' }, schema] }
+}
+
+const toReference = (reference: unknown): string =>
+  text(reference, '$ref').replace('#/components/schemas/', `${schemasId}#/definitions/`)
+
+/**
+ * One of several, told apart by a field that none of them mentions: `oneOf` alone would find that what has the fields of the larger one has
+ * those of the smaller one too.
+ */
+function toldApart(schema: Node): JsonSchema | undefined {
+  if (schema['discriminator'] === undefined || schema['oneOf'] === undefined) return undefined
+  const { propertyName, mapping } = node(schema['discriminator'], 'discriminator')
+  const field = text(propertyName, 'propertyName of a discriminator')
+  const kinds = Object.entries(node(mapping, 'mapping of a discriminator'))
+  return {
+    type: 'object',
+    required: [field],
+    properties: { [field]: { enum: kinds.map(([kind]) => kind) } },
+    allOf: kinds.map(([kind, reference]) => ({
+      if: { properties: { [field]: { const: kind } } },
+      // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's word
+      then: { $ref: toReference(reference) },
+    })),
+  }
 }
 
 function mapValues<Value>(of: Node, map: (value: unknown) => Value): Record<string, Value> {
