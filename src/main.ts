@@ -55,6 +55,8 @@ async function main(): Promise<void> {
       return await (await import('./processes/control-child.ts')).runControlChild()
     case 'edge':
       return (await import('./processes/edge-child.ts')).runEdgeChild()
+    case 'auth':
+      return (await import('./processes/auth-child.ts')).runAuthChild()
     default:
       err.line(`pgrove: there is no command ${JSON.stringify(command)}\n`)
       err.line(help)

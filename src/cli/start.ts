@@ -1,21 +1,34 @@
-// `pgrove start`: starts control and edge, watches them, and stops them in order. In the foreground, until a signal.
+// `pgrove start`: starts control and edge, and services beside them when somebody asks for one, watches them, and stops them in order. In
+// the foreground, until a signal.
 
 import { fork, type ChildProcess } from 'node:child_process'
 import { open, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { Config } from '../config.ts'
-import { apiSocket, controlSocket, lockHome, openHome, removeDrafts, type Home } from '../home.ts'
+import {
+  apiSocket,
+  authControlSocket,
+  authSocket,
+  controlSocket,
+  lockHome,
+  openHome,
+  removeDrafts,
+  type Home,
+} from '../home.ts'
 import { allowedEnvironment } from '../lib/run.ts'
 import { AppError, errorChain, toErrorCode } from '../model/errors.ts'
 import { findBounds, type ForkCommand } from '../processes/bounds.ts'
+import type { AuthProcessSettings } from '../processes/auth-settings.ts'
 import type { EdgeSettings } from '../processes/edge-settings.ts'
 import type { ControlReady, FromControl, FromEdge, Ports, ToControl, ToEdge } from '../processes/messages.ts'
-import { edgeOffset, findUidRange, ownerAt } from '../processes/uids.ts'
+import { authOffset, edgeOffset, findUidRange, ownerAt } from '../processes/uids.ts'
 import type { Printer } from './printer.ts'
+import { ServiceChildren } from './services.ts'
 
 const main = fileURLToPath(new URL(import.meta.url.endsWith('.js') ? '../main.js' : '../main.ts', import.meta.url))
 const stopTimeoutMs = 120_000
 const restartPauseMs = 500
+const authNodeOptions = ['--max-semi-space-size=4', '--max-old-space-size=512']
 
 export async function start(config: Config, printer: Printer): Promise<void> {
   const home = await openHome(config.home, config.isRoot)
@@ -37,6 +50,7 @@ class Watch {
   #edge: ChildProcess | undefined
   #ports: Ports | undefined
   #edgeSettings: EdgeSettings | undefined
+  #services: ServiceChildren | undefined
   readonly #connection = Promise.withResolvers<string | undefined>()
   #stopping = false
 
@@ -54,6 +68,7 @@ class Watch {
     const log = await open(this.#home.log, 'a', 0o600)
     try {
       const ready = await this.#startControl(log.fd)
+      this.#services = this.#makeServices(ready, log.fd)
       await this.#startEdge(ready, log.fd)
       this.#printer.done()
       this.#announce(ready, await this.#connection.promise)
@@ -123,6 +138,8 @@ class Watch {
       mockSecret: ready.mockSecret,
       controlSocket: controlSocket(this.#home),
       apiSocket: apiSocket(this.#home),
+      serviceSockets: { auth: authSocket(this.#home) },
+      trustedProxies: config.trustedProxies,
       logLevel: config.logLevel,
       owner,
     }
@@ -142,6 +159,9 @@ class Watch {
         switch (heard.kind) {
           case 'listening':
             resolve(heard.ports)
+            return
+          case 'wanted':
+            this.#services?.want(heard.service)
             return
           case 'failed':
             reject(new AppError(toErrorCode(heard.code), heard.message, { cause: heard.cause }))
@@ -176,6 +196,34 @@ class Watch {
     })
   }
 
+  #makeServices(ready: ControlReady, logFd: number): ServiceChildren {
+    const [config, home] = [this.#config, this.#home]
+    return new ServiceChildren({
+      main,
+      bounds: this.#bounds,
+      environment: serviceEnvironment,
+      logFd,
+      changed: (service, isUp) => send(this.#edge, { kind: 'service', service, isUp } satisfies ToEdge),
+      say: (text) => this.#printer.line(text),
+      define: async () => {
+        const range = config.isRoot ? await findUidRange(home) : undefined
+        const edge = range && ownerAt(range, edgeOffset)
+        const settings: AuthProcessSettings = {
+          domains: [ready.domain],
+          socket: authSocket(home),
+          controlSocket: authControlSocket(home),
+          hasDevelopmentProvider: config.hasDevelopmentProvider,
+          countsAddresses: config.rateLimits !== 'off',
+          logLevel: config.logLevel,
+          // Its group lets it through to the sockets of computes, as it does the edge.
+          owner: range && edge && { uid: ownerAt(range, authOffset).uid, gid: edge.gid, edgeUid: edge.uid },
+        }
+        // What strangers send ends as garbage soon, and however much of it there is, others need memory as well.
+        return { nodeOptions: authNodeOptions, settings, socket: settings.socket }
+      },
+    })
+  }
+
   #again(work: () => Promise<unknown>): void {
     setTimeout(() => {
       if (this.#stopping) return
@@ -194,6 +242,7 @@ class Watch {
     this.#stopping = true
     send(this.#edge, { kind: 'stop' } satisfies ToEdge)
     await ended(this.#edge)
+    await this.#services?.stop()
     await this.#stopControl(logFd)
     // It may have been killed a moment before it was told, and nobody else can stop the databases.
     if (this.#control?.signalCode) await this.#stopControl(logFd)
@@ -244,6 +293,8 @@ function toAddress(
 }
 
 /** Strangers talk to the edge, and our environment may hold the master key and the control database's password: it gets none of it. */
+const serviceEnvironment = (): Record<string, string> => ({ ...edgeEnvironment(), NODE_ENV: 'production' })
+
 function edgeEnvironment(): Record<string, string> {
   const compiled = process.env['NODE_COMPILE_CACHE']
   return allowedEnvironment(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled })

@@ -4,6 +4,7 @@ import { createLogger } from '../lib/logger.ts'
 import { errorChain } from '../model/errors.ts'
 import { startEdge, type Edge } from '../proxy/edge.ts'
 import { RpcControlPlane } from '../proxy/rpc-control-plane.ts'
+import { becomeUnprivileged } from './listen-as.ts'
 import { toFailure, type FromEdge, type ToEdge } from './messages.ts'
 import type { EdgeSettings } from './edge-settings.ts'
 
@@ -39,6 +40,8 @@ export function runEdgeChild(): void {
         tls: settings.tls,
         mockSecret: Buffer.from(settings.mockSecret, 'base64'),
         controlHttpSocket: settings.apiSocket,
+        services: { sockets: settings.serviceSockets, want: (service) => tell({ kind: 'wanted', service }) },
+        trustedProxies: settings.trustedProxies,
         logger,
       })
       becomeUnprivileged(settings.owner)
@@ -54,6 +57,9 @@ export function runEdgeChild(): void {
       case 'listen':
         void start(heard.settings)
         return
+      case 'service':
+        edge?.serviceChanged(heard.service, heard.isUp)
+        return
       case 'stop':
         void stop()
     }
@@ -61,11 +67,4 @@ export function runEdgeChild(): void {
   process.on('SIGINT', () => {})
   process.on('SIGTERM', () => {})
   process.on('disconnect', () => process.exit(0))
-}
-
-function becomeUnprivileged(owner: EdgeSettings['owner']): void {
-  if (!owner) return
-  process.setgroups?.([])
-  process.setgid?.(owner.gid)
-  process.setuid?.(owner.uid)
 }

@@ -1,3 +1,4 @@
+import type { ServiceName } from '../model/services.ts'
 import type { ListenAddress } from '../proxy/listen.ts'
 
 /** All the edge is told; it reads no file and no variable of its own. */
@@ -11,6 +12,8 @@ export type EdgeSettings = {
   mockSecret: string
   controlSocket: string
   apiSocket: string
+  serviceSockets: Readonly<Record<ServiceName, string>>
+  trustedProxies: readonly string[]
   logLevel: string
   /** Whom to become after the ports are open; undefined when pgrove is not root. */
   owner: { uid: number; gid: number } | undefined

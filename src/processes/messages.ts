@@ -1,6 +1,7 @@
-// What the watching process and its two children say to each other over Node's IPC channel.
+// What the watching process and its children say to each other over Node's IPC channel.
 
 import type { EdgeSettings } from './edge-settings.ts'
+import type { ServiceName } from '../model/services.ts'
 import { errorChain, isAppError } from '../model/errors.ts'
 
 export type Ports = { pg: number; http: number; https: number | undefined }
@@ -27,10 +28,24 @@ export type ControlReady = {
   mockSecret: string
 }
 
-export type ToEdge = { kind: 'listen'; settings: EdgeSettings } | { kind: 'stop' }
+export type ToEdge =
+  | { kind: 'listen'; settings: EdgeSettings }
+  /** Whether a service can be asked. */
+  | { kind: 'service'; service: ServiceName; isUp: boolean }
+  | { kind: 'stop' }
 
 export type FromEdge =
   | { kind: 'listening'; ports: Ports }
+  /** Somebody asks for a service that is not there, as far as the edge knows. */
+  | { kind: 'wanted'; service: ServiceName }
+  | { kind: 'failed'; message: string; code: string; cause?: string | undefined }
+  | { kind: 'stopped' }
+
+/** To any service beside control; each has settings of its own. */
+export type ToService<Settings> = { kind: 'serve'; settings: Settings } | { kind: 'stop' }
+
+export type FromService =
+  | { kind: 'serving' }
   | { kind: 'failed'; message: string; code: string; cause?: string | undefined }
   | { kind: 'stopped' }
 

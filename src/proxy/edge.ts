@@ -4,6 +4,7 @@
 import { createSecureContext } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
 import { AppError } from '../model/errors.ts'
+import type { ServiceName } from '../model/services.ts'
 import { ActivityLedger } from './activity.ts'
 import { Authenticator } from './authenticate.ts'
 import { CancelKeys } from './cancel.ts'
@@ -15,6 +16,7 @@ import { serveStream, startListener } from './listener.ts'
 import { Parking } from './parking.ts'
 import { Poolers } from './pooler/poolers.ts'
 import { RoleCache } from './role-cache.ts'
+import { Services, type ServicesOptions } from './services.ts'
 import type { SessionContext } from './session.ts'
 import { createServerless } from './serverless/serverless.ts'
 import { Throttle } from './throttle.ts'
@@ -31,6 +33,10 @@ export type EdgeOptions = {
   tls: { cert: string; key: string }
   /** Where control answers HTTP. */
   controlHttpSocket: string
+  /** Of processes beside control. */
+  services?: Pick<ServicesOptions, 'sockets' | 'want'>
+  /** Whose word on who the client is counts: addresses and networks. */
+  trustedProxies?: readonly string[]
   /** Salts of roles that do not exist are made from it; the same over restarts. */
   mockSecret: Buffer
   logger: Logger
@@ -41,6 +47,8 @@ export type Edge = {
   ports: { pg: number; http: number; https: number | undefined }
   /** Open connections to the Postgres port. */
   connections(): number
+  /** Told by whoever starts services. */
+  serviceChanged(service: ServiceName, isUp: boolean): void
   /** For connections from now on. */
   setCertificate(tls: { cert: string; key: string }): void
   /** Takes no more connections; those that are still open after the time are cut off. */
@@ -107,12 +115,17 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     logger,
     ...(options.handshakeTimeoutMs === undefined ? {} : { handshakeTimeoutMs: options.handshakeTimeoutMs }),
   })
+  const { trustedProxies = [] } = options
+  const services =
+    options.services && new Services({ ...options.services, domains: options.domains, trustedProxies, logger })
   const front = await startHttpFront({
     http: options.http,
     https: options.https,
     tls: options.tls,
     controlHttpSocket: options.controlHttpSocket,
     serverless,
+    services,
+    trustedProxies,
     logger,
   }).catch(async (error: unknown) => {
     await listener.close(0)
@@ -122,6 +135,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   return {
     ports: { pg: listener.port, http: front.httpPort, https: front.httpsPort },
     connections: () => listener.connections(),
+    serviceChanged: (service, isUp) => services?.changed(service, isUp),
     setCertificate(tls) {
       certificate = certificateOf(tls)
       front.setCertificate(tls)
@@ -129,6 +143,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
     async close(drainMs = 0) {
       await Promise.all([listener.close(drainMs), front.close(drainMs), serverless.close(drainMs)])
       poolers.close()
+      services?.close()
       await ledger.close()
     },
   }

@@ -1,15 +1,27 @@
-// Passes one HTTP request on to control and its answer back, both as streams.
+// Passes one HTTP request on to control, or to a service beside it, and its answer back, both as streams.
 //
 // Framing is decided anew on each side: hop-by-hop headers go no further (RFC 9110 §7.6.1), and a body that came in chunks goes
-// on in chunks whatever the method, else it would be read over there as the next request. Who the client is, control believes
-// from us alone: what the client says about itself is dropped.
+// on in chunks whatever the method, else it would be read over there as the next request. Who the client is, the other side believes
+// from us alone: what the client says about itself is dropped, unless it is a proxy that the operator trusts.
 
 import { request as httpRequest, type Agent, type IncomingMessage, type ServerResponse } from 'node:http'
+import { isIP } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
 import { errorChain } from '../model/errors.ts'
+import { isAllowed } from './allow-list.ts'
 
-export type ForwardTarget = { socketPath: string; agent: Agent; logger: Logger }
+export type ForwardTarget = {
+  socketPath: string
+  agent: Agent
+  /** In messages. */
+  whose: string
+  /** As in `allow-list.ts`. */
+  trustedProxies: readonly string[]
+  logger: Logger
+  /** Nobody answers at the socket. */
+  neverConnected?: () => void
+}
 
 const hopByHop = new Set([
   'connection',
@@ -31,14 +43,14 @@ const oursToSay = new Set([
   'x-forwarded-proto',
   'x-real-ip',
 ])
-/** Control answers a request, or sends more of an answer, within this time, or never. */
+/** An answer comes, or more of it, within this time, or never. */
 const idleTimeoutMs = 130_000
 
-/** Nothing was sent before these: control was not there, and trying again is safe. */
+/** Nothing was sent before these: nobody was there, and trying again is safe. */
 const neverConnected = new Set(['ECONNREFUSED', 'ENOENT', 'EAGAIN'])
 
 export function forward(incoming: IncomingMessage, outgoing: ServerResponse, target: ForwardTarget): void {
-  const headers = requestHeaders(incoming)
+  const headers = requestHeaders(incoming, target.trustedProxies)
   const hasBody =
     incoming.headers['transfer-encoding'] !== undefined || Number(incoming.headers['content-length'] ?? 0) > 0
   const attempt = (isRetry: boolean): void => {
@@ -70,10 +82,13 @@ export function forward(incoming: IncomingMessage, outgoing: ServerResponse, tar
       // Control closed a kept-alive connection just as we used it. Without a body nothing is lost and we can send it again.
       if (upstream.reusedSocket && !hasBody && !isRetry && isRepeatable(incoming)) return attempt(true)
       target.logger.debug({ error: errorChain(error) }, 'request could not be forwarded')
-      if (neverConnected.has(error.code ?? '')) return answerAway(outgoing)
+      if (neverConnected.has(error.code ?? '')) {
+        target.neverConnected?.()
+        return answerAway(incoming, outgoing, target.whose)
+      }
       // It died under a request that changes nothing.
-      if (error.code === 'ECONNRESET' && isRepeatable(incoming)) return answerAway(outgoing)
-      answerJson(outgoing, 502, 'the control plane broke off the request')
+      if (error.code === 'ECONNRESET' && isRepeatable(incoming)) return answerAway(incoming, outgoing, target.whose)
+      answerJson(outgoing, 502, `${target.whose} broke off the request`)
     })
     // Control may answer and hang up in the middle of a body. What is left of it is not kept waiting for a reader.
     upstream.on('close', () => {
@@ -90,9 +105,11 @@ function isRepeatable(incoming: IncomingMessage): boolean {
   return ['GET', 'HEAD', 'OPTIONS'].includes(incoming.method ?? '')
 }
 
-function answerAway(outgoing: ServerResponse): void {
+/** Nothing has been done: the same request may be made again. */
+export function answerAway(incoming: IncomingMessage, outgoing: ServerResponse, whose: string): void {
+  incoming.resume()
   outgoing.setHeader('retry-after', '1')
-  answerJson(outgoing, 503, 'the control plane is restarting; try again in a moment')
+  answerJson(outgoing, 503, `${whose} is restarting; try again in a moment`)
 }
 
 function answerJson(outgoing: ServerResponse, status: number, message: string): void {
@@ -100,14 +117,38 @@ function answerJson(outgoing: ServerResponse, status: number, message: string): 
   outgoing.end(JSON.stringify({ code: '', message }))
 }
 
-function requestHeaders(incoming: IncomingMessage): string[] {
+function requestHeaders(incoming: IncomingMessage, trustedProxies: readonly string[]): string[] {
   const headers = endToEnd(incoming, (name) => oursToSay.has(name))
   if (incoming.headers['transfer-encoding'] !== undefined) headers.push('Transfer-Encoding', 'chunked')
   const { host } = incoming.headers
   if (host !== undefined) headers.push('X-Forwarded-Host', host)
-  headers.push('X-Forwarded-For', incoming.socket.remoteAddress ?? '')
-  headers.push('X-Forwarded-Proto', incoming.socket instanceof TLSSocket ? 'https' : 'http')
+  const { address, isSecure } = originOf(incoming, trustedProxies)
+  headers.push('X-Forwarded-For', address)
+  headers.push('X-Forwarded-Proto', isSecure ? 'https' : 'http')
   return headers
+}
+
+/**
+ * A trusted proxy appends whom it had before it, so the last entry is the one that it has written itself; those before it are whatever that
+ * one said.
+ */
+function originOf(
+  { socket, headers }: IncomingMessage,
+  trustedProxies: readonly string[],
+): { address: string; isSecure: boolean } {
+  const peer = { address: socket.remoteAddress ?? '', isSecure: socket instanceof TLSSocket }
+  if (trustedProxies.length === 0 || !isAllowed(peer.address, trustedProxies)) return peer
+  const address = lastOf(headers['x-forwarded-for'])
+  const scheme = lastOf(headers['x-forwarded-proto'])
+  return {
+    address: isIP(address) === 0 ? peer.address : address,
+    isSecure: scheme === 'https' || (scheme !== 'http' && peer.isSecure),
+  }
+}
+
+function lastOf(header: string | string[] | undefined): string {
+  const text = Array.isArray(header) ? header.join(',') : (header ?? '')
+  return text.split(',').at(-1)?.trim() ?? ''
 }
 
 function responseHeaders(response: IncomingMessage): string[] {

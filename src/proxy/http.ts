@@ -15,6 +15,7 @@ import type { Duplex } from 'node:stream'
 import type { SecureContextOptions } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
 import { forward } from './http-forward.ts'
+import type { Services } from './services.ts'
 import { listenOn, type ListenAddress } from './listen.ts'
 
 /** Answers what is answered here; everything else goes on to control. */
@@ -32,6 +33,8 @@ export type HttpFrontOptions = {
   tls: SecureContextOptions
   controlHttpSocket: string
   serverless?: HttpHandler
+  services?: Services | undefined
+  trustedProxies?: readonly string[] | undefined
   logger: Logger
 }
 
@@ -56,10 +59,11 @@ const mostConnections = 20_000
 
 export async function startHttpFront(options: HttpFrontOptions): Promise<HttpFront> {
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 32, scheduling: 'lifo' })
-  const target = { socketPath: options.controlHttpSocket, agent, logger: options.logger }
-  const { serverless } = options
+  const { serverless, services, logger, trustedProxies = [] } = options
+  const target = { socketPath: options.controlHttpSocket, agent, whose: 'the control plane', trustedProxies, logger }
   const serve: RequestListener = (incoming, outgoing) => {
-    if (!serverless?.handleRequest(incoming, outgoing)) forward(incoming, outgoing, target)
+    if (serverless?.handleRequest(incoming, outgoing) || services?.handleRequest(incoming, outgoing)) return
+    forward(incoming, outgoing, target)
   }
   const settings: ServerOptions = {
     ...bounds,
