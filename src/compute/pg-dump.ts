@@ -2,8 +2,10 @@
 
 import { join } from 'node:path'
 import { run } from '../lib/run.ts'
+import { authSchema } from '../model/auth.ts'
 import type { Owner, PgMajor } from '../model/compute.ts'
 import { AppError, isAppError } from '../model/errors.ts'
+import { authRole } from './postgres-service.ts'
 import { serviceEnvironment, type ServiceAddress } from './service-client.ts'
 
 const timeoutMs = 120_000
@@ -67,6 +69,10 @@ const tail = '-- PostgreSQL database dump complete\n--\n'
 const userMapping =
   /^--\n-- Name: USER MAPPING [^\n]*; Type: USER MAPPING; [^\n]*\n--\n\nCREATE USER MAPPING (?:[^'";]|'(?:[^']|'')*'|"(?:[^"]|"")*")*;\n+/gm
 
+/** What sign-in has in the database belongs to nobody a tenant knows. */
+const authOwner = new RegExp(`^ALTER (?:SCHEMA|TABLE|FUNCTION) ${authSchema}[^;\\n]* OWNER TO ${authRole};\\n+`, 'gm')
+const authTitle = new RegExp(`^(-- Name: [^\\n]*; Owner: )${authRole}$`, 'gm')
+
 /**
  * The text as SQL that changes only with the schema: without psql's `\restrict`, whose key is another each time, and without the
  * versions, which differ between a compute that was started before an update and one that was started after it. And without passwords.
@@ -75,5 +81,8 @@ export function tidyDump(text: string): string {
   const from = text.indexOf('\nSET ')
   const to = text.lastIndexOf('-- PostgreSQL database dump complete')
   if (from < 0 || to < from) throw new AppError('internal', 'pg_dump wrote something that is not a dump')
-  return `${head}${text.slice(from, to)}${tail}`.replaceAll(userMapping, '')
+  return `${head}${text.slice(from, to)}${tail}`
+    .replaceAll(userMapping, '')
+    .replaceAll(authOwner, '')
+    .replaceAll(authTitle, '$1-')
 }

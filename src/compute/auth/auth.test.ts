@@ -5,9 +5,13 @@ import { after, before, describe, test } from 'node:test'
 import type pg from 'pg'
 import type { TimelineId } from '../../model/ids.ts'
 import { makeVerifier, randomSecretIterations } from '../../pgwire/scram-verifier.ts'
+import { run } from '../../lib/run.ts'
+import { findPgDump } from '../pg-dump.ts'
 import { createRole, listRoles } from '../roles.ts'
+import { keepSchemaOnly } from '../schema-copy.ts'
+import { readSchemaText } from '../schema-text.ts'
 import type { Supervisor } from '../supervisor.ts'
-import { TestComputes, testInstallations } from '../test-computes.ts'
+import { TestComputes, testInstallations, testOwner } from '../test-computes.ts'
 import { connectAsAuth, dropAuth, ensureAuthRole } from './role.ts'
 import { applyAuthSchema, readAuthVersion } from './schema.ts'
 import { createUser, deleteUser, drainEvents, forgetSessions, setUserRoles, type UserEvent } from './users.ts'
@@ -459,6 +463,50 @@ for (const [major, installation] of testInstallations) {
       for (const role of ['authenticated', 'anonymous'])
         for (const table of ['users_sync', '"user"', '"session"', '"account"', '"verification"', '"jwks"'])
           await assert.rejects(as(role, 'ann', `SELECT * FROM neon_auth.${table}`), { code: '42501' })
+    })
+
+    test('is written with the schema of the database, as nobody of ours', async () => {
+      const pgDump = await findPgDump(major, [computes.tree.binDir], testOwner)
+      const service = await computes.service(supervisor, id, 'app')
+      for (const program of pgDump === undefined ? [undefined] : [undefined, pgDump]) {
+        const text = await readSchemaText(service, supervisor.service(id, 'app'), program)
+        assert.match(text, /^CREATE TABLE neon_auth\.users_sync \($/m)
+        assert.match(
+          text,
+          /^GRANT REFERENCES, ?SELECT ON TABLE neon_auth\.users_sync TO pg_database_owner;$|^GRANT SELECT,REFERENCES ON TABLE neon_auth\.users_sync TO pg_database_owner;$/m,
+        )
+        assert.doesNotMatch(text, /pgrove/)
+        const name = program === undefined ? 'written' : 'dumped'
+        await service.query(`CREATE DATABASE ${name} OWNER app`)
+        const loading = await computes.service(supervisor, id, name)
+        await loading.query(text)
+        await loading.query(`SET search_path = pg_catalog`)
+        assert.equal(await one(loading, 'SELECT count(*)::int FROM neon_auth.users_sync'), 0)
+        await service.query(`DROP DATABASE ${name} WITH (FORCE)`)
+      }
+    })
+
+    test(
+      'lets the owner dump the database, users and all',
+      { skip: major !== 15 && 'there is no pg_dump for it' },
+      async () => {
+        const pgDump = await findPgDump(major, [computes.tree.binDir], testOwner)
+        if (pgDump === undefined) return
+        const env = { PGHOST: `${computes.root}/run/${id}`, PGUSER: 'app', PGPASSWORD: 'app', PGDATABASE: 'app' }
+        const { stdout } = await run(pgDump, ['--no-owner'], { env, owner: testOwner, timeoutMs: 60_000 })
+        assert.match(stdout, /bob@example\.com/)
+      },
+    )
+
+    test('is there and empty in a copy of the schema alone', async () => {
+      for (const client of opened) await client.end()
+      await keepSchemaOnly((database) => supervisor.client(id, database))
+      auth = await asAuth()
+      assert.equal(await readAuthVersion(auth), 1)
+      for (const table of ['"user"', 'users_sync', '"session"', 'user_events', 'stack_user'])
+        assert.equal(await one(auth, `SELECT count(*)::int FROM ${table}`), 0, table)
+      await createUser(auth, { email: 'bob@example.com', name: 'Bob' })
+      assert.equal(await one(auth, 'SELECT count(*)::int FROM users_sync'), 1)
     })
 
     test('goes with all that it had, and the role with the last of it', async () => {

@@ -1,6 +1,6 @@
 // One object of a schema as it is written: its statements, and what tells where among the others it has to come.
 
-import { serviceRole } from '../postgres-service.ts'
+import { authRole, serviceRole } from '../postgres-service.ts'
 import { sqlLiteral } from '../sql-text.ts'
 
 /** In the order in which they are written as far as dependencies let them; it is pg_dump's. */
@@ -69,7 +69,7 @@ export const inTenantSchema = (schema: string): string => `${schema} !~ '^pg_' A
 
 /** What is owned by us belongs to nobody a tenant knows. */
 export const ownerName = (oid: string): string =>
-  `CASE WHEN pg_get_userbyid(${oid}) <> '${serviceRole}' THEN quote_ident(pg_get_userbyid(${oid})) END`
+  `CASE WHEN pg_get_userbyid(${oid}) NOT IN ('${serviceRole}', '${authRole}') THEN quote_ident(pg_get_userbyid(${oid})) END`
 
 export function printEntry(entry: SchemaEntry, comments: readonly Comment[]): string {
   const { kind, owner, target, statements, grants = [] } = entry

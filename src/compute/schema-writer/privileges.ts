@@ -3,7 +3,7 @@
 // Who granted is left out, so what a grantee passed on comes back as granted by the owner.
 
 import type pg from 'pg'
-import { serviceRole } from '../postgres-service.ts'
+import { authRole, serviceRole } from '../postgres-service.ts'
 import { addressOf, ownerName, type SchemaEntry } from './entry.ts'
 
 /** Grantee (quoted, or PUBLIC), privilege, with grant option. */
@@ -29,7 +29,7 @@ export function grantsOf(target: string, owner: string | undefined | null, acl: 
     (a, b) => rank(a, owner) - rank(b, owner) || (a < b ? -1 : 1),
   )
   return grantees.flatMap((grantee) => {
-    if (grantee === serviceRole) return []
+    if (grantee === serviceRole || grantee === authRole) return []
     const [has, had] = [
       now.get(grantee) ?? new Map<string, boolean>(),
       before.get(grantee) ?? new Map<string, boolean>(),

@@ -10,7 +10,7 @@ import { SingleFlight } from '../../lib/single-flight.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import type { Branch } from '../../model/branch.ts'
 import { AppError } from '../../model/errors.ts'
-import type { AuthIntegrationId, BranchId, TimelineId } from '../../model/ids.ts'
+import type { BranchId, TimelineId } from '../../model/ids.ts'
 import { getPrepared, setKeySetUrl, setPrepared } from '../../store/auth/copies.ts'
 import { insertAuthDomain, listAuthDomains } from '../../store/auth/domains.ts'
 import {
@@ -129,7 +129,7 @@ export class AuthDatabases {
     if (!isOurs || prepared.version !== authVersion) {
       await prepareDatabase(control, timelineId, databaseName, { forgetsSessions: !isOurs })
       await failpoint('auth.copy.prepared')
-      await setPrepared(control.store, integrationId as AuthIntegrationId, { timelineId, version: authVersion })
+      await setPrepared(control.store, integrationId, { timelineId, version: authVersion })
     }
     this.#remember(integrationId, timelineId)
   }
