@@ -17,6 +17,7 @@ import { aliasControl } from './aliases.ts'
 import { apiKeyControl } from './api-keys.ts'
 import { AuthPlane, type AuthListener } from './auth/auth-plane.ts'
 import { storeEvents, type AuthEvent } from './auth/events.ts'
+import { authMailboxControl } from './auth/mailbox.ts'
 import { storeMail } from './auth/mails.ts'
 import { auditControl, AuditLog, forgetOldAuditEntries } from './audit-log.ts'
 import { costControl } from './billing/costs.ts'
@@ -72,6 +73,8 @@ import { HardLimits } from './hard-limits.ts'
 import { PastReads } from './past-reads.ts'
 import { permissionControl } from './project-permissions.ts'
 import { projectControl } from './projects.ts'
+import { AuthEventDeliveries, forgetOldAuthEvents } from './reconcilers/deliver-auth-events.ts'
+import { forgetOverMails, MailDeliveries } from './reconcilers/deliver-mails.ts'
 import { dropOldDeliveries, WebhookDeliveries } from './reconcilers/deliver-webhooks.ts'
 import { forgiveOverPeriods, QuotaEnforcement } from './reconcilers/enforce-quotas.ts'
 import { RateLimiter, rateLimitControl } from './rate-limits.ts'
@@ -217,6 +220,8 @@ export function createControl(parts: ControlParts): ControlPlane {
   })
   const rounds = new Rounds(given.logger)
   const deliveries = new WebhookDeliveries(context)
+  const mails = new MailDeliveries(context)
+  const authEvents = new AuthEventDeliveries(context)
   const quotas = new QuotaEnforcement(context)
   context.computes.onChanged((endpointId) => context.pastReads.endpointChanged(endpointId))
   context.computes.onChanged((endpointId, what) => context.authPlane.changed({ endpointId, what }))
@@ -245,6 +250,10 @@ export function createControl(parts: ControlParts): ControlPlane {
         { name: 'autoscale', everyMs: 2000, run: () => autoscale(context) },
         { name: 'enforce-quotas', everyMs: 1000, run: () => quotas.enforce() },
         { name: 'webhooks', everyMs: 2000, run: () => deliveries.deliver() },
+        { name: 'auth-mails', everyMs: 1000, run: () => mails.deliver() },
+        { name: 'auth-events', everyMs: 1000, run: () => authEvents.deliver() },
+        { name: 'old-auth-events', everyMs: 600_000, run: () => forgetOldAuthEvents(context) },
+        { name: 'old-auth-mails', everyMs: 600_000, run: () => forgetOverMails(context) },
         { name: 'old-deliveries', everyMs: 60_000, run: () => dropOldDeliveries(context) },
         { name: 'old-events', everyMs: 3_600_000, run: () => forgetOldEvents(context) },
         { name: 'quota-periods', everyMs: 30_000, run: () => forgiveOverPeriods(context) },
@@ -272,7 +281,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     async close({ stopsComputes }) {
       open = false
       await rounds.stop()
-      await deliveries.close()
+      await Promise.all([deliveries.close(), mails.close(), authEvents.close()])
       await context.runner.stop()
       await context.pastReads.closeAll()
       context.sessions.closeAll()
@@ -361,6 +370,7 @@ function surface(context: ControlContext, metrics: Metrics): Control {
     events: eventControl(context),
     webhooks: webhookControl(context),
     auth: authControl(context),
+    authMailbox: authMailboxControl(context),
     idempotency: idempotencyControl(context),
   }
 }

@@ -154,7 +154,7 @@ function send(
       ...headers,
       ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
     },
-    lookup: only(addresses),
+    lookup: lookupOnly(addresses),
     signal,
   }
   const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options)
@@ -169,7 +169,7 @@ function send(
 }
 
 /** Host and server name stay what the URL says; where they lead has been decided. */
-function only(addresses: readonly string[]): LookupFunction {
+export function lookupOnly(addresses: readonly string[]): LookupFunction {
   const all = addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
   return (_, options, callback) => {
     if (options.all) return callback(null, all)

@@ -17,6 +17,7 @@ export const moment: JsonSchema = { type: 'string', format: 'date-time' }
 
 const pathParameters: Readonly<Record<string, JsonSchema>> = {
   project_id: { type: 'string', pattern: '^[a-z0-9-]{1,60}$' },
+  branch_id: { type: 'string', pattern: '^[a-z0-9-]{1,60}$' },
   org_id: { type: 'string', pattern: '^[a-z0-9-]{1,60}$' },
   user_id: { type: 'string', format: 'uuid' },
   invitation_id: { type: 'string', format: 'uuid' },
@@ -170,8 +171,22 @@ const webhook = object({
   last_error: textOrNull,
 })
 
+/** One that no server took. `links`: those in its text. */
+const keptMail = object({
+  id: text,
+  kind: text,
+  created_at: moment,
+  to: text,
+  subject: text,
+  text,
+  html: text,
+  links: list(text),
+})
+
 const ownNames = [
   'getProjectConsumption',
+  'listAuthMailbox',
+  'emptyAuthMailbox',
   'listProjectEvents',
   'listOrganizationEvents',
   'setOrganizationWebhook',
@@ -201,6 +216,19 @@ export type OwnOperationName = (typeof ownNames)[number]
 
 export const ownOperations: readonly ContractOperation[] = [
   own({ id: 'getProjectConsumption', method: 'GET', path: '/projects/{project_id}/consumption', answer: consumption }),
+  own({
+    id: 'listAuthMailbox',
+    method: 'GET',
+    path: '/projects/{project_id}/branches/{branch_id}/auth/mailbox',
+    query: { limit: { type: 'integer', minimum: 1, maximum: 200 } },
+    answer: object({ mails: list(keptMail) }),
+  }),
+  own({
+    id: 'emptyAuthMailbox',
+    method: 'DELETE',
+    path: '/projects/{project_id}/branches/{branch_id}/auth/mailbox',
+    answer: null,
+  }),
   own({
     id: 'listProjectEvents',
     method: 'GET',

@@ -3,7 +3,7 @@
 import type { AuthMail } from '../../model/auth-target.ts'
 import { AppError } from '../../model/errors.ts'
 import { isMailAddress } from '../../model/mail-address.ts'
-import { escapeHtml, oneLine, strangersName, webAddress } from './text.ts'
+import { escapeHtml, oneLine, strangersName, webAddress } from '../../lib/mail-text.ts'
 
 /** How it is done: by a link, by a code, or by either. */
 export type MailAction = { url: string; code?: string | undefined } | { url?: undefined; code: string }

@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { oneLine } from '../../lib/mail-text.ts'
-import type { AuthIntegration, EmailServer } from '../../model/auth.ts'
+import type { AuthIntegration, EmailServer, SmtpServer } from '../../model/auth.ts'
 import type { AuthMail } from '../../model/auth-target.ts'
 import { AppError } from '../../model/errors.ts'
 import type { AuthIntegrationId } from '../../model/ids.ts'
@@ -81,11 +81,7 @@ export function mailServerOf(
   server: EmailServer,
 ): MailServer | undefined {
   if (provider === 'mock') return undefined
-  if (server.type === 'standard') {
-    const { host, port, username, password, senderName, senderEmail, privateAllowed } = server
-    const login = username === '' && password === '' ? undefined : { username, password }
-    return { host, port, login, privateAllowed, sender: { name: senderName, address: senderEmail } }
-  }
+  if (server.type === 'standard') return smtpServer(server)
   const operator = authOperator.smtp
   if (!operator) return undefined
   const { host, port, username, password, senderEmail } = operator
@@ -98,4 +94,11 @@ export function mailServerOf(
     privateAllowed: true,
     sender: { name: own === '' ? operator.senderName : `${own} via ${operator.senderName}`, address: senderEmail },
   }
+}
+
+/** An integration's own. */
+export function smtpServer(server: SmtpServer): MailServer {
+  const { host, port, username, password, senderName, senderEmail, privateAllowed } = server
+  const login = username === '' && password === '' ? undefined : { username, password }
+  return { host, port, login, privateAllowed, sender: { name: senderName, address: senderEmail } }
 }

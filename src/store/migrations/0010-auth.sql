@@ -86,13 +86,16 @@ create index on auth_mails (integration_id, created_at);
 
 -- What has happened in an integration and its webhook is still to hear of.
 create table auth_events (
-  id uuid primary key,
+  -- From the tenant's database: it says nothing of another integration's.
+  id uuid not null,
   integration_id uuid not null references auth_integrations on delete cascade,
   type text not null,
   body jsonb not null,
+  occurred_at timestamptz not null,
   attempts integer not null default 0,
   due_at timestamptz not null default clock_timestamp(),
-  created_at timestamptz not null default clock_timestamp()
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (integration_id, id)
 );
 create index on auth_events (due_at);
 

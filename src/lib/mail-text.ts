@@ -1,6 +1,6 @@
 // What goes into a mail from elsewhere, made harmless: for a header, for HTML, for the eyes of whoever reads it.
 
-import { AppError } from '../../model/errors.ts'
+import { AppError } from '../model/errors.ts'
 
 const longestName = 80
 
@@ -15,13 +15,13 @@ const htmlEntities: Readonly<Record<string, string>> = {
 export const escapeHtml = (text: string): string => text.replaceAll(/[&<>"']/g, (sign) => htmlEntities[sign] ?? sign)
 
 /** One line, without what cannot be seen or turns the direction of what follows. */
-export function oneLine(text: string): string {
+export function oneLine(text: string, longest = longestName): string {
   return text
     .normalize('NFC')
     .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, ' ')
     .replaceAll(/\s+/g, ' ')
     .trim()
-    .slice(0, longestName)
+    .slice(0, longest)
     .trim()
 }
 
