@@ -9,13 +9,13 @@ import { defaultAuthSettings, hasSdkKeys, type AuthIntegration } from '../../mod
 import type { Branch } from '../../model/branch.ts'
 import type { Caller } from '../../model/caller.ts'
 import { AppError } from '../../model/errors.ts'
+import { setPrepared } from '../../store/auth/copies.ts'
 import {
   deleteIntegration,
   getIntegrationOfBranch,
   listIntegrations,
   setIntegrationName,
 } from '../../store/auth/integrations.ts'
-import { setPrepared } from '../../store/auth/copies.ts'
 import { countAuthKeys } from '../../store/auth/keys.ts'
 import type { Sql } from '../../store/database.ts'
 import { getDatabase, listDatabases } from '../../store/databases.ts'
@@ -59,7 +59,7 @@ export function integrationControl(control: ControlContext): Integrations {
       const { result } = await schedule(control, caller, projectId, async (sql, project) => {
         const { branch, database } = await placeFor(sql, projectId, branchId, place.database)
         // It has got other data meanwhile, which knows nothing of this.
-        if (branch.timelineId !== place.branch.timelineId) throw projectLocked()
+        if (branch.timelineId !== prepared.timelineId) throw projectLocked()
         const integration = await insertNewIntegration(control, sql, {
           projectId: project.id,
           branchId: branch.id,

@@ -1,21 +1,19 @@
 // Users of an integration as the management API makes and removes them: rows in the tenant's own database, whose compute is woken for it.
 
 import type pg from 'pg'
-import { connectAsAuth } from '../../compute/auth/role.ts'
 import { createUser, deleteUser, drainEvents, setUserRoles } from '../../compute/auth/users.ts'
 import { sqlState } from '../../compute/roles.ts'
 import type { AuthIntegration } from '../../model/auth.ts'
 import { AppError, errorChain } from '../../model/errors.ts'
-import { getTimeline } from '../../store/timelines.ts'
 import { liveBranch } from '../access.ts'
 import type { ControlContext } from '../context.ts'
 import { assertDisplayName } from '../names.ts'
 import { withPointCompute } from '../point-compute.ts'
 import type { AuthControl } from './auth-control.ts'
-import { authRolePassword } from './auth-role.ts'
 import { normalEmail } from './emails.ts'
 import { storeEvents } from './events.ts'
 import { visibleIntegration } from './find.ts'
+import { withAuthClient } from './provisioning.ts'
 
 const longestName = 255
 
@@ -56,25 +54,18 @@ async function inUsersDatabase<T>(
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
   const branch = await liveBranch(control.store, integration.projectId, integration.branchId)
-  return await withPointCompute(control, branch, { kind: 'head' }, 'auth users', async (timelineId) => {
-    await control.authPlane.databases.ensure(integration.id, timelineId)
-    const timeline = await getTimeline(control.store, timelineId)
-    const { major, socketDir } = control.supervisor.service(timelineId)
-    const password = authRolePassword(control.cipher, timeline?.serviceKeyId ?? '')
-    const { databaseName: database } = integration
-    const client = await connectAsAuth({ major, socketDir, password, database }).catch((cause: unknown) => {
-      throw toRefusal(integration, cause)
-    })
-    try {
-      const result = await work(client).catch((cause: unknown) => {
-        throw toRefusal(integration, cause)
+  try {
+    return await withPointCompute(control, branch, { kind: 'head' }, 'auth users', async (timelineId) => {
+      await control.authPlane.databases.ensure(integration.id, timelineId)
+      return await withAuthClient(control, timelineId, integration.databaseName, async (client) => {
+        const result = await work(client)
+        await tellEvents(control, integration, client)
+        return result
       })
-      await tellEvents(control, integration, client)
-      return result
-    } finally {
-      await client.end().catch(() => {})
-    }
-  })
+    })
+  } catch (error) {
+    throw toRefusal(integration, error)
+  }
 }
 
 /** The user is there, whatever becomes of this: what is not handed over now is by whoever comes next. */
