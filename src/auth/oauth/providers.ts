@@ -132,7 +132,7 @@ export function resolveProvider(provider: TargetOauthProvider, where: ProviderUs
 /** In the path of the URLs that secrets are sent to: one plain segment. */
 export function toMicrosoftTenant(tenant: string | undefined): string {
   if (tenant === undefined || tenant === '') return 'common'
-  if (!/^[a-z0-9](?:[a-z0-9-]{0,62}\.)*[a-z0-9-]{0,62}[a-z0-9]$/i.test(tenant) || tenant.length > 200)
+  if (tenant.length > 200 || !/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/i.test(tenant))
     throw new AppError('bad_request', 'microsoft_tenant_id is the id or domain name of a directory, or "common"')
   return tenant.toLowerCase()
 }
