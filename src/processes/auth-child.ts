@@ -1,5 +1,6 @@
 // The auth process as a child of `pgrove start`. Loads what it needs, opens its socket, then gives up root for good.
 
+import { startDevelopmentProvider } from '../auth/oauth/development-provider.ts'
 import { Instances } from '../auth/instances.ts'
 import { AuthLimits } from '../auth/limits.ts'
 import { Passwords } from '../auth/passwords.ts'
@@ -64,10 +65,11 @@ async function serve(settings: AuthProcessSettings, logger: Logger): Promise<Run
   const controlPlane = new RpcAuthControlPlane(settings.controlSocket, logger)
   const passwords = new Passwords()
   const limits = new AuthLimits({ countsAddresses: settings.countsAddresses })
+  const provider = settings.hasDevelopmentProvider ? await startDevelopmentProvider(logger) : undefined
   const instances = new Instances({
     controlPlane,
     role: authRole,
-    shared: { developmentProvider: undefined, passwords, limits },
+    shared: { developmentProvider: provider?.origin, passwords, limits },
     logger,
   })
   const server = createAuthServer({ instances, domains: settings.domains, surfaces: await loadSurfaces(), logger })
@@ -80,6 +82,7 @@ async function serve(settings: AuthProcessSettings, logger: Logger): Promise<Run
       const timer = setTimeout(() => server.closeAllConnections(), drainMs)
       await closed
       clearTimeout(timer)
+      await provider?.close()
       await instances.close()
       await passwords.close()
       controlPlane.close()
