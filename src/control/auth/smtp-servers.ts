@@ -52,6 +52,9 @@ export function assertMailServer({ host, port, privateAllowed, sender }: Omit<Ma
 function asciiHost(host: string): string | undefined {
   const plain = host.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '')
   if (addressKind(plain) !== undefined) return plain
+  // What ends a host in a URL would be cut off, and the rest taken for a name.
+  // oxlint-disable-next-line no-control-regex -- these are what is refused
+  if (/[\u0000-\u0020\u007f/\\?#@:%[\]]/.test(plain)) return undefined
   const ascii = domainToASCII(plain).toLowerCase()
   return /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/.test(ascii) && ascii.length <= 253
     ? ascii
