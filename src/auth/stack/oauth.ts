@@ -17,6 +17,7 @@ import { findOauthAccount } from '../store/oauth-accounts.ts'
 import { putGrant, putState, takeState, type OauthGrant, type OauthState } from '../store/oauth-states.ts'
 import { findSessionById } from '../store/sessions.ts'
 import { drainUserEvents } from '../store/user-events.ts'
+import { askBeforeCreate } from '../webhooks.ts'
 import type { StackServices } from './call.ts'
 import { hasKey } from './callers.ts'
 import { known, plain, schemaError, StackError } from './errors.ts'
@@ -78,7 +79,7 @@ export async function callback(services: StackServices, given: AuthRequest, prov
   if (!redirectUri) throw notWhitelisted()
   const cleared = setCookie(instance, state, 0)
   try {
-    const grant = await arrive(instance, begun, query)
+    const grant = await arrive(instance, begun, query, given)
     if (grant.isNewUser) await tellOfNewUser(services, instance)
     redirectUri.searchParams.set('code', await putGrant(instance.database, grant))
     redirectUri.searchParams.set('state', begun.state)
@@ -179,7 +180,12 @@ async function linkOf({ target, database }: AuthInstance, token: string | null):
 }
 
 /** Somebody is back from the provider. Throws what he is told. */
-async function arrive(instance: AuthInstance, begun: OauthState, query: URLSearchParams): Promise<OauthGrant> {
+async function arrive(
+  instance: AuthInstance,
+  begun: OauthState,
+  query: URLSearchParams,
+  given: AuthRequest,
+): Promise<OauthGrant> {
   const { target, database } = instance
   const provider = resolve(instance, providerOf(instance, begun.provider))
   assertAnswersFor(provider, query.get('iss') ?? undefined)
@@ -204,9 +210,20 @@ async function arrive(instance: AuthInstance, begun: OauthState, query: URLSearc
     if (account && account.userId !== link.userId) throw accountOfAnother()
     return { ...back, userId: link.userId, isNewUser: false, connects: { sessionId: link.sessionId, arrival } }
   }
-  const linked = await findOrCreateUser(database, arrival, async () => {})
+  const linked = await findOrCreateUser(database, arrival, () => askForUser(instance, arrival, given))
   const { userId, isNew } = assertLinked(linked, arrival)
   return { ...back, userId, isNewUser: isNew, connects: undefined }
+}
+
+/** The app's own server, where it wants to be asked. */
+async function askForUser(
+  { target }: AuthInstance,
+  { providerId, profile }: Arrival,
+  given: AuthRequest,
+): Promise<void> {
+  const { email, emailVerified, name } = profile
+  const origin = { ipAddress: given.clientAddress, userAgent: given.request.headers.get('user-agent') ?? undefined }
+  await askBeforeCreate(target, { email, name, email_verified: emailVerified }, providerId, origin)
 }
 
 export function assertLinked(linked: Linked, { profile }: Arrival): Extract<Linked, { kind: 'user' }> {
@@ -247,6 +264,7 @@ const unknownState = (): Error =>
 function toRefusal(error: unknown): StackError | undefined {
   if (error instanceof StackError) return error
   if (!isAppError(error)) return undefined
+  if (error.code === 'forbidden') return known('SIGN_UP_REJECTED', error.message)
   if (error.code === 'unauthorized') return known('OAUTH_PROVIDER_ACCESS_DENIED', error.message)
   return error.isCallersFault || error.code === 'unavailable' ? plain(503, error.message) : undefined
 }
