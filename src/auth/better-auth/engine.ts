@@ -111,8 +111,8 @@ function trustedOriginOf({ target }: AuthInstance, request: Request | undefined)
 const originOf = (url: string | null | undefined): string | undefined =>
   url ? (URL.parse(url)?.origin ?? undefined) : undefined
 
-function poolOf({ database }: AuthInstance): NonNullable<BetterAuthOptions['database']> {
-  const pool = {
+function poolOf({ database }: AuthInstance) {
+  return {
     connect: async () => {
       const client = await noting(() => database.pool.connect())
       return {
@@ -122,5 +122,4 @@ function poolOf({ database }: AuthInstance): NonNullable<BetterAuthOptions['data
     },
     end: async () => {},
   }
-  return pool as unknown as NonNullable<BetterAuthOptions['database']>
 }

@@ -47,8 +47,17 @@ const opening = new Set([
   '/phone-number/reset-password',
   '/phone-number/verify',
 ])
-/** The secret was right, and something else forbids. */
-const otherwiseRefused = new Set(['EMAIL_NOT_VERIFIED', 'BANNED_USER', 'PHONE_NUMBER_NOT_VERIFIED'])
+/** Whether the secret was right was not asked, or it was, and something else forbids. */
+const otherwiseRefused = new Set([
+  'BANNED_USER',
+  'CROSS_SITE_NAVIGATION_LOGIN_BLOCKED',
+  'EMAIL_NOT_VERIFIED',
+  'INVALID_CALLBACK_URL',
+  'INVALID_ORIGIN',
+  'MISSING_OR_NULL_ORIGIN',
+  'PHONE_NUMBER_NOT_VERIFIED',
+  'VALIDATION_ERROR',
+])
 
 export async function guarded(instance: AuthInstance, call: Call, work: () => Promise<Response>): Promise<Response> {
   const { limits, target } = instance

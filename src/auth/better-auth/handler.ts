@@ -3,16 +3,15 @@
 // What can be told from the target alone is told here: the key set, tokens of nobody, and that a request without credentials has no
 // session. None of that wakes a compute or loads the library. Everything else passes the limits and then goes to the engine.
 
-import { isAppError } from '../../model/errors.ts'
-import { errorAnswer } from '../errors.ts'
 import type { AuthInstance, AuthRequest } from '../instance.ts'
 import { publicKeySet, signToken } from '../tokens.ts'
 import { corsHeaders, preflight } from './cors.ts'
 import type { Engine } from './engine.ts'
-import { cookieNames, readCookie, verifierParameter } from './headers.ts'
+import { clientAddressHeader, cookieNames, readCookie, verifierParameter } from './headers.ts'
 import { guarded } from './guards.ts'
 import { tokenLifeSeconds } from './lifetimes.ts'
 import { referencePage } from './reference-page.ts'
+import { refusal } from './refusals.ts'
 import { withState } from './request-state.ts'
 import { aliasOf, hasOnlyText, toEngineRequest } from './requests.ts'
 
@@ -44,7 +43,11 @@ async function answer(instance: AuthInstance, given: AuthRequest, url: URL): Pro
 
 async function ask(instance: AuthInstance, request: Request): Promise<Response> {
   const engine = await engineOf(instance)
-  return await withState(async (state) => {
+  const origin = {
+    ipAddress: request.headers.get(clientAddressHeader) ?? undefined,
+    userAgent: request.headers.get('user-agent') ?? undefined,
+  }
+  return await withState(origin, async (state) => {
     const outcome = await engine.handle(request).then(
       (response) => ({ response }),
       (error: unknown) => ({ error }),
@@ -98,15 +101,6 @@ function hasCredentials(headers: Headers, url: URL): boolean {
   if (headers.has('authorization') || readCookie(headers, cookieNames.session) !== undefined) return true
   const isChallenged = [cookieNames.challenge, cookieNames.laterChallenge].some((name) => readCookie(headers, name))
   return isChallenged && url.searchParams.has(verifierParameter)
-}
-
-/** In the form that the library's clients read. What is no refusal goes on to whoever writes the log. */
-function refusal(error: unknown): Response {
-  if (!isAppError(error)) throw error
-  const { status, message, retryAfterSeconds } = errorAnswer(error)
-  if (status === 500) throw error
-  const headers = retryAfterSeconds === undefined ? undefined : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }
-  return Response.json({ code: error.code.toUpperCase(), message }, { status, ...(headers && { headers }) })
 }
 
 function finished(response: Response, cors: Readonly<Record<string, string>>): Response {

@@ -1,11 +1,14 @@
 // What we add to the library's own steps: bounds of what users may be called, the tenant's say in who becomes one, and sessions that end
 // with the password that opened them.
 
-import type { BetterAuthOptions } from 'better-auth'
+import type { BetterAuthOptions, GenericEndpointContext } from 'better-auth'
 import { APIError, createAuthMiddleware } from 'better-auth/api'
+import { isAppError } from '../../model/errors.ts'
 import type { AuthInstance } from '../instance.ts'
+import { askBeforeCreate } from '../webhooks.ts'
 import { prepareHash } from './password-options.ts'
-import { currentState } from './request-state.ts'
+import { refusalCode } from './refusals.ts'
+import { currentState, noting } from './request-state.ts'
 
 export const longestName = 255
 export const longestUrl = 2048
@@ -13,12 +16,13 @@ const longestUserAgent = 512
 
 type DatabaseHooks = NonNullable<BetterAuthOptions['databaseHooks']>
 
-export function databaseHooks(_instance: AuthInstance): DatabaseHooks {
+export function databaseHooks(instance: AuthInstance): DatabaseHooks {
   return {
     user: {
       create: {
-        before: async (user) => {
+        before: async (user, context) => {
           assertBounds(user)
+          await askTenant(instance, user, context)
         },
         after: async () => {
           const state = currentState()
@@ -41,6 +45,32 @@ export function databaseHooks(_instance: AuthInstance): DatabaseHooks {
       },
     },
   }
+}
+
+/** Whether there may be such a user, where the tenant wants to be asked. */
+async function askTenant(
+  { target }: AuthInstance,
+  user: { email: string; name?: string; emailVerified?: boolean },
+  context: GenericEndpointContext | null,
+): Promise<void> {
+  const about = { email: user.email, name: user.name, email_verified: user.emailVerified === true }
+  const ask = (): Promise<void> => askBeforeCreate(target, about, waysIn(context), currentState()?.origin)
+  if (context?.method !== 'GET') return await noting(ask)
+  try {
+    await ask()
+  } catch (error) {
+    // A browser is on its way back to the app, which reads in the address why nobody comes in.
+    if (!isAppError(error)) throw error
+    throw new APIError('FORBIDDEN', { code: refusalCode(error), message: error.message })
+  }
+}
+
+function waysIn(context: GenericEndpointContext | null): string {
+  const path = context?.path ?? ''
+  if (path.startsWith('/callback/')) return String((context?.params as { id?: string } | undefined)?.id)
+  if (path.startsWith('/magic-link/')) return 'magic_link'
+  if (path.startsWith('/phone-number/')) return 'phone_number'
+  return path === '/sign-in/email-otp' ? 'email_otp' : 'credential'
 }
 
 export function pathHooks(instance: AuthInstance): NonNullable<BetterAuthOptions['hooks']> {

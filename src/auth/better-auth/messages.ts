@@ -5,7 +5,8 @@ import type { AuthInstance } from '../instance.ts'
 import { authMail, type MailInput } from '../mail/templates.ts'
 import { isTrustedOrigin } from '../redirects.ts'
 import { invitationLifeSeconds, otpLifeSeconds, resetLifeSeconds, verificationLifeSeconds } from './lifetimes.ts'
-import { noting } from './request-state.ts'
+import { sendLinkByWebhook, sendOtpByWebhook, type LinkMessage } from '../webhooks.ts'
+import { currentState, noting } from './request-state.ts'
 import { rememberChallenge } from './session-verifier.ts'
 
 type Person = { id?: string; email: string; name?: string | null | undefined }
@@ -14,16 +15,22 @@ export type OtpType = 'sign-in' | 'email-verification' | 'forget-password' | 'ch
 
 export async function sendVerificationLink(instance: AuthInstance, { user, url, token }: Link): Promise<void> {
   await rememberChallenge(instance, token)
-  await mail(instance, {
-    kind: 'verification',
-    to: user.email,
-    url,
-    expiresInMinutes: minutes(verificationLifeSeconds),
-  })
+  const lifeSeconds = verificationLifeSeconds
+  await sendLink(instance, 'verification', { type: 'email-verification', user, url, token, lifeSeconds })
 }
 
-export async function sendPasswordReset(instance: AuthInstance, { user, url }: Link): Promise<void> {
-  await mail(instance, { kind: 'password_reset', to: user.email, url, expiresInMinutes: minutes(resetLifeSeconds) })
+export async function sendPasswordReset(instance: AuthInstance, { user, url, token }: Link): Promise<void> {
+  const lifeSeconds = resetLifeSeconds
+  await sendLink(instance, 'password_reset', { type: 'forget-password', user, url, token, lifeSeconds })
+}
+
+export async function sendMagicLink(
+  instance: AuthInstance,
+  { email, url, token }: { email: string; url: string; token: string },
+): Promise<void> {
+  await rememberChallenge(instance, token)
+  const lifeSeconds = instance.target.settings.magicLink.expiresInMinutes * 60
+  await sendLink(instance, 'sign_in', { type: 'sign-in', user: { email }, url, token, lifeSeconds })
 }
 
 /** To the address that the account still has: whoever has taken over a session is not to take the account along. */
@@ -46,22 +53,22 @@ export async function sendOtp(
   instance: AuthInstance,
   { email, otp, type }: { email: string; otp: string; type: OtpType },
 ): Promise<void> {
+  const expiresAt = inSeconds(otpLifeSeconds)
+  const message = { code: otp, type, delivery: 'email', expiresAt } as const
+  const isTaken = await noting(() => sendOtpByWebhook(instance.target, { email }, message, currentState()?.origin))
+  if (isTaken) return
   await mail(instance, { kind: otpMails[type], to: email, code: otp, expiresInMinutes: minutes(otpLifeSeconds) })
 }
 
-export async function sendMagicLink(
-  instance: AuthInstance,
-  { email, url, token }: { email: string; url: string; token: string },
-): Promise<void> {
-  await rememberChallenge(instance, token)
-  const { expiresInMinutes } = instance.target.settings.magicLink
-  await mail(instance, { kind: 'sign_in', to: email, url, expiresInMinutes })
-}
-
+/** Nobody but the tenant has a way to phones. */
 export async function sendPhoneOtp(
-  _instance: AuthInstance,
-  _data: { phoneNumber: string; code: string },
+  { target }: AuthInstance,
+  { phoneNumber, code }: { phoneNumber: string; code: string },
 ): Promise<void> {
+  const expiresAt = inSeconds(target.settings.phoneNumber.otpExpiresInSeconds)
+  const message = { code, type: 'phone-number', delivery: 'sms', expiresAt } as const
+  const user = { phone_number: phoneNumber }
+  if (await noting(() => sendOtpByWebhook(target, user, message, currentState()?.origin))) return
   throw new APIError('NOT_IMPLEMENTED', {
     code: 'PHONE_DELIVERY_NOT_CONFIGURED',
     message: 'codes are sent to phones by a webhook that takes send.otp, and there is none',
@@ -92,6 +99,20 @@ function invitationPage({ target }: AuthInstance, request: Request | undefined):
   return `${(isApp ? from : (domain ?? ours)).replace(/\/$/, '')}/auth/accept-invitation`
 }
 
+type LinkInput = { type: LinkMessage['type']; user: Person; url: string; token: string; lifeSeconds: number }
+
+async function sendLink(
+  instance: AuthInstance,
+  kind: 'verification' | 'password_reset' | 'sign_in',
+  { type, user, url, token, lifeSeconds }: LinkInput,
+): Promise<void> {
+  const about = { id: user.id, email: user.email, name: user.name }
+  const message = { type, url, token, expiresAt: inSeconds(lifeSeconds) }
+  const isTaken = await noting(() => sendLinkByWebhook(instance.target, about, message, currentState()?.origin))
+  if (isTaken) return
+  await mail(instance, { kind, to: user.email, url, expiresInMinutes: minutes(lifeSeconds) })
+}
+
 type Mail = MailInput extends infer M ? (M extends unknown ? Omit<M, 'appName'> : never) : never
 
 async function mail({ controlPlane, target }: AuthInstance, input: Mail): Promise<void> {
@@ -101,3 +122,4 @@ async function mail({ controlPlane, target }: AuthInstance, input: Mail): Promis
 }
 
 const minutes = (seconds: number): number => Math.ceil(seconds / 60)
+const inSeconds = (seconds: number): Date => new Date(Date.now() + seconds * 1000)

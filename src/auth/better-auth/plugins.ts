@@ -5,6 +5,7 @@ import { admin, bearer, emailOTP, jwt, magicLink, openAPI, organization, phoneNu
 import { createHmac } from 'node:crypto'
 import type { AuthInstance } from '../instance.ts'
 import { isTrustedRedirect } from '../redirects.ts'
+import { tell } from './events.ts'
 import { assertLength, longestName, longestUrl } from './hooks.ts'
 import { invitationLifeSeconds, mostOtpTries, otpLifeSeconds, tokenLifeSeconds } from './lifetimes.ts'
 import { sendInvitation, sendMagicLink, sendOtp, sendPhoneOtp } from './messages.ts'
@@ -128,6 +129,8 @@ function phonePlugin(instance: AuthInstance): BetterAuthPlugin {
       getTempEmail: (number) => `${number.replace(/\D/g, '')}@phone.invalid`,
       getTempName: () => '',
     },
+    callbackOnVerification: async ({ phoneNumber: number, user }) =>
+      await tell(instance, 'phone_number.verified', user, { phone_number: number }),
     sendOTP: (data) => sendPhoneOtp(instance, data),
     sendPasswordResetOTP: (data) => sendPhoneOtp(instance, data),
   })
@@ -147,9 +150,23 @@ function organizationPlugin(instance: AuthInstance): BetterAuthPlugin {
     organizationHooks: {
       beforeCreateOrganization: async ({ organization }) => assertOrganizationBounds(organization),
       beforeUpdateOrganization: async ({ organization }) => assertOrganizationBounds(organization),
+      afterCreateInvitation: async ({ invitation, inviter, organization }) =>
+        await tell(instance, 'organization.invitation.created', inviter, invitationData(invitation, organization)),
+      afterAcceptInvitation: async ({ invitation, user, organization }) =>
+        await tell(instance, 'organization.invitation.accepted', user, invitationData(invitation, organization)),
     },
   })
 }
+
+const invitationData = (
+  { id, email, role }: { id: string; email: string; role: string },
+  organization: { id: string; name: string; slug: string },
+): Record<string, unknown> => ({
+  invitation_id: id,
+  email,
+  role,
+  organization: { id: organization.id, name: organization.name, slug: organization.slug },
+})
 
 function assertOrganizationBounds(of: Readonly<Record<string, unknown>>): void {
   assertLength('name', of['name'], longestName)

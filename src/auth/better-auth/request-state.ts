@@ -3,8 +3,10 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { isAppError, type AppError } from '../../model/errors.ts'
+import type { WebhookOrigin } from '../webhooks.ts'
 
 export type RequestState = {
+  readonly origin: WebhookOrigin
   /** The first of them; it is the answer, whatever was made of it. */
   failure: AppError | undefined
   /** What else was thrown at the database: for the log, where the answer turns out to be a 500. */
@@ -24,8 +26,9 @@ export function currentState(): RequestState | undefined {
   return states.getStore()
 }
 
-export async function withState<T>(work: (state: RequestState) => Promise<T>): Promise<T> {
+export async function withState<T>(origin: WebhookOrigin, work: (state: RequestState) => Promise<T>): Promise<T> {
   const state: RequestState = {
+    origin,
     failure: undefined,
     defect: undefined,
     prepared: undefined,
