@@ -3,7 +3,7 @@
 // In this order, each decided before the next is looked at: which project is named, whether the keys are that project's and may do what the
 // route does, how often this address has asked, and only then the body, the session and the database.
 
-import { isAppError } from '../../model/errors.ts'
+import { errorChain, isAppError } from '../../model/errors.ts'
 import type { AuthInstance, AuthRequest } from '../instance.ts'
 import { noteUse, type SignedIn } from '../store/sessions.ts'
 import { sqlState, type Call, type Route, type StackServices } from './call.ts'
@@ -54,10 +54,16 @@ export async function handleStack(services: StackServices, request: AuthRequest)
     return await answer(services, request)
   } catch (error) {
     const refusal = toStackError(error)
-    if (refusal) return errorReply(refusal, overridesErrorStatus(headers))
-    throw error
+    // Told here, so that a page hears of it as well: without our headers its browser would not show it.
+    if (!refusal) services.logger.error({ surface: 'stack', cause: stackOf(error) }, 'request failed')
+    return errorReply(
+      refusal ?? plain(500, 'something went wrong here; it is in the log'),
+      overridesErrorStatus(headers),
+    )
   }
 }
+
+const stackOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? '') : errorChain(error))
 
 /** Undefined: a defect of ours. */
 function toStackError(error: unknown): StackError | undefined {

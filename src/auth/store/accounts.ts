@@ -15,7 +15,7 @@ export async function findPassword(queries: Queries, userId: string): Promise<st
 /** `accountId` of a password is the user's own id, as Better Auth writes it. */
 export async function setPassword(queries: Queries, userId: string, hash: string): Promise<void> {
   await queries.query(
-    `insert into "account" ("accountId", "providerId", "userId", "password", "updatedAt") values ($1, 'credential', $1::uuid, $2, now())
+    `insert into "account" ("accountId", "providerId", "userId", "password", "updatedAt") values ($1::text, 'credential', $1::text::uuid, $2, now())
      on conflict ("providerId", "accountId") do update set "password" = excluded."password", "updatedAt" = now()`,
     [userId, hash],
   )
