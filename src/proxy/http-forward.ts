@@ -125,6 +125,8 @@ function requestHeaders(incoming: IncomingMessage, trustedProxies: readonly stri
   const { address, isSecure } = originOf(incoming, trustedProxies)
   headers.push('X-Forwarded-For', address)
   headers.push('X-Forwarded-Proto', isSecure ? 'https' : 'http')
+  // Who hangs up is up to us: a server that is asked to does so once it has answered, and the end of our request finds nobody to write to.
+  headers.push('Connection', 'keep-alive')
   return headers
 }
 
