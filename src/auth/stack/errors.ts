@@ -136,6 +136,7 @@ const appStatus: Partial<Record<ErrorCode, number>> = {
 
 /** What is thrown below us (a compute that may not start, too many who hash passwords) in this surface's words. */
 export function fromAppError(error: AppError): StackError {
+  if (error.apiCode === 'SIGN_UP_REJECTED') return known('SIGN_UP_REJECTED', error.message, { message: error.message })
   const status = appStatus[error.code] ?? 500
   return plain(status, status === 500 ? 'something went wrong here; it is in the log' : error.message, waitOf(error))
 }

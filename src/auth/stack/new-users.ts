@@ -4,16 +4,24 @@ import type { Queries } from '../database.ts'
 import { errorChain } from '../../model/errors.ts'
 import { drainUserEvents } from '../store/user-events.ts'
 import { insertUser, type UserChanges } from '../store/users.ts'
+import { askBeforeCreate } from '../webhooks.ts'
 import { sqlState, type Call } from './call.ts'
 import { known } from './errors.ts'
+import { originOf } from './mails.ts'
 
-/** `work` is done in the user's own transaction. Throws where the address is somebody's. */
+/**
+ * `work` is done in the user's own transaction. Throws where the app's server wants no such user, or the address is somebody's. `provider`:
+ * how the user comes in, in the words of that server.
+ */
 export async function createUser<T>(
   call: Call,
   user: UserChanges,
+  provider: 'credential' | 'magic_link',
   work: (queries: Queries, userId: string) => Promise<T>,
 ): Promise<T> {
-  const { database } = call.instance
+  const { database, target } = call.instance
+  const about = { email: user.email, name: user.name, email_verified: user.emailVerified === true }
+  await askBeforeCreate(target, about, provider, originOf(call))
   let result: T
   try {
     result = await database.transaction(async (queries) => work(queries, await insertUser(queries, user)))

@@ -9,7 +9,7 @@ import { reply, type Call, type Reply, type Route } from './call.ts'
 import { assertValid } from './codes.ts'
 import { plain } from './errors.ts'
 import { email, text } from './fields.ts'
-import { callbackUrl, linkWithCode, sendLater } from './mails.ts'
+import { callbackUrl, linkWithCode, sendLater, sendLink } from './mails.ts'
 import { createUser } from './new-users.ts'
 import { assertNotBanned, signUpNotEnabled } from './passwords.ts'
 import { issueTokens, tokensView, type IssuedTokens } from './tokens.ts'
@@ -32,14 +32,16 @@ async function send(call: Call): Promise<Reply> {
   const minutes = target.settings.magicLink.expiresInMinutes
   const { code, short, nonce } = await createCode(database, 'sign-in', { email: address }, minutes * 60)
   const isWelcome = user ? user.emailSignsIn && !user.banned : !target.settings.magicLink.disableSignUp
-  if (isWelcome)
-    sendLater(call, {
-      kind: 'sign_in',
-      to: address,
-      url: linkWithCode(callback, code),
-      code: short,
-      expiresInMinutes: minutes,
-    })
+  const mail = {
+    kind: 'sign_in',
+    to: address,
+    url: linkWithCode(callback, code),
+    code: short,
+    expiresInMinutes: minutes,
+  } as const
+  // Where everybody gets one, everybody may hear that it did not go out.
+  if (isWelcome && target.settings.magicLink.disableSignUp) sendLater(call, mail)
+  else if (isWelcome) await sendLink(call, mail)
   return reply({ nonce })
 }
 
@@ -78,6 +80,7 @@ async function signIn(call: Call): Promise<Reply> {
   const tokens = await createUser(
     call,
     { email: address, emailVerified: true, codeSignsIn: true },
+    'magic_link',
     async (queries, userId) => begin(call, queries, userId),
   )
   return reply({ ...tokensView(tokens), is_new_user: true })

@@ -48,11 +48,16 @@ async function signUp(call: Call): Promise<Reply> {
   if (await isTakenByAnother(database, null, address)) throw emailTaken(address)
   const hash = await passwords.hash(target.integrationId, password)
   const needsProof = target.settings.emailAndPassword.requireVerification
-  const made = await createUser(call, { email: address, emailVerified: false }, async (queries, userId) => {
-    await setPassword(queries, userId, hash)
-    return { userId, tokens: needsProof ? undefined : await begin(call, queries, userId) }
-  })
-  if (verification) await sendVerificationMail(call, made.userId, address, verification)
+  const made = await createUser(
+    call,
+    { email: address, emailVerified: false },
+    'credential',
+    async (queries, userId) => {
+      await setPassword(queries, userId, hash)
+      return { userId, tokens: needsProof ? undefined : await begin(call, queries, userId) }
+    },
+  )
+  if (verification) await sendVerificationMail(call, made.userId, address, verification, sendLater)
   if (!made.tokens) throw emailNotVerified()
   return reply(tokensView(made.tokens))
 }

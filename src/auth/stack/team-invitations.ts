@@ -20,7 +20,7 @@ import { found, isServer, page, reply, signedIn, userIdOf, type Call, type Reply
 import { assertValid, codeRefusal } from './codes.ts'
 import { plain, schemaError } from './errors.ts'
 import { email, isUuid, text } from './fields.ts'
-import { callbackUrl, linkWithCode, sendLater } from './mails.ts'
+import { callbackUrl, linkWithCode, sendLink } from './mails.ts'
 import { alreadyMember, assertRoom } from './team-members.ts'
 import { assertMay, isTeamOwner } from './team-permissions.ts'
 import { teamNotFound, visibleTeam } from './teams.ts'
@@ -63,7 +63,7 @@ async function send(call: Call): Promise<Reply> {
     const made = await createCode(queries, 'team-invitation', { invitationId }, lifeSeconds)
     return { id: invitationId, code: made.code }
   })
-  sendLater(call, {
+  await sendLink(call, {
     kind: 'invitation',
     to: address,
     url: linkWithCode(callback, code),

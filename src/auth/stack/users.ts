@@ -108,7 +108,7 @@ async function create(call: Call): Promise<Reply> {
   const connections = oauthProviders(body)
   if (changes.email != null && (await isTakenByAnother(instance.database, null, changes.email)))
     throw emailTaken(changes.email)
-  const id = await createUser(call, { emailSignsIn: false, ...changes }, async (queries, userId) => {
+  const id = await createUser(call, { emailSignsIn: false, ...changes }, 'credential', async (queries, userId) => {
     if (typeof credential === 'string') await setPassword(queries, userId, credential)
     for (const { providerId, accountId } of connections) await connect(queries, { userId, providerId, accountId })
     return userId
