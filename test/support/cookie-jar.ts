@@ -1,5 +1,8 @@
 // Cookies as a browser keeps them for one origin, for clients that know nothing of them.
 
+/** Tests put ours in its place. */
+const realFetch = globalThis.fetch
+
 export class CookieJar {
   readonly cookies = new Map<string, string>()
 
@@ -25,7 +28,7 @@ export class CookieJar {
       const headers = new Headers(request.headers)
       if (this.cookies.size > 0) headers.set('cookie', this.header())
       if (!headers.has('origin')) headers.set('origin', origin)
-      const response = await fetch(new Request(request, { headers }), { redirect: 'manual' })
+      const response = await realFetch(new Request(request, { headers }), { redirect: 'manual' })
       this.take(response.headers)
       return response
     }
