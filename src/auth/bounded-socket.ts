@@ -4,6 +4,8 @@ import { Socket } from 'node:net'
 
 /** A page of users with all that they may carry is a tenth of it. */
 const mostAnswerBytes = 16 * 1024 * 1024
+/** Code of the error that whoever asked gets. */
+export const tooMuch = 'PGROVE_TOO_MUCH'
 
 export class BoundedSocket extends Socket {
   #received = 0
@@ -12,7 +14,8 @@ export class BoundedSocket extends Socket {
     super()
     this.on('data', (chunk: Buffer) => {
       this.#received += chunk.length
-      if (this.#received > mostAnswerBytes) this.destroy(new Error('the database answered more than anybody asked for'))
+      if (this.#received > mostAnswerBytes)
+        this.destroy(Object.assign(new Error('the database answered more than anybody asked for'), { code: tooMuch }))
     })
   }
 

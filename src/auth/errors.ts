@@ -22,6 +22,7 @@ const statuses: Partial<Readonly<Record<ErrorCode, number>>> = {
   rate_limited: 429,
   unavailable: 503,
   control_database_unavailable: 503,
+  compute_start_failed: 503,
   not_implemented: 501,
   disk_full: 507,
 }

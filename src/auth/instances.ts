@@ -4,13 +4,13 @@
 import type { Logger } from '../lib/logger.ts'
 import type { AuthTarget, AuthTargetName } from '../model/auth-target.ts'
 import type { AuthControlPlane, AuthControlPlaneEvents, TargetChanged } from './control-plane.ts'
-import { TenantDatabase } from './tenant-database.ts'
 import type { AuthInstance } from './instance.ts'
 import { Targets } from './targets.ts'
+import { TenantDatabase } from './tenant-database.ts'
 
 const mostInstances = 200
 
-type Entry = { instance: AuthInstance; database: TenantDatabase; holders: number; isRetired: boolean }
+type Entry = { instance: AuthInstance; database: TenantDatabase }
 
 export type InstancesOptions = {
   controlPlane: AuthControlPlane & AuthControlPlaneEvents
@@ -20,9 +20,6 @@ export type InstancesOptions = {
   shared: Pick<AuthInstance, 'developmentProvider' | 'passwords' | 'limits'>
   logger: Logger
 }
-
-/** One request's hold on whatever it asked for. */
-export type Hold = { find(name: AuthTargetName): Promise<AuthInstance | undefined>; release(): void }
 
 export class Instances {
   readonly #options: InstancesOptions
@@ -35,25 +32,10 @@ export class Instances {
     options.controlPlane.onTargetChanged((changed) => this.#forget(changed))
   }
 
-  hold(): Hold {
-    const held = new Set<Entry>()
-    return {
-      find: async (name) => {
-        const target = await this.#targets.find(name)
-        if (!target) return undefined
-        const entry = this.#entryOf(target)
-        if (!held.has(entry)) entry.holders++
-        held.add(entry)
-        return entry.instance
-      },
-      release: () => {
-        for (const entry of held) {
-          entry.holders--
-          closeUnused(entry)
-        }
-        held.clear()
-      },
-    }
+  /** Undefined where there is none. Throws `unavailable`. */
+  async find(name: AuthTargetName): Promise<AuthInstance | undefined> {
+    const target = await this.#targets.find(name)
+    return target && this.#instanceOf(target)
   }
 
   /** Requests have ended. */
@@ -63,58 +45,51 @@ export class Instances {
     await Promise.all(entries.map(({ database }) => database.close()))
   }
 
-  #entryOf(target: AuthTarget): Entry {
+  #instanceOf(target: AuthTarget): AuthInstance {
     const { integrationId } = target
     const known = this.#entries.get(integrationId)
-    if (known?.instance.target === target) {
-      this.#entries.delete(integrationId)
-      this.#entries.set(integrationId, known)
-      return known
+    // The same may have been found by another of its names.
+    if (known && known.instance.target.version >= target.version) {
+      this.#keep(integrationId, known)
+      return known.instance
     }
-    // The same, found by another of its names.
-    if (known && known.instance.target.version >= target.version) return known
     if (known) this.#retire(integrationId, known)
     const made = this.#make(target)
-    this.#entries.set(integrationId, made)
+    this.#keep(integrationId, made)
     for (const [oldest, entry] of this.#entries) {
       if (this.#entries.size <= mostInstances) break
       this.#retire(oldest, entry)
     }
-    return made
+    return made.instance
+  }
+
+  /** As the one used last. */
+  #keep(integrationId: string, entry: Entry): void {
+    this.#entries.delete(integrationId)
+    this.#entries.set(integrationId, entry)
   }
 
   #make(target: AuthTarget): Entry {
     const { controlPlane, role, shared, logger } = this.#options
-    const database = new TenantDatabase({
-      integrationId: target.integrationId,
-      role,
-      database: target.database,
-      controlPlane,
-      logger,
-    })
-    return { instance: { ...shared, target, database, controlPlane }, database, holders: 0, isRetired: false }
+    const { integrationId, database: name } = target
+    const database = new TenantDatabase({ integrationId, role, database: name, controlPlane, logger })
+    return { instance: { ...shared, target, database, controlPlane }, database }
   }
 
   #forget(changed: TargetChanged): void {
     this.#targets.forget(changed)
     const { integrationId, endpointId, what } = changed
+    const isAll = integrationId === undefined && endpointId === undefined
     for (const [id, entry] of this.#entries) {
-      const isAll = integrationId === undefined && endpointId === undefined
       if (!isAll && id !== integrationId && entry.instance.target.endpointId !== endpointId) continue
       if (what === 'all') this.#retire(id, entry)
       else entry.database.forgetAddress()
     }
   }
 
+  /** Whoever still holds it goes on with it, and asks anew where the compute is. */
   #retire(integrationId: string, entry: Entry): void {
     this.#entries.delete(integrationId)
-    entry.isRetired = true
-    // Who still holds it is in the middle of something; where the compute is, is asked again in any case.
     entry.database.forgetAddress()
-    closeUnused(entry)
   }
-}
-
-function closeUnused(entry: Entry): void {
-  if (entry.isRetired && entry.holders === 0) void entry.database.close()
 }

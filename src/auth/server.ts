@@ -9,7 +9,7 @@ import { AppError, errorChain, isAppError } from '../model/errors.ts'
 import { serviceRouteOf, type ServiceRoute } from '../model/services.ts'
 import { errorResponse } from './errors.ts'
 import type { AuthInstance, AuthRequest, FindInstance } from './instance.ts'
-import type { Hold, Instances } from './instances.ts'
+import type { Instances } from './instances.ts'
 import { readBody, toRequest, writeResponse } from './node-http.ts'
 import { routePattern } from './route-pattern.ts'
 
@@ -81,13 +81,10 @@ async function serve(
   route: ServiceRoute | undefined,
 ): Promise<Response> {
   if (!route || route.surface === 'none') throw new AppError('not_found', 'there is nothing here')
-  const hold = options.instances.hold()
   const timer = new AbortController()
   const timeout = setTimeout(() => timer.abort(), requestTimeoutMs)
   outgoing.on('close', () => timer.abort())
-  const answer = answerOf(options, hold, incoming, route, timer.signal)
-  // What was given up may still be at its database.
-  void answer.finally(() => hold.release()).catch(() => {})
+  const answer = answerOf(options, incoming, route, timer.signal)
   try {
     return await Promise.race([answer, aborted(timer.signal)])
   } finally {
@@ -96,18 +93,17 @@ async function serve(
 }
 
 async function answerOf(
-  { surfaces, logger }: AuthServerOptions,
-  hold: Hold,
+  { instances, surfaces, logger }: AuthServerOptions,
   incoming: IncomingMessage,
   route: Exclude<ServiceRoute, { surface: 'none' }>,
   signal: AbortSignal,
 ): Promise<Response> {
   if (route.surface === 'stack') {
     const request = toAuthRequest(incoming, stackOrigin + '/api/v1', route.path, await readBody(incoming), signal)
-    return await surfaces.stack({ findInstance: (name) => hold.find(name), logger }, request)
+    return await surfaces.stack({ findInstance: (name) => instances.find(name), logger }, request)
   }
   const { endpointId, database } = route
-  const instance = await hold.find({ kind: 'endpoint', endpointId, database })
+  const instance = await instances.find({ kind: 'endpoint', endpointId, database })
   if (!instance) throw new AppError('not_found', 'no sign-in is set up for this database')
   const request = toAuthRequest(incoming, instance.target.baseUrl, route.path, await readBody(incoming), signal)
   return await surfaces.betterAuth(instance, request)

@@ -5,18 +5,20 @@
 // that it took the session away (57P01), which is never said of anything that was committed.
 
 import pg from 'pg'
-import { authSchema } from '../model/auth.ts'
+import { authSessionSettings } from '../compute/auth/role.ts'
+import { socketPort } from '../compute/postgres-service.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { Permits } from '../lib/permits.ts'
-import { BoundedSocket } from './bounded-socket.ts'
+import { BoundedSocket, tooMuch } from './bounded-socket.ts'
 import type { AuthControlPlane, WokenDatabase } from './control-plane.ts'
 import type { AuthDatabase, DatabaseClient, Queries } from './database.ts'
 
 const mostConnections = 4
 /** They are at work for a few milliseconds each; whoever comes later than these would wait for nothing. */
 const mostWaiting = 100
-const longestWaitMs = 10_000
+/** While a compute is woken, all wait for it. */
+const longestWaitMs = 30_000
 const connectTimeoutMs = 10_000
 const idleTimeoutMs = 1_000
 const statementTimeoutMs = 15_000
@@ -38,14 +40,18 @@ type Place = WokenDatabase & { pool: pg.Pool }
 
 export class TenantDatabase implements AuthDatabase {
   readonly #options: TenantDatabaseOptions
-  readonly #closing = new Set<Promise<void>>()
-  #place: Promise<Place> | undefined
-  #closed = false
-
+  readonly #ending = new Set<Promise<void>>()
   readonly #permits = new Permits(mostConnections, mostWaiting)
+  #place: Promise<Place> | undefined
 
   readonly pool: AuthDatabase['pool'] = {
-    connect: async () => new KyselyClient(await this.#connect(), this.#reconnect),
+    connect: async () => {
+      const reconnect = async (lost: Connection): Promise<Connection> => {
+        this.#forget(lost.place)
+        return await this.#connect()
+      }
+      return new KyselyClient(await this.#connect(), { reconnect, translate: (error) => this.#translated(error) })
+    },
     // Whoever builds on it does not end what others use too.
     end: async () => {},
   }
@@ -80,7 +86,7 @@ export class TenantDatabase implements AuthDatabase {
           return result
         } catch (error) {
           // One that cannot even be taken back is not used again.
-          if (!isLost(error)) await client.query('rollback').catch(() => client.lose())
+          if (!client.isLost) await client.query('rollback').catch(() => client.lose())
           throw error
         }
       },
@@ -100,10 +106,10 @@ export class TenantDatabase implements AuthDatabase {
 
   /** Returns when statements under way have ended. */
   async close(): Promise<void> {
-    this.#closed = true
+    const place = this.#place
     this.forgetAddress()
-    await Promise.resolve()
-    await Promise.all(this.#closing)
+    await place?.catch(() => {})
+    await Promise.all(this.#ending)
   }
 
   /** `isHarmless`: whether the work may be repeated though it is not known what became of it. */
@@ -120,19 +126,14 @@ export class TenantDatabase implements AuthDatabase {
       }
       const repeats = didNothing(failure) || (isBroken(failure) && isHarmless())
       if (tries === mostTries || !repeats) throw this.#translated(failure)
-      this.forgetAddress()
+      this.#forget(client.place)
     }
-  }
-
-  readonly #reconnect = (): Promise<Connection> => {
-    this.forgetAddress()
-    return this.#connect()
   }
 
   async #connect(): Promise<Connection> {
     const permit = await this.#permits.acquire(longestWaitMs, busy)
     try {
-      return new Connection(await this.#connectPool(), permit)
+      return await this.#connectPool(permit)
     } catch (error) {
       permit()
       throw this.#translated(error)
@@ -140,23 +141,27 @@ export class TenantDatabase implements AuthDatabase {
   }
 
   /** Through a wake where no address is known, and again where nobody answers there. */
-  async #connectPool(): Promise<pg.PoolClient> {
+  async #connectPool(permit: () => void): Promise<Connection> {
     for (let tries = 1; ;) {
-      const known = this.#findPlace()
-      const { pool } = await known
+      const place = this.#findPlace()
+      const { pool } = await place
       // Forgotten meanwhile, and the pool with it.
-      if (this.#place !== known) continue
+      if (this.#place !== place) continue
       try {
-        return await pool.connect()
+        return new Connection(await pool.connect(), place, permit)
       } catch (error) {
-        if (this.#place === known) this.forgetAddress()
+        this.#forget(place)
         if (tries === mostTries || !isAway(error)) throw error
-        const { integrationId, logger } = this.#options
-        logger.debug({ integration: integrationId, cause: errorChain(error) }, 'the compute is not where it was')
+        this.#logLost(error)
         await new Promise((resolve) => setTimeout(resolve, retryPauseMs * (tries - 1)))
         tries++
       }
     }
+  }
+
+  /** Unless another one is known by now. */
+  #forget(place: Promise<Place>): void {
+    if (this.#place === place) this.forgetAddress()
   }
 
   #translated(error: unknown): unknown {
@@ -167,7 +172,6 @@ export class TenantDatabase implements AuthDatabase {
   }
 
   #findPlace(): Promise<Place> {
-    if (this.#closed) throw new AppError('unavailable', 'the settings changed meanwhile; try again')
     if (this.#place) return this.#place
     const place = this.#options.controlPlane
       .wake(this.#options.integrationId)
@@ -180,10 +184,10 @@ export class TenantDatabase implements AuthDatabase {
   }
 
   #openPool({ socketDir, password }: WokenDatabase): pg.Pool {
-    const { role, database, integrationId, logger } = this.#options
+    const { role, database } = this.#options
     const pool = new pg.Pool({
       host: socketDir,
-      port: 5432,
+      port: socketPort,
       user: role,
       password,
       database,
@@ -193,49 +197,45 @@ export class TenantDatabase implements AuthDatabase {
       connectionTimeoutMillis: connectTimeoutMs,
       query_timeout: answerTimeoutMs,
       application_name: 'pgrove auth',
-      // Beats whatever the tenant has set for his database. What is not named comes first: no table of ours hides one of Postgres' own.
       options: [
-        `search_path=${authSchema}`,
-        // The role's own setting of it cannot say `none`: an empty one is read as a library without a name.
-        'local_preload_libraries=',
+        ...authSessionSettings,
         `statement_timeout=${statementTimeoutMs}`,
         `lock_timeout=${lockTimeoutMs}`,
         `idle_in_transaction_session_timeout=${answerTimeoutMs}`,
-        'default_transaction_isolation=read\\ committed',
-        'default_transaction_read_only=off',
-        'synchronous_commit=on',
-        'TimeZone=UTC',
-        'DateStyle=ISO',
-        'IntervalStyle=postgres',
-        'bytea_output=hex',
-        'extra_float_digits=1',
       ]
         .map((setting) => `-c ${setting}`)
         .join(' '),
     })
-    // Idle connections end with their compute, and nobody is there to be told.
-    pool.on('error', (error) =>
-      logger.debug({ integration: integrationId, cause: errorChain(error) }, 'idle connection lost'),
-    )
+    pool.on('error', (error) => this.#logLost(error))
+    // One that is held and has nothing to do is nobody's to tell: whoever holds it hears so with his next statement.
+    pool.on('connect', (client) => client.on('error', (error) => this.#logLost(error)))
     return pool
+  }
+
+  /** A compute that went to sleep takes its connections along. */
+  #logLost(error: unknown): void {
+    const { integrationId, logger } = this.#options
+    logger.debug({ integration: integrationId, cause: errorChain(error) }, 'connection lost')
   }
 
   #end(pool: pg.Pool): void {
     const ended = pool.end().catch(() => {})
-    this.#closing.add(ended)
-    void ended.then(() => this.#closing.delete(ended))
+    this.#ending.add(ended)
+    void ended.then(() => this.#ending.delete(ended))
   }
 }
 
 /** One of the pool's connections with one of the permits, until it is released; and closed then, where it is of no use any more. */
 class Connection {
+  readonly place: Promise<Place>
   readonly #client: pg.PoolClient
   readonly #permit: () => void
   #isLost = false
   #isReleased = false
 
-  constructor(client: pg.PoolClient, permit: () => void) {
+  constructor(client: pg.PoolClient, place: Promise<Place>, permit: () => void) {
     this.#client = client
+    this.place = place
     this.#permit = permit
   }
 
@@ -252,6 +252,10 @@ class Connection {
     }
   }
 
+  get isLost(): boolean {
+    return this.#isLost
+  }
+
   lose(): void {
     this.#isLost = true
   }
@@ -266,13 +270,18 @@ class Connection {
 
 /** A connection that Kysely holds for a statement or a transaction: another one takes its place as long as nothing was done on it. */
 class KyselyClient implements DatabaseClient {
+  readonly #reconnect: (lost: Connection) => Promise<Connection>
+  readonly #translate: (error: unknown) => unknown
   #connection: Connection
-  readonly #reconnect: () => Promise<Connection>
   #transaction: { begin: string; statements: number } | undefined
 
-  constructor(connection: Connection, reconnect: () => Promise<Connection>) {
+  constructor(
+    connection: Connection,
+    database: { reconnect: (lost: Connection) => Promise<Connection>; translate: (error: unknown) => unknown },
+  ) {
     this.#connection = connection
-    this.#reconnect = reconnect
+    this.#reconnect = database.reconnect
+    this.#translate = database.translate
   }
 
   async query<R extends pg.QueryResultRow = Record<string, unknown>>(
@@ -286,11 +295,11 @@ class KyselyClient implements DatabaseClient {
         this.#note(text)
         return result
       } catch (error) {
-        if (tries === mostTries || !this.#mayRepeat(text, error)) throw translated(error)
+        if (tries === mostTries || !this.#mayRepeat(text, error)) throw this.#translate(error)
       }
       // The old one first: its permit is what the new one may be waiting for.
       this.#connection.release()
-      this.#connection = await this.#reconnect()
+      this.#connection = await this.#reconnect(this.#connection)
     }
   }
 
@@ -325,17 +334,19 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 /** Nobody answers there, or not yet, or not any more: another wake finds out. */
 const awayCodes = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'EAGAIN', '57P01', '57P02', '57P03'])
 const isAway = (error: unknown): boolean => awayCodes.has(codeOf(error)) || isBroken(error)
-/** The session ended before a statement of ours could have begun, or with it undone. */
-const didNothing = (error: unknown): boolean => codeOf(error) === '57P01' || codeOf(error) === '57P05'
+/** The session ended before a statement of ours could have begun, or with it undone; or had ended, and nothing was sent. */
+const didNothing = (error: unknown): boolean =>
+  codeOf(error) === '57P01' || codeOf(error) === '57P05' || messageOf(error).endsWith('is not queryable')
 /** What became of the last statement is not known. */
 const brokenCodes = new Set(['57P02', 'ECONNRESET', 'EPIPE'])
 const isBroken = (error: unknown): boolean =>
-  brokenCodes.has(codeOf(error)) ||
-  /^(Connection terminated(?! due to)|Client has encountered a connection error|Client was closed)/.test(
-    messageOf(error),
-  )
+  brokenCodes.has(codeOf(error)) || /^Connection terminated(?! due to)/.test(messageOf(error))
 const isLost = (error: unknown): boolean =>
-  isAway(error) || didNothing(error) || codeOf(error) === '25P03' || messageOf(error) === 'Query read timeout'
+  isAway(error) ||
+  didNothing(error) ||
+  codeOf(error) === '25P03' ||
+  codeOf(error) === tooMuch ||
+  messageOf(error) === 'Query read timeout'
 
 const busy = (): AppError =>
   new AppError('unavailable', 'too many requests at once for this database; try again shortly', {
@@ -353,6 +364,7 @@ function translated(error: unknown): unknown {
   switch (codeOf(error)) {
     case '55P03':
     case '57014':
+    case '25P04':
     case '40P01':
     case '40001':
       return unavailable('the database is busy; try again shortly')

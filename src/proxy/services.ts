@@ -32,6 +32,11 @@ export class Services {
     this.#options = options
   }
 
+  /** How many requests wait for a service to start. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
   /** False: the request is somebody else's. */
   handleRequest(incoming: IncomingMessage, outgoing: ServerResponse): boolean {
     const route = serviceRouteOf(incoming.headers.host, incoming.url ?? '/', this.#options.domains)

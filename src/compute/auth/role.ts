@@ -101,26 +101,30 @@ async function lookAround(client: pg.Client): Promise<Seen> {
 
 export type AuthAddress = { major: PgMajor; socketDir: string; password: string; database: string }
 
-/** What a tenant may have set for his database is overruled as far as this role may. */
+/** What a tenant may have set for his database is overruled as far as this role may, by every session of it. */
+export const authSessionSettings: readonly string[] = [
+  'role=none',
+  `search_path=${authSchema}`,
+  'local_preload_libraries=',
+  'default_transaction_read_only=off',
+  'default_transaction_deferrable=off',
+  'default_transaction_isolation=read\\ committed',
+  'idle_session_timeout=0',
+  'exit_on_error=off',
+  'synchronous_commit=on',
+  'standard_conforming_strings=on',
+  'client_min_messages=warning',
+  'datestyle=ISO',
+  'timezone=UTC',
+  'bytea_output=hex',
+]
+
 function authStartupOptions(major: PgMajor): string {
   const overrides = [
-    'role=none',
-    `search_path=${authSchema}`,
-    'local_preload_libraries=',
-    'default_transaction_read_only=off',
-    'default_transaction_deferrable=off',
-    'default_transaction_isolation=read\\ committed',
+    ...authSessionSettings,
     'statement_timeout=30s',
     'lock_timeout=10s',
     'idle_in_transaction_session_timeout=60s',
-    'idle_session_timeout=0',
-    'exit_on_error=off',
-    'synchronous_commit=on',
-    'standard_conforming_strings=on',
-    'client_min_messages=warning',
-    'datestyle=ISO',
-    'timezone=UTC',
-    'bytea_output=hex',
     ...(major >= 17 ? ['transaction_timeout=0'] : []),
   ]
   return overrides.map((each) => `-c ${each}`).join(' ')
