@@ -14,11 +14,12 @@ const htmlEntities: Readonly<Record<string, string>> = {
 
 export const escapeHtml = (text: string): string => text.replaceAll(/[&<>"']/g, (sign) => htmlEntities[sign] ?? sign)
 
-/** One line, without what cannot be seen or turns the direction of what follows. */
+/** One line, without what cannot be seen, turns the direction of what follows, or is read as something else in a header (RFC 2047). */
 export function oneLine(text: string, longest = longestName): string {
   return text
     .normalize('NFC')
     .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, ' ')
+    .replaceAll('=?', '= ?')
     .replaceAll(/\s+/g, ' ')
     .trim()
     .slice(0, longest)
