@@ -10,7 +10,7 @@ import { socketPort } from '../compute/postgres-service.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { Permits } from '../lib/permits.ts'
-import { BoundedSocket, tooMuch } from './bounded-socket.ts'
+import { BoundedSocket, tooMuch } from '../lib/bounded-socket.ts'
 import type { AuthControlPlane, WokenDatabase } from './control-plane.ts'
 import type { AuthDatabase, DatabaseClient, Queries } from './database.ts'
 

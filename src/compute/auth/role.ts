@@ -2,10 +2,14 @@
 //
 // Whoever works on what is in that schema comes in as this role, control as well: a tenant may have put anything there, and what the service
 // role touched would run as a superuser. The service role makes the role and the empty schema, and looks at catalogs.
+//
+// A tenant does get to run something as this role: Postgres checks a foreign key as the owner of the table that it leads to, and a cast of the
+// tenant's may be part of that. So nothing is given to the role but the one schema, and what it answers is read with bounds.
 
 import pg from 'pg'
 import { authSchema } from '../../model/auth.ts'
 import type { PgMajor } from '../../model/compute.ts'
+import { BoundedSocket } from '../../lib/bounded-socket.ts'
 import { AppError } from '../../model/errors.ts'
 import { parseVerifier } from '../../pgwire/scram-verifier.ts'
 import { authRole, socketPort } from '../postgres-service.ts'
@@ -15,6 +19,8 @@ import { sqlLiteral, sqlName } from '../sql-text.ts'
 /** Of the connections that a compute has: what the auth process keeps open and control adds. */
 const mostConnections = 20
 const application = 'pgrove-auth'
+/** Whoever waits holds the branch's lock. */
+const longestAnswerMs = 40_000
 
 /**
  * Makes the role, an empty schema of its own and its way in, whatever of that is there already. `client`: the service role's, in the
@@ -141,6 +147,9 @@ export async function connectAsAuth({ major, socketDir, password, database }: Au
     application_name: application,
     options: authStartupOptions(major),
     connectionTimeoutMillis: 10_000,
+    // What answers is whatever the tenant has made of it, and may answer anything, or not at all.
+    stream: () => new BoundedSocket(),
+    query_timeout: longestAnswerMs,
   })
   client.on('error', () => {})
   await client.connect()
