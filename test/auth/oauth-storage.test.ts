@@ -271,6 +271,64 @@ test('a state says which project it is of, and that one alone takes it', async (
   assert.equal((await stack(callback, { headers: { cookie } })).status, 303)
 })
 
+test('who shows that an address is his has it for himself, whoever claimed it before at a provider', async () => {
+  const { integrationId } = surface.instance.target
+  const headers = {
+    'content-type': 'application/json',
+    'x-stack-project-id': integrationId,
+    'x-stack-access-type': 'client',
+    'x-stack-publishable-client-key': publishable,
+  }
+  const post = (path: string, body: unknown): Promise<Response> =>
+    stack(path, { method: 'POST', headers, body: JSON.stringify(body) })
+  const resetBetterAuth = async (email: unknown): Promise<void> => {
+    const json = { 'content-type': 'application/json', origin: app }
+    const ask = (path: string, body: unknown): Promise<Response> =>
+      fetch(`${surface.baseUrl}${path}`, { method: 'POST', headers: json, body: JSON.stringify(body) })
+    assert.equal((await ask('/request-password-reset', { email, redirectTo: app })).status, 200)
+    const token = /reset-password\/([\w-]+)/.exec(await mailTo(email))?.[1]
+    assert.equal((await ask('/reset-password', { token, newPassword: 'correct horse battery' })).status, 200)
+  }
+  const ways: Record<string, (email: unknown) => Promise<void>> = {
+    'a code': async (email) => {
+      const sent = await post('/auth/otp/send-sign-in-code', { email, callback_url: app })
+      assert.equal(sent.status, 200, await sent.text())
+      const code = new URL(/http:\/\/localhost:3000[^\s"<]*/.exec(await mailTo(email))?.[0] ?? '').searchParams.get(
+        'code',
+      )
+      assert.equal((await post('/auth/otp/sign-in', { code })).status, 200)
+    },
+    'a new password': async (email) => {
+      assert.equal((await post('/auth/password/send-reset-code', { email, callback_url: app })).status, 200)
+      const code = new URL(/http:\/\/localhost:3000[^\s"<]*/.exec(await mailTo(email))?.[0] ?? '').searchParams.get(
+        'code',
+      )
+      assert.equal((await post('/auth/password/reset', { code, password: 'correct horse battery' })).status, 200)
+    },
+    'a new password there': resetBetterAuth,
+  }
+  for (const [what, show] of Object.entries(ways)) {
+    const attacker = { sub: `eve ${what}`, email: `${what.replaceAll(' ', '-')}@example.com`, email_verified: false }
+    google.person = attacker
+    const challenge = newChallenge()
+    assert.equal((await exchange(await codeFor(challenge), challenge)).status, 200)
+    await show(attacker.email)
+    assert.equal(await accountOf(attacker.sub), undefined, what)
+    const { callback, cookie } = await atTheProvider(newChallenge())
+    const back = await stack(callback, { headers: { cookie } })
+    assert.match(back.headers.get('location') ?? '', /errorCode=CONTACT_CHANNEL_ALREADY_USED/, what)
+  }
+})
+
+async function mailTo(email: unknown): Promise<string> {
+  for (let tries = 0; tries < 200; tries++) {
+    const mail = surface.mails.findLast(({ to }) => to === email)
+    if (mail) return mail.text
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error('no mail came')
+}
+
 test('the provider of this machine on Better Auth’s surface', async () => {
   const oauthProviders = [
     {

@@ -5,6 +5,7 @@ import { betterAuth, type BetterAuthOptions } from 'better-auth'
 import type { AuthInstance } from '../instance.ts'
 import { isTrustedOrigin } from '../redirects.ts'
 import { clientAddressHeader } from './headers.ts'
+import { removeConnections } from '../store/oauth-accounts.ts'
 import { databaseHooks, pathHooks } from './hooks.ts'
 import { resetLifeSeconds, sessionLifeSeconds, verificationLifeSeconds } from './lifetimes.ts'
 import { sendChangeConfirmation, sendPasswordReset, sendVerificationLink } from './messages.ts'
@@ -52,6 +53,10 @@ export function options(instance: AuthInstance): BetterAuthOptions {
       ...passwordOptions(instance),
       resetPasswordTokenExpiresIn: resetLifeSeconds,
       revokeSessionsOnPasswordReset: true,
+      // As where a link or a code signs in: who shows that the mailbox is his shares it with nobody who only said so.
+      onPasswordReset: async ({ user }) => {
+        if (!user.emailVerified) await removeConnections(instance.database, user.id)
+      },
       sendResetPassword: (data) => sendPasswordReset(instance, data),
     },
     emailVerification: {

@@ -3,6 +3,7 @@
 import { createCode, checkCode, takeCode, type CodeOutcome } from '../store/verifications.ts'
 import type { Queries } from '../database.ts'
 import { removePassword } from '../store/accounts.ts'
+import { removeConnections } from '../store/oauth-accounts.ts'
 import { deleteSessions } from '../store/sessions.ts'
 import { findUserToSignIn, lockUser, updateUser, type StoredUser } from '../store/users.ts'
 import { reply, type Call, type Reply, type Route } from './call.ts'
@@ -88,11 +89,12 @@ async function signIn(call: Call): Promise<Reply> {
 
 /**
  * The mailbox is the caller's. Where nobody has shown that before, somebody else may have signed up with the address and be waiting for its
- * owner: his password and his sessions end here.
+ * owner: his password, his accounts elsewhere and his sessions end here.
  */
 async function prove(queries: Queries, user: StoredUser, address: string): Promise<void> {
   if (user.email === address && !user.emailVerified) {
     await removePassword(queries, user.id)
+    await removeConnections(queries, user.id)
     await deleteSessions(queries, user.id)
     await updateUser(queries, user.id, { emailVerified: true })
   }

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { Queries } from '../database.ts'
 import { findPassword, replacePassword, setPassword } from '../store/accounts.ts'
+import { removeConnections } from '../store/oauth-accounts.ts'
 import { deleteSessions } from '../store/sessions.ts'
 import { findUser, findUserToSignIn, lockUser, updateUser, type StoredUser } from '../store/users.ts'
 import { checkCode, createCode, takeCode, type CodeOutcome } from '../store/verifications.ts'
@@ -168,8 +169,10 @@ async function reset(call: Call): Promise<undefined> {
     await setPassword(queries, user.id, hash)
     await deleteSessions(queries, user.id)
     // The mail has reached whoever holds the code.
-    if (user.email === taken.data.email && !user.emailVerified)
+    if (user.email === taken.data.email && !user.emailVerified) {
+      await removeConnections(queries, user.id)
       await updateUser(queries, user.id, { emailVerified: true })
+    }
     return taken
   })
   assertValid(outcome)

@@ -39,6 +39,14 @@ export async function storeTokens(queries: Queries, id: string, tokens: SealedTo
   )
 }
 
+/**
+ * Of a user whose address nobody had shown to be his, when somebody does: whoever came first may have claimed it at a provider that does
+ * not look, and would go on coming in.
+ */
+export async function removeConnections(queries: Queries, userId: string): Promise<void> {
+  await queries.query(`delete from "account" where "userId" = $1 and "providerId" <> 'credential'`, [userId])
+}
+
 /** How many ways in there are: the last one stays. */
 export async function countAccounts(queries: Queries, userId: string): Promise<number> {
   const [row] = await queries.query<{ count: number }>(
