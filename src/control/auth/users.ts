@@ -16,6 +16,7 @@ import { visibleIntegration } from './find.ts'
 import { withAuthClient } from './provisioning.ts'
 
 const longestName = 255
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 export function authUserControl(control: ControlContext): AuthControl['users'] {
   return {
@@ -30,6 +31,8 @@ export function authUserControl(control: ControlContext): AuthControl['users'] {
 
     async delete(caller, place, userId) {
       const integration = await visibleIntegration(control, caller, place, 'project:write')
+      // No compute is woken for what can be nobody's.
+      if (!uuid.test(userId)) throw userNotFound()
       await inUsersDatabase(control, integration, async (client) => {
         if (!(await deleteUser(client, userId))) throw userNotFound()
       })
@@ -37,6 +40,7 @@ export function authUserControl(control: ControlContext): AuthControl['users'] {
 
     async setRoles(caller, place, userId, roles) {
       const integration = await visibleIntegration(control, caller, place, 'project:write')
+      if (!uuid.test(userId)) throw userNotFound()
       return await inUsersDatabase(control, integration, async (client) => {
         if (!(await setUserRoles(client, userId, roles))) throw userNotFound()
         return userId
