@@ -230,5 +230,4 @@ function assertPasswordsEnabled(call: Call): void {
 
 export const signUpNotEnabled = (): Error => known('SIGN_UP_NOT_ENABLED', 'this project takes no new users')
 
-const emailNotVerified = (): Error =>
-  known('EMAIL_NOT_VERIFIED', 'the e-mail address has to be verified first: a link has been sent to it')
+const emailNotVerified = (): Error => known('EMAIL_NOT_VERIFIED', 'the e-mail address has to be verified first')

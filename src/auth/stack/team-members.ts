@@ -11,13 +11,13 @@ import {
   type Member,
 } from '../store/organizations.ts'
 import type { Queries } from '../database.ts'
-import { findUser } from '../store/users.ts'
+import { findUser, findUsers } from '../store/users.ts'
 import { found, isServer, page, reply, signedIn, userIdOf, type Call, type Reply, type Route } from './call.ts'
 import { known, plain, schemaError } from './errors.ts'
 import { isUuid, nullableImageUrl, nullableName } from './fields.ts'
 import { assertMay, isTeamOwner, membershipNotFound } from './team-permissions.ts'
 import { teamNotFound, visibleTeam } from './teams.ts'
-import { userView } from './users.ts'
+import { userViews } from './users.ts'
 import { memberProfileView } from './views.ts'
 
 const membership = '/team-memberships/:team/:user'
@@ -98,12 +98,7 @@ async function list(call: Call): Promise<Reply> {
     if (userId === undefined) await assertMay(call, database, teamId, '$read_members')
   }
   const members = await listMembers(database, { teamId, userId })
-  const views: unknown[] = []
-  for (const member of members) {
-    const one = await viewOf(call, member)
-    if (one) views.push(one)
-  }
-  return page(views)
+  return page(await viewsOf(call, members))
 }
 
 async function get(call: Call): Promise<Reply> {
@@ -136,8 +131,24 @@ async function lookAt(call: Call): Promise<Member> {
 }
 
 async function viewOf(call: Call, member: Member): Promise<Record<string, unknown> | undefined> {
-  const user = await findUser(call.instance.database, member.userId)
-  if (!user) return undefined
-  const view = memberProfileView(member, user)
-  return isServer(call) ? { ...view, user: await userView(call, user) } : view
+  const [view] = await viewsOf(call, [member])
+  return view
+}
+
+async function viewsOf(call: Call, members: readonly Member[]): Promise<Record<string, unknown>[]> {
+  const byId = await findUsers(
+    call.instance.database,
+    members.map(({ userId }) => userId),
+  )
+  const known = members.flatMap((member) => {
+    const user = byId.get(member.userId)
+    return user ? [{ member, user }] : []
+  })
+  const profiles = known.map(({ member, user }) => memberProfileView(member, user))
+  if (!isServer(call)) return profiles
+  const users = await userViews(
+    call,
+    known.map(({ user }) => user),
+  )
+  return profiles.map((profile, at) => ({ ...profile, user: users[at] }))
 }

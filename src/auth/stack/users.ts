@@ -3,7 +3,7 @@
 import type { Queries } from '../database.ts'
 import { connectAccount, setPassword } from '../store/accounts.ts'
 import { findContactChannelByValue, deleteContactChannel, isTakenByAnother } from '../store/contact-channels.ts'
-import { findMember, findTeam } from '../store/organizations.ts'
+import { findMember, findTeams } from '../store/organizations.ts'
 import { deleteSessions } from '../store/sessions.ts'
 import {
   deleteUser,
@@ -61,8 +61,16 @@ function signedInUser(call: Call): StoredUser {
 }
 
 export async function userView(call: Call, user: StoredUser): Promise<Record<string, unknown>> {
-  const team = user.selectedTeamId === null ? undefined : await findTeam(call.instance.database, user.selectedTeamId)
-  return isServer(call) ? serverUserView(user, team) : clientUserView(user, team)
+  const [view] = await userViews(call, [user])
+  return view ?? {}
+}
+
+/** With the teams that they have selected, in one question. */
+export async function userViews(call: Call, users: readonly StoredUser[]): Promise<Record<string, unknown>[]> {
+  const teamIds = new Set(users.flatMap(({ selectedTeamId }) => selectedTeamId ?? []))
+  const teams = await findTeams(call.instance.database, [...teamIds])
+  const view = isServer(call) ? serverUserView : clientUserView
+  return users.map((user) => view(user, teams.get(user.selectedTeamId ?? '')))
 }
 
 async function list(call: Call): Promise<Reply> {
@@ -88,9 +96,7 @@ async function list(call: Call): Promise<Reply> {
     teamId,
   })
   const shown = users.slice(0, limit)
-  const views: unknown[] = []
-  for (const user of shown) views.push(await userView(call, user))
-  return reply(pageOf(views, users.length > limit ? shown.at(-1)?.id : undefined))
+  return reply(pageOf(await userViews(call, shown), users.length > limit ? shown.at(-1)?.id : undefined))
 }
 
 const pageOf = (items: unknown[], next: string | undefined): Record<string, unknown> => ({

@@ -47,6 +47,12 @@ export async function findTeam(queries: Queries, id: string): Promise<Team | und
   return row
 }
 
+export async function findTeams(queries: Queries, ids: readonly string[]): Promise<Map<string, Team>> {
+  if (ids.length === 0) return new Map()
+  const rows = await queries.query<Team>(`select ${teamColumns} ${teamSource} where o."id" = any ($1::uuid[])`, [ids])
+  return new Map(rows.map((row) => [row.id, row]))
+}
+
 export type TeamPage = {
   userId: string | undefined
   limit: number

@@ -72,6 +72,11 @@ export async function findUser(queries: Queries, id: string): Promise<StoredUser
   return row
 }
 
+export async function findUsers(queries: Queries, ids: readonly string[]): Promise<Map<string, StoredUser>> {
+  const rows = await queries.query<StoredUser>(`select ${columns} ${from} where u."id" = any ($1::uuid[])`, [ids])
+  return new Map(rows.map((row) => [row.id, row]))
+}
+
 export async function findUserByEmail(queries: Queries, email: string): Promise<StoredUser | undefined> {
   const [row] = await queries.query<StoredUser>(`select ${columns} ${from} where u."email" = $1`, [email])
   return row
