@@ -6,7 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Logger } from '../lib/logger.ts'
 import { AppError, errorChain, isAppError } from '../model/errors.ts'
-import { serviceRouteOf, type ServiceRoute } from '../model/services.ts'
+import { serviceRouteOf, type ServiceRoute } from '../model/service-routes.ts'
 import { errorResponse } from './errors.ts'
 import type { AuthInstance, AuthRequest, FindInstance } from './instance.ts'
 import type { Instances } from './instances.ts'

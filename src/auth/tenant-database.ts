@@ -5,8 +5,7 @@
 // that it took the session away (57P01), which is never said of anything that was committed.
 
 import pg from 'pg'
-import { authSessionSettings } from '../compute/auth/role.ts'
-import { socketPort } from '../compute/postgres-service.ts'
+import { authSessionSettings } from '../model/auth.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { Logger } from '../lib/logger.ts'
 import { Permits } from '../lib/permits.ts'
@@ -14,6 +13,8 @@ import { BoundedSocket, tooMuch } from '../lib/bounded-socket.ts'
 import type { AuthControlPlane, WokenDatabase } from './control-plane.ts'
 import type { AuthDatabase, DatabaseClient, Queries } from './database.ts'
 
+/** In the socket's name only. */
+const socketPort = 5432
 const mostConnections = 4
 /** They are at work for a few milliseconds each; whoever comes later than these would wait for nothing. */
 const mostWaiting = 100

@@ -23,7 +23,7 @@ import type { EdgeSettings } from '../processes/edge-settings.ts'
 import type { ControlReady, FromControl, FromEdge, Ports, ToControl, ToEdge } from '../processes/messages.ts'
 import { authOffset, edgeOffset, findUidRange, ownerAt } from '../processes/uids.ts'
 import type { Printer } from './printer.ts'
-import { ServiceChildren } from './services.ts'
+import { ServiceChildren, type ServiceDefinition } from './service-children.ts'
 
 const main = fileURLToPath(new URL(import.meta.url.endsWith('.js') ? '../main.js' : '../main.ts', import.meta.url))
 const stopTimeoutMs = 120_000
@@ -197,7 +197,6 @@ class Watch {
   }
 
   #makeServices(ready: ControlReady, logFd: number): ServiceChildren {
-    const [config, home] = [this.#config, this.#home]
     return new ServiceChildren({
       main,
       bounds: this.#bounds,
@@ -205,23 +204,31 @@ class Watch {
       logFd,
       changed: (service, isUp) => send(this.#edge, { kind: 'service', service, isUp } satisfies ToEdge),
       say: (text) => this.#printer.line(text),
-      define: async () => {
-        const range = config.isRoot ? await findUidRange(home) : undefined
-        const edge = range && ownerAt(range, edgeOffset)
-        const settings: AuthProcessSettings = {
-          domains: [ready.domain],
-          socket: authSocket(home),
-          controlSocket: authControlSocket(home),
-          hasDevelopmentProvider: config.hasDevelopmentProvider,
-          countsAddresses: config.rateLimits !== 'off',
-          logLevel: config.logLevel,
-          // Its group lets it through to the sockets of computes, as it does the edge.
-          owner: range && edge && { uid: ownerAt(range, authOffset).uid, gid: edge.gid, edgeUid: edge.uid },
+      define: async (service) => {
+        switch (service) {
+          case 'auth':
+            return await this.#defineAuth(ready)
         }
-        // What strangers send ends as garbage soon, and however much of it there is, others need memory as well.
-        return { nodeOptions: authNodeOptions, settings, socket: settings.socket }
       },
     })
+  }
+
+  async #defineAuth(ready: ControlReady): Promise<ServiceDefinition> {
+    const [config, home] = [this.#config, this.#home]
+    const range = config.isRoot ? await findUidRange(home) : undefined
+    const edge = range && ownerAt(range, edgeOffset)
+    const settings: AuthProcessSettings = {
+      domains: [ready.domain],
+      socket: authSocket(home),
+      controlSocket: authControlSocket(home),
+      hasDevelopmentProvider: config.hasDevelopmentProvider,
+      countsAddresses: config.rateLimits !== 'off',
+      logLevel: config.logLevel,
+      // Its group lets it through to the sockets of computes, as it does the edge.
+      owner: range && edge && { uid: ownerAt(range, authOffset).uid, gid: edge.gid, edgeUid: edge.uid },
+    }
+    // What strangers send ends as garbage soon, and however much of it there is, others need memory as well.
+    return { nodeOptions: authNodeOptions, settings, socket: settings.socket }
   }
 
   #again(work: () => Promise<unknown>): void {

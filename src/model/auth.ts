@@ -136,3 +136,21 @@ export const hasSdkKeys = (provider: AuthProvider): boolean => provider !== 'bet
 
 /** What tokens of an integration may open: the role that they name, of these. */
 export const authKeySetRoles = ['authenticated', 'anonymous'] as const
+
+/** What a tenant may have set for his database is overruled as far as this role may, by every session of it. */
+export const authSessionSettings: readonly string[] = [
+  'role=none',
+  `search_path=${authSchema}`,
+  'local_preload_libraries=',
+  'default_transaction_read_only=off',
+  'default_transaction_deferrable=off',
+  'default_transaction_isolation=read\\ committed',
+  'idle_session_timeout=0',
+  'exit_on_error=off',
+  'synchronous_commit=on',
+  'standard_conforming_strings=on',
+  'client_min_messages=warning',
+  'datestyle=ISO',
+  'timezone=UTC',
+  'bytea_output=hex',
+]

@@ -1,4 +1,4 @@
-import type { ServiceName } from '../model/services.ts'
+import type { ServiceName } from '../model/service-routes.ts'
 import type { ListenAddress } from '../proxy/listen.ts'
 
 /** All the edge is told; it reads no file and no variable of its own. */

@@ -1,7 +1,7 @@
 // What the watching process and its children say to each other over Node's IPC channel.
 
 import type { EdgeSettings } from './edge-settings.ts'
-import type { ServiceName } from '../model/services.ts'
+import type { ServiceName } from '../model/service-routes.ts'
 import { errorChain, isAppError } from '../model/errors.ts'
 
 export type Ports = { pg: number; http: number; https: number | undefined }

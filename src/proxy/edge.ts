@@ -4,7 +4,7 @@
 import { createSecureContext } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
 import { AppError } from '../model/errors.ts'
-import type { ServiceName } from '../model/services.ts'
+import type { ServiceName } from '../model/service-routes.ts'
 import { ActivityLedger } from './activity.ts'
 import { Authenticator } from './authenticate.ts'
 import { CancelKeys } from './cancel.ts'
@@ -16,7 +16,7 @@ import { serveStream, startListener } from './listener.ts'
 import { Parking } from './parking.ts'
 import { Poolers } from './pooler/poolers.ts'
 import { RoleCache } from './role-cache.ts'
-import { Services, type ServicesOptions } from './services.ts'
+import { ServiceFront, type ServiceFrontOptions } from './service-front.ts'
 import type { SessionContext } from './session.ts'
 import { createServerless } from './serverless/serverless.ts'
 import { Throttle } from './throttle.ts'
@@ -34,7 +34,7 @@ export type EdgeOptions = {
   /** Where control answers HTTP. */
   controlHttpSocket: string
   /** Of processes beside control. */
-  services?: Pick<ServicesOptions, 'sockets' | 'want'>
+  services?: Pick<ServiceFrontOptions, 'sockets' | 'want'>
   /** Whose word on who the client is counts: addresses and networks. */
   trustedProxies?: readonly string[]
   /** Salts of roles that do not exist are made from it; the same over restarts. */
@@ -117,7 +117,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   })
   const { trustedProxies = [] } = options
   const services =
-    options.services && new Services({ ...options.services, domains: options.domains, trustedProxies, logger })
+    options.services && new ServiceFront({ ...options.services, domains: options.domains, trustedProxies, logger })
   const front = await startHttpFront({
     http: options.http,
     https: options.https,

@@ -15,7 +15,7 @@ import type { Duplex } from 'node:stream'
 import type { SecureContextOptions } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
 import { forward } from './http-forward.ts'
-import type { Services } from './services.ts'
+import type { ServiceFront } from './service-front.ts'
 import { listenOn, type ListenAddress } from './listen.ts'
 
 /** Answers what is answered here; everything else goes on to control. */
@@ -33,7 +33,7 @@ export type HttpFrontOptions = {
   tls: SecureContextOptions
   controlHttpSocket: string
   serverless?: HttpHandler
-  services?: Services | undefined
+  services?: ServiceFront | undefined
   trustedProxies?: readonly string[] | undefined
   logger: Logger
 }

@@ -7,7 +7,7 @@
 // tenant's may be part of that. So nothing is given to the role but the one schema, and what it answers is read with bounds.
 
 import pg from 'pg'
-import { authSchema } from '../../model/auth.ts'
+import { authSchema, authSessionSettings } from '../../model/auth.ts'
 import type { PgMajor } from '../../model/compute.ts'
 import { BoundedSocket } from '../../lib/bounded-socket.ts'
 import { AppError } from '../../model/errors.ts'
@@ -106,24 +106,6 @@ async function lookAround(client: pg.Client): Promise<Seen> {
 }
 
 export type AuthAddress = { major: PgMajor; socketDir: string; password: string; database: string }
-
-/** What a tenant may have set for his database is overruled as far as this role may, by every session of it. */
-export const authSessionSettings: readonly string[] = [
-  'role=none',
-  `search_path=${authSchema}`,
-  'local_preload_libraries=',
-  'default_transaction_read_only=off',
-  'default_transaction_deferrable=off',
-  'default_transaction_isolation=read\\ committed',
-  'idle_session_timeout=0',
-  'exit_on_error=off',
-  'synchronous_commit=on',
-  'standard_conforming_strings=on',
-  'client_min_messages=warning',
-  'datestyle=ISO',
-  'timezone=UTC',
-  'bytea_output=hex',
-]
 
 function authStartupOptions(major: PgMajor): string {
   const overrides = [

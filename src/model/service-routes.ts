@@ -87,7 +87,7 @@ function databaseOf(encoded: string): string | undefined {
     return undefined
   }
   if (name === '' || name === '.' || name === '..' || name.includes('\0')) return undefined
-  return Buffer.byteLength(name) > longestDatabaseBytes ? undefined : name
+  return new TextEncoder().encode(name).length > longestDatabaseBytes ? undefined : name
 }
 
 /** Whether a URL made of it is still below where it was put: as URLs are read, `\` is `/`, `%2e` is a dot, and tabs are nothing. */

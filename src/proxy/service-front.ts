@@ -3,10 +3,10 @@
 
 import { Agent, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Logger } from '../lib/logger.ts'
-import { serviceRouteOf, type ServiceName } from '../model/services.ts'
+import { serviceRouteOf, type ServiceName } from '../model/service-routes.ts'
 import { answerAway, forward } from './http-forward.ts'
 
-export type ServicesOptions = {
+export type ServiceFrontOptions = {
   /** Base domains of endpoint hosts, lower case. */
   domains: readonly string[]
   /** Where each answers HTTP. */
@@ -21,14 +21,14 @@ const startPatienceMs = 10_000
 /** A start takes a second: whoever comes after so many may come again. */
 const mostWaiting = 1_000
 
-export class Services {
-  readonly #options: ServicesOptions
+export class ServiceFront {
+  readonly #options: ServiceFrontOptions
   /** A connection for each request, through a Unix socket: where one cannot be had, nothing was sent, and trying again is safe. */
   readonly #agent = new Agent({ keepAlive: false })
   readonly #up = new Set<ServiceName>()
   readonly #waiting = new Map<() => void, ServiceName>()
 
-  constructor(options: ServicesOptions) {
+  constructor(options: ServiceFrontOptions) {
     this.#options = options
   }
 

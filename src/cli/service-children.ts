@@ -3,7 +3,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { rm } from 'node:fs/promises'
 import { errorChain } from '../model/errors.ts'
-import { serviceNames, type ServiceName } from '../model/services.ts'
+import { serviceNames, type ServiceName } from '../model/service-routes.ts'
 import type { ForkCommand } from '../processes/bounds.ts'
 import type { FromService, ToService } from '../processes/messages.ts'
 

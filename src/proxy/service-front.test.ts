@@ -7,19 +7,19 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { ensureCertificates } from '../lib/certificates.ts'
 import { silentLogger } from '../lib/logger.ts'
-import type { ServiceName } from '../model/services.ts'
+import type { ServiceName } from '../model/service-routes.ts'
 import { startHttpFront } from './http.ts'
-import { Services } from './services.ts'
+import { ServiceFront } from './service-front.ts'
 import { anyPort, until } from './test-support/test-edge.ts'
 
-type Front = { origin: string; services: Services; socket: string; wanted: ServiceName[] }
+type Front = { origin: string; services: ServiceFront; socket: string; wanted: ServiceName[] }
 
 async function start(t: TestContext, trustedProxies: readonly string[] = []): Promise<Front> {
   const folder = await mkdtemp(join(tmpdir(), 'pgrove-services-'))
   const tls = await ensureCertificates(join(folder, 'tls'), { domains: ['db.test'] })
   const socket = join(folder, 'auth.sock')
   const wanted: ServiceName[] = []
-  const services = new Services({
+  const services = new ServiceFront({
     domains: ['db.test'],
     sockets: { auth: socket },
     want: (service) => wanted.push(service),

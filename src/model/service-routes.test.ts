@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { serviceRouteOf } from './services.ts'
+import { serviceRouteOf } from './service-routes.ts'
 
 const domains = ['db.test', 'db.localhost']
 const route = (host: string | undefined, target: string): string => {
