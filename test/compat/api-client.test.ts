@@ -483,10 +483,13 @@ const respelled: Readonly<Record<string, string>> = {
   deleteProjectJwks: 'deleteProjectJWKS',
 }
 
+/** They are called in `api-client-auth.test.ts`. */
+const isOfAuth = (name: string): boolean => name.includes('NeonAuth')
+
 test('nothing that is written was left out', () => {
   const asked = new Set([...called].map((name) => respelled[name] ?? name))
   assert.deepEqual(
-    Object.keys(handlers).filter((name) => !isOwnOperation(name) && !asked.has(name)),
+    Object.keys(handlers).filter((name) => !isOwnOperation(name) && !isOfAuth(name) && !asked.has(name)),
     [],
   )
 })
