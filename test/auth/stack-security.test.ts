@@ -1,6 +1,9 @@
 // What strangers, and tenants against each other, cannot do on Stack's surface. Each claim fails when its defence is taken out.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { SignJWT, UnsecuredJWT, decodeJwt, importJWK } from 'jose'
@@ -554,6 +557,58 @@ describe("Stack's surface", () => {
     })
     assert.equal((await send('/projects/current')).code, 'CURRENT_PROJECT_NOT_FOUND')
     change({ target: { provider: 'stack' } })
+  })
+
+  test('the app’s own server is asked before there is a user, told afterwards, and sends its links itself', async () => {
+    const { send, change, surface } = stack
+    const asked: { event_type: string; event_data: Record<string, unknown> }[] = []
+    let answer: { status: number; body: unknown } = { status: 200, body: { allowed: true } }
+    const receiver = createServer((incoming, outgoing) => {
+      let text = ''
+      incoming.on('data', (part: Buffer) => (text += part.toString()))
+      incoming.on('end', () => {
+        asked.push(JSON.parse(text) as (typeof asked)[number])
+        outgoing.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body))
+      })
+    })
+    receiver.listen(0, '127.0.0.1')
+    await once(receiver, 'listening')
+    const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`
+    change({
+      settings: (settings) => {
+        settings.webhooks = {
+          enabled: true,
+          url,
+          privateAllowed: true,
+          events: ['user.before_create', 'send.magic_link'],
+          timeoutSeconds: 5,
+        }
+      },
+    })
+    const up = (email: string): Promise<StackAnswer> => send('/auth/password/sign-up', { body: { email, password } })
+    assert.equal((await up('asked@example.com')).status, 200)
+    assert.equal(asked.at(-1)?.event_data['auth_provider'], 'credential')
+    answer = { status: 200, body: { allowed: false, error_message: 'by invitation only' } }
+    const refused = await up('refused@example.com')
+    assert.deepEqual([refused.code, refused.body['error']], ['SIGN_UP_REJECTED', 'by invitation only'])
+    answer = { status: 400, body: {} }
+    assert.equal((await up('silent@example.com')).status, 503, 'no answer is no yes')
+    const { rows } = await surface.client.query(
+      `select from neon_auth."user" where "email" in ('refused@example.com', 'silent@example.com')`,
+    )
+    assert.equal(rows.length, 0)
+    assert.ok(surface.events.some(({ body }) => (body['user'] as { email?: string }).email === 'asked@example.com'))
+    assert.ok(!surface.events.some(({ body }) => (body['user'] as { email?: string }).email === 'refused@example.com'))
+    const mailed = surface.mails.length
+    const ask = { email: 'asked@example.com', callback_url: callback }
+    assert.equal((await send('/auth/otp/send-sign-in-code', { body: ask })).status, 503)
+    answer = { status: 200, body: {} }
+    assert.equal((await send('/auth/otp/send-sign-in-code', { body: ask })).status, 200)
+    assert.match(String(asked.at(-1)?.event_data['link_url']), /^https:\/\/app\.example\.com\/handler\?code=/)
+    assert.equal(surface.mails.length, mailed)
+    change({ settings: (settings) => void (settings.webhooks = { ...settings.webhooks, enabled: false }) })
+    receiver.closeAllConnections()
+    receiver.close()
   })
 
   test('guessing is slowed by account and by address, and told when to come again', async () => {
