@@ -679,6 +679,10 @@ test('tokens of the provider: with own credentials, renewed where they end, and 
   assert.equal(microsoft.grants[grants]?.['grant_type'], 'refresh_token')
   assert.equal((await token('calendar')).status, 200)
   assert.equal(microsoft.grants.length, grants + 1)
+  // Another sign-in, which asks for less, takes nothing away.
+  microsoft.answers = (body) => Object.assign(body, { scope: 'openid email' })
+  await signedIn(one, { provider: 'microsoft' })
+  assert.equal((await token('calendar')).status, 200)
 
   google.person = person('ada')
   const shared = await signedIn(one)

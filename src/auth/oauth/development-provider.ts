@@ -75,7 +75,8 @@ export async function startDevelopmentProvider(logger: Logger, port = 0): Promis
 
 async function answer(work: Work, incoming: IncomingMessage): Promise<Answer> {
   if (!work.isOurName(incoming.headers.host)) return page(421, errorPage('This is reached by its own name only.'))
-  const url = new URL(incoming.url ?? '/', work.origin)
+  const url = URL.parse(incoming.url ?? '/', work.origin)
+  if (!url) return page(404, errorPage('There is nothing here.'))
   const { method } = incoming
   if (method === 'GET' && url.pathname === '/jwks') return json(200, work.keySet())
   const [, name, what = ''] = url.pathname.split('/')

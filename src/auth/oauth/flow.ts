@@ -63,14 +63,15 @@ export function assertAnswersFor(provider: OauthProvider, iss: string | undefine
 
 export async function exchangeCode(
   provider: OauthProvider,
-  answer: { code: string; codeVerifier: string; callbackUrl: string },
+  answer: { code: string; codeVerifier: string; callbackUrl: string; extraScopes?: readonly string[] },
 ): Promise<ProviderTokens> {
-  return await askForTokens(provider, {
+  const grant = {
     grant_type: 'authorization_code',
     code: answer.code,
     code_verifier: answer.codeVerifier,
     redirect_uri: answer.callbackUrl,
-  })
+  }
+  return await askForTokens(provider, grant, answer.extraScopes)
 }
 
 /** The old refresh token stays good where the provider gives no new one. */
@@ -109,7 +110,11 @@ function certain(provider: OauthProvider, profile: OauthProfile | undefined): Oa
   return profile
 }
 
-async function askForTokens(provider: OauthProvider, grant: Record<string, string>): Promise<ProviderTokens> {
+async function askForTokens(
+  provider: OauthProvider,
+  grant: Record<string, string>,
+  extraScopes: readonly string[] = [],
+): Promise<ProviderTokens> {
   const body = new URLSearchParams({ ...grant, client_id: provider.clientId, client_secret: provider.clientSecret })
   const { ok, body: answer } = await askProvider(provider.name, provider.endpoints.tokenUrl, { body })
   // Some say no with a 200.
@@ -122,7 +127,7 @@ async function askForTokens(provider: OauthProvider, grant: Record<string, strin
     refreshToken: textOf(answer['refresh_token']),
     idToken: textOf(answer['id_token']),
     expiresAt: lasts > 0 && lasts < 1e9 ? new Date(Date.now() + lasts * 1000) : undefined,
-    scopes: scope.length > 0 ? scope : provider.scopes,
+    scopes: scope.length > 0 ? scope : [...provider.scopes, ...extraScopes],
   }
 }
 

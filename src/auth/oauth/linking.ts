@@ -68,7 +68,7 @@ async function findLinked(queries: Queries, arrival: Arrival): Promise<Linked | 
     const user = await findUser(queries, account.userId)
     if (!user) return { kind: 'gone' }
     if (user.banned) return { kind: 'banned' }
-    await storeTokens(queries, account.id, arrival.tokens)
+    if (!isNarrower(arrival.tokens, account)) await storeTokens(queries, account.id, arrival.tokens)
     if (profile.emailVerified && !user.emailVerified && user.email === profile.email)
       await updateUser(queries, user.id, { emailVerified: true })
     return { kind: 'user', userId: user.id, isNew: false }
@@ -84,6 +84,11 @@ async function findLinked(queries: Queries, arrival: Arrival): Promise<Linked | 
   if (user.banned) return { kind: 'banned' }
   await connect(queries, arrival, user.id)
   return { kind: 'user', userId: user.id, isNew: false }
+}
+
+/** Signing in asks for little: what he has allowed the app before is not lost by it. */
+function isNarrower(tokens: SealedTokens, before: SealedTokens): boolean {
+  return before.refreshToken !== null && before.scopes.some((scope) => !tokens.scopes.includes(scope))
 }
 
 /** An address beside his own is only found where we have verified it. */

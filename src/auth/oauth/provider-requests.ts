@@ -25,9 +25,18 @@ export async function askProvider(
       signal: AbortSignal.timeout(longestMs),
     })
     const text = await readBounded(answer)
-    return { ok: answer.ok, body: JSON.parse(text) as unknown }
+    return { ok: answer.ok, body: parsed(text) }
   } catch (error) {
     throw new AppError('unavailable', `${who} did not answer as it should; try again`, { cause: error })
+  }
+}
+
+/** An error of the parser's own would quote what it read. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    throw new Error('the answer is no JSON')
   }
 }
 

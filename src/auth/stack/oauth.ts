@@ -196,6 +196,7 @@ async function arrive(
     code,
     codeVerifier: begun.codeVerifier,
     callbackUrl: callbackUrl(instance, provider.id),
+    extraScopes: begun.scopes,
   })
   const arrival: Arrival = {
     providerId: provider.id,
