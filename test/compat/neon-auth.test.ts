@@ -3,6 +3,7 @@
 // The clients keep the last session for a minute for the whole process; `fresh` has them ask, as their own documentation says.
 
 import assert from 'node:assert/strict'
+import { lookup } from 'node:dns/promises'
 import { after, before, test } from 'node:test'
 import { createAuthClient } from '@neondatabase/auth'
 import { createClient } from '@neondatabase/neon-js'
@@ -345,5 +346,19 @@ test('a sleeping database is woken by whoever signs in', async () => {
   assert.equal(asleep.endpoint.current_state, 'idle', 'neither of them wakes it')
   assert.equal((await client.signIn.email({ email, password })).error, null)
   assert.ok(await session(client))
+  await client.signOut()
+})
+
+test('by the host of an endpoint as well, where such names lead here', async (t) => {
+  const { endpointId, database } = project
+  const host = `${endpointId}.neonauth.localhost`
+  const [address] = await lookup(host, { all: true }).catch(() => [])
+  if (address?.address !== '127.0.0.1') return t.skip(`${host} does not resolve`)
+  const origin = `http://${host}:${server.httpPort}`
+  assert.equal((await realFetch(`${origin}/.well-known/jwks.json`)).status, 200)
+  const { client, id } = await signedUp(`${origin}/${database}/auth`)
+  const held = await session(client)
+  assert.equal(held?.user.id, id)
+  assert.equal(decodeJwt(held?.session.token ?? '').sub, id)
   await client.signOut()
 })

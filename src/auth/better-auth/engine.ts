@@ -82,7 +82,7 @@ export function options(instance: AuthInstance): BetterAuthOptions {
       // A browser comes back without the cookies that it had on the app's site; what binds the two is in `session-verifier.ts`.
       skipStateCookieCheck: true,
     },
-    // Links and codes open accounts: whoever reads the table reads no token.
+    // Links and codes open accounts: whoever reads the table reads no token. (Of every kind: plugins need not do it again.)
     verification: { storeIdentifier: 'hashed' },
     advanced: {
       cookiePrefix,

@@ -113,7 +113,6 @@ function magicLinkPlugin(instance: AuthInstance): BetterAuthPlugin {
   return magicLink({
     expiresIn: expiresInMinutes * 60,
     disableSignUp,
-    storeToken: 'hashed',
     sendMagicLink: (data) => sendMagicLink(instance, data),
   })
 }
