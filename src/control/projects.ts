@@ -249,6 +249,10 @@ async function update(
   await refreshAssignments(control, result.id)
   if (rulesChanged) {
     for (const { id } of await listEndpoints(control.store, result.id)) await control.computes.changed(id)
+  } else if (input.name !== undefined) {
+    // Mails to users of its apps say it.
+    for (const { id } of await listEndpoints(control.store, result.id))
+      await control.authPlane.changed({ endpointId: id, what: 'all' })
   }
   if (input.settings?.['quota'] !== undefined) {
     // Who connects from now on is judged by the new quota, whatever comes of this.

@@ -22,6 +22,7 @@ export type AuthListener = (changed: AuthChange) => Promise<void>
 export type WokenDatabase = { socketDir: string; generation: string; password: string }
 
 const mostRemembered = 10_000
+const mostTries = 5
 
 export class AuthPlane {
   readonly databases: AuthDatabases
@@ -87,11 +88,17 @@ export class AuthPlane {
   async wake(integrationId: string): Promise<WokenDatabase> {
     const { computes } = this.#context()
     const endpointId = await this.#endpointOf(integrationId)
-    const { socketDir, generation } = await computes.wakeInPassing(endpointId)
-    const serving = computes.servingEndpoint(endpointId)
-    if (!serving) throw new AppError('unavailable', 'the compute went away; try again', { retryAfterSeconds: 1 })
-    await this.databases.ensure(integrationId, serving.timelineId)
-    return { socketDir, generation, password: await this.#passwordOf(endpointId) }
+    for (let tries = 1; ; tries++) {
+      const { socketDir, generation } = await computes.wakeInPassing(endpointId)
+      const serving = computes.servingEndpoint(endpointId)
+      if (serving) {
+        await this.databases.ensure(integrationId, serving.timelineId)
+        return { socketDir, generation, password: await this.#passwordOf(endpointId) }
+      }
+      // It went to sleep again right away: it does not stay awake for us.
+      if (tries === mostTries)
+        throw new AppError('unavailable', 'the compute went away; try again', { retryAfterSeconds: 1 })
+    }
   }
 
   async #endpointOf(integrationId: string): Promise<EndpointId> {
