@@ -1,78 +1,132 @@
-// `kill -9` of pgrove while sign-in is enabled or disabled: afterwards it is not there, or it works, and the call that was cut off can be
-// made again.
+// `kill -9` of pgrove while sign-in is set up, copied with a branch, and moved with a restore. The next start completes what was begun: there is one
+// integration where one was, with the id it had, and no session in data that is a copy.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { CrashBench } from '../support/crash-bench.ts'
-import { call, createProject, settled, uriOf, withControlDatabase } from '../support/faults.ts'
-import { assertNothingLeft } from '../support/leftovers.ts'
+import { atPort, createBranch, createProject, settled, uriOf, type Made } from '../support/faults.ts'
 import { query } from '../support/postgres.ts'
 import { request, type TestServer } from '../support/server.ts'
 
-const wanted = { auth_provider: 'stack' }
+const session = `INSERT INTO neon_auth."session" ("expiresAt", "token", "updatedAt", "userId") SELECT now() + '1 day', gen_random_uuid()::text, now(), "id" FROM neon_auth."user"`
 
-/** Each integration has its key, its key set and its keys for clients, or there is none of all of it. */
-async function assertWhole(server: TestServer): Promise<void> {
-  const [row] = await withControlDatabase(server.home, async (client) => {
-    const { rows } = await client.query<Record<string, number>>(
-      `select (select count(*) from auth_integrations)::int as integrations,
-              (select count(*) from auth_signing_keys)::int as signing,
-              (select count(*) from project_jwks where auth_integration_id is not null)::int as sets,
-              (select count(*) from auth_keys)::int as keys`,
-    )
-    return rows
-  })
-  const { integrations = 0, ...rest } = row ?? {}
-  assert.deepEqual(rest, { signing: integrations, sets: integrations, keys: 2 * integrations })
-}
-
-describe('a crash while sign-in is enabled or disabled', () => {
+describe('sign-in where pgrove is killed', () => {
   let bench: CrashBench
-  let path: string
-  let projectId: string
   before(async () => {
-    bench = await CrashBench.open({ PGROVE_WARM_POOL: '1,2' })
-    const made = await createProject(bench.server, 'project')
-    projectId = made.projectId
-    path = `/projects/${made.projectId}/branches/${made.branchId}/auth`
+    bench = await CrashBench.open({ PGROVE_STORAGE: 'copy' })
   })
-  after(async () => {
-    await bench?.[Symbol.asyncDispose]()
-  })
-  const status = async (): Promise<number> => (await request(bench.server, 'GET', path)).status
+  after(() => bench?.[Symbol.asyncDispose]())
 
-  test('before its rows are there, nobody is told of it and the call can be made again', async () => {
-    await bench.crashAt('auth.create.provisioned', (server) => request(server, 'POST', path, wanted))
+  const authPath = (made: Pick<Made, 'projectId' | 'branchId'>): string =>
+    `/projects/${made.projectId}/branches/${made.branchId}/auth`
+  const idAt = async (server: TestServer, made: Pick<Made, 'projectId' | 'branchId'>): Promise<string | undefined> => {
+    const { status, body } = await request(server, 'GET', authPath(made))
+    return status === 200 ? (body['auth_provider_project_id'] as string) : undefined
+  }
+  const enabled = async (name: string): Promise<Made & { id: string }> => {
+    const made = await createProject(bench.server, name)
     await settled(bench.server)
-    assert.equal(await status(), 404)
-    await assertWhole(bench.server)
-    await call(bench.server, 'POST', path, wanted)
-    await call(bench.server, 'POST', `${path}/users`, { email: 'first@example.com' })
-    await assertWhole(bench.server)
-    await assertNothingLeft(bench.server)
-    await call(bench.server, 'DELETE', path)
+    const { status, body } = await request(bench.server, 'POST', authPath(made), { auth_provider: 'stack' })
+    assert.equal(status, 201, JSON.stringify(body))
+    assert.equal((await addUser(made, 'ann@example.com')).status, 201)
+    await query(made.uri, session)
+    return { ...made, id: body['auth_provider_project_id'] as string }
+  }
+  const addUser = (made: Pick<Made, 'projectId' | 'branchId'>, email: string) =>
+    request(bench.server, 'POST', `${authPath(made)}/users`, { email })
+  const sessionsOf = async (uri: string): Promise<number> =>
+    (
+      await query<{ n: number }>(atPort(uri, bench.server.pgPort), 'SELECT count(*)::int AS n FROM neon_auth."session"')
+    )[0]?.n ?? -1
+
+  for (const [failpoint, there] of [
+    ['auth.create.provisioned', false],
+    ['auth.create.committed', true],
+  ] as const) {
+    test(`being enabled, at ${failpoint}`, async () => {
+      const made = await createProject(bench.server, failpoint)
+      await settled(bench.server)
+      await bench.crashAt(failpoint, (server) => request(server, 'POST', authPath(made), { auth_provider: 'stack' }))
+      assert.equal((await idAt(bench.server, made)) !== undefined, there)
+      if (!there)
+        assert.equal((await request(bench.server, 'POST', authPath(made), { auth_provider: 'stack' })).status, 201)
+      assert.equal((await addUser(made, 'ann@example.com')).status, 201)
+    })
+  }
+
+  for (const failpoint of ['auth.copy.cleaned', 'create_branch.create_branch.after']) {
+    test(`being copied with its branch, at ${failpoint}`, async () => {
+      const made = await enabled(failpoint)
+      await bench.crashAt(failpoint, (server) =>
+        request(server, 'POST', `/projects/${made.projectId}/branches`, {
+          branch: { name: 'child' },
+          endpoints: [{ type: 'read_write' }],
+        }),
+      )
+      await settled(bench.server)
+      const { body } = await request(bench.server, 'GET', `/projects/${made.projectId}/branches?search=child`)
+      const [child] = body['branches'] as { id: string }[]
+      assert.ok(child)
+      const copy = { projectId: made.projectId, branchId: child.id }
+      const id = await idAt(bench.server, copy)
+      assert.ok(id !== undefined && id !== made.id)
+      assert.equal(await idAt(bench.server, made), made.id)
+      assert.equal(await sessionsOf(await uriOf(bench.server, made.projectId, child.id)), 0)
+      assert.equal((await addUser(copy, 'bob@example.com')).status, 201)
+      assert.equal(await sessionsOf(made.uri), 1)
+    })
+  }
+
+  test('being made ready, before that is written down', async () => {
+    const made = await enabled('prepared')
+    const child = await createBranch(bench.server, made, 'child')
+    await settled(bench.server)
+    await bench.crashAt('auth.copy.prepared', () => addUser(child, 'bob@example.com'))
+    assert.equal((await addUser(child, 'bob@example.com')).status, 201)
+    await query(atPort(child.uri, bench.server.pgPort), session)
+    assert.equal((await addUser(child, 'eve@example.com')).status, 201)
+    assert.equal(await sessionsOf(child.uri), 2)
   })
 
-  test('once they are there, all of it works', async () => {
-    await bench.crashAt('auth.create.committed', (server) => request(server, 'POST', path, wanted))
-    await settled(bench.server)
-    assert.equal(await status(), 200)
-    assert.equal((await request(bench.server, 'POST', path, wanted)).status, 409)
-    await assertWhole(bench.server)
-    await call(bench.server, 'POST', `${path}/users`, { email: 'second@example.com' })
-  })
+  for (const failpoint of ['swap.suspended', 'swap.committed']) {
+    test(`being moved with its branch's place, at ${failpoint}`, async () => {
+      const made = await enabled(failpoint)
+      const { body } = await request(
+        bench.server,
+        'POST',
+        `/projects/${made.projectId}/branches/${made.branchId}/snapshot`,
+        { name: 's' },
+      )
+      await settled(bench.server)
+      const { id: snapshotId } = body['snapshot'] as { id: string }
+      const restored = await bench.crashAt(failpoint, async (server) => {
+        return await request(server, 'POST', `/projects/${made.projectId}/snapshots/${snapshotId}/restore`, {
+          finalize_restore: true,
+        })
+      })
+      await settled(bench.server)
+      const branchId = (restored?.body['branch'] as { id: string }).id
+      assert.equal(await idAt(bench.server, { ...made, branchId }), made.id)
+      assert.equal(await idAt(bench.server, made), undefined)
+      assert.equal((await addUser({ ...made, branchId }, 'bob@example.com')).status, 201)
+      assert.equal(await sessionsOf(made.uri), 0)
+    })
+  }
 
-  test('what was to be deleted is deleted by the call that follows', async () => {
-    const body = { delete_data: true }
-    await bench.crashAt('auth.disable.deprovisioned', (server) => request(server, 'DELETE', path, body))
+  test('being reset with its branch', async () => {
+    const made = await enabled('reset')
+    const child = await createBranch(bench.server, made, 'child')
     await settled(bench.server)
-    assert.equal(await status(), 200)
-    await assertWhole(bench.server)
-    await call(bench.server, 'DELETE', path, body)
-    assert.equal(await status(), 404)
-    await assertWhole(bench.server)
-    const schemas = "select nspname from pg_namespace where nspname = 'neon_auth'"
-    assert.deepEqual(await query(await uriOf(bench.server, projectId), schemas), [])
-    await assertNothingLeft(bench.server)
+    const id = await idAt(bench.server, child)
+    assert.equal((await addUser(child, 'bob@example.com')).status, 201)
+    await bench.crashAt('restore_branch.exchanged', (server) =>
+      request(server, 'POST', `/projects/${made.projectId}/branches/${child.branchId}/restore`, {
+        source_branch_id: made.branchId,
+      }),
+    )
+    await settled(bench.server)
+    assert.equal(await idAt(bench.server, child), id)
+    assert.equal(await sessionsOf(child.uri), 0)
+    assert.equal((await addUser(child, 'bob@example.com')).status, 201)
   })
 })

@@ -5,11 +5,13 @@ import { after, before, describe, test } from 'node:test'
 import type pg from 'pg'
 import type { TimelineId } from '../../model/ids.ts'
 import { makeVerifier, randomSecretIterations } from '../../pgwire/scram-verifier.ts'
+import { tooMuch } from '../../lib/bounded-socket.ts'
 import { run } from '../../lib/run.ts'
 import { findPgDump } from '../pg-dump.ts'
 import { createRole, listRoles } from '../roles.ts'
 import { keepSchemaOnly } from '../schema-copy.ts'
 import { readSchemaText } from '../schema-text.ts'
+import { sqlLiteral } from '../sql-text.ts'
 import type { Supervisor } from '../supervisor.ts'
 import { TestComputes, testInstallations, testOwner } from '../test-computes.ts'
 import { connectAsAuth, dropAuth, ensureAuthRole } from './role.ts'
@@ -318,6 +320,53 @@ for (const [major, installation] of testInstallations) {
       const service = await computes.service(supervisor, id)
       assert.ok((await listRoles(service)).every(({ name }) => !name.startsWith('pgrove')))
       await assert.rejects(createRole(service, { name: 'pgrove_auth', login: true }), { code: 'bad_request' })
+    })
+
+    test('gives the owner nothing more where Postgres runs something of his as this role', async () => {
+      const { id: user } = await createUser(auth, { email: 'trick@example.com', name: '' })
+      const tries = [
+        'SELECT a FROM public.secrets',
+        'SELECT rolpassword FROM pg_authid LIMIT 1',
+        'SET ROLE pgrove_service',
+        'SET ROLE app',
+        'ALTER ROLE pgrove_auth SUPERUSER',
+        'ALTER ROLE pgrove_auth CREATEROLE',
+        'CREATE ROLE another',
+        'CREATE SCHEMA another',
+        'GRANT pgrove_service TO pgrove_auth',
+        `SELECT pg_read_file('/etc/passwd')`,
+        `COPY (SELECT 1) TO PROGRAM 'cat'`,
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $q$pgrove_service$q$',
+      ]
+      await tenant.query(`CREATE TYPE trick AS ENUM ('x')`)
+      await tenant.query(`CREATE FUNCTION trick_text(trick) RETURNS text LANGUAGE plpgsql AS $f$
+        DECLARE each text; done text := '';
+        BEGIN
+          FOREACH each IN ARRAY ARRAY[${tries.map((each) => sqlLiteral(each)).join(', ')}] LOOP
+            BEGIN EXECUTE each; done := done || each || '; '; EXCEPTION WHEN OTHERS THEN END;
+          END LOOP;
+          INSERT INTO public.trick_log VALUES (current_user, done);
+          RETURN '${user}';
+        END $f$`)
+      await tenant.query('CREATE TABLE trick_log (who name, done text)')
+      await tenant.query('GRANT INSERT ON trick_log TO pgrove_auth')
+      await tenant.query('CREATE CAST (trick AS text) WITH FUNCTION trick_text(trick) AS IMPLICIT')
+      await tenant.query('CREATE TABLE refers (u trick REFERENCES neon_auth.users_sync (id))')
+      await tenant.query(`INSERT INTO refers VALUES ('x')`)
+      const { rows } = await tenant.query<{ who: string; done: string }>('SELECT DISTINCT who, done FROM trick_log')
+      assert.deepEqual(rows, [{ who: 'pgrove_auth', done: '' }])
+      await tenant.query('DROP TABLE refers, trick_log; DROP TYPE trick CASCADE')
+    })
+
+    test('does not drown whoever reads what it answers', async () => {
+      const there = await asAuth()
+      for (const statement of [
+        `CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', repeat('x', 40000000); END $$`,
+        'CREATE TRIGGER shout BEFORE INSERT ON "user" FOR EACH ROW EXECUTE FUNCTION shout()',
+      ])
+        await there.query(statement)
+      await assert.rejects(createUser(there, { email: 'loud@example.com', name: '' }), { code: tooMuch })
+      await auth.query('DROP FUNCTION shout() CASCADE')
     })
 
     test('comes in whatever the owner has set for the database', async () => {
