@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describeMachine } from './machine.ts'
 import type { Options, Result, Row } from './row.ts'
+import { authSignIn } from './rows/auth-sign-in.ts'
 import { branch, branchLarge } from './rows/branch-running-parent.ts'
 import { connectLatency } from './rows/connect-latency.ts'
 import { crashStart } from './rows/crash-start.ts'
@@ -51,6 +52,7 @@ const rows: readonly Row[] = [
   idleClients,
   noisyNeighbour,
   largeOrganization,
+  authSignIn,
 ]
 
 const { values, positionals } = parseArgs({
