@@ -105,7 +105,8 @@ describe('sign-in where pgrove is killed', () => {
         })
       })
       await settled(bench.server)
-      const branchId = (restored?.body['branch'] as { id: string }).id
+      assert.ok(restored)
+      const branchId = (restored.body['branch'] as { id: string }).id
       assert.equal(await idAt(bench.server, { ...made, branchId }), made.id)
       assert.equal(await idAt(bench.server, made), undefined)
       assert.equal((await addUser({ ...made, branchId }, 'bob@example.com')).status, 201)
