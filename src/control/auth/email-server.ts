@@ -14,7 +14,7 @@ import { changeIntegration, visibleIntegration } from './find.ts'
 import { assertEmail } from './emails.ts'
 import { openEmailServer, sealEmailServer } from './secrets.ts'
 import { assertMailServer } from './smtp-servers.ts'
-import { sendTestMail } from './test-mail.ts'
+import { sendTestMail } from './trial-mail.ts'
 
 export function emailServerControl(control: ControlContext): AuthControl['emailServer'] {
   return {
