@@ -34,8 +34,11 @@ export async function readAuthVersion(client: pg.Client): Promise<number | undef
   return version === undefined ? 0 : Number(version)
 }
 
-/** Brings the schema to this version. `client`: `authRole`'s. May run again, and beside itself. Throws `schema_newer` for one of a later pgrove. */
-export async function applyAuthSchema(client: pg.Client): Promise<void> {
+/**
+ * Brings the schema to this version; returns the one that it had before, 0 where there was nothing. `client`: `authRole`'s. May run again, and
+ * beside itself. Throws `schema_newer` for one of a later pgrove.
+ */
+export async function applyAuthSchema(client: pg.Client): Promise<number> {
   await client.query('BEGIN')
   try {
     await client.query('SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [authSchema])
@@ -53,6 +56,7 @@ export async function applyAuthSchema(client: pg.Client): Promise<void> {
       )
     }
     await client.query('COMMIT')
+    return there
   } catch (cause) {
     await client.query('ROLLBACK').catch(() => {})
     throw cause

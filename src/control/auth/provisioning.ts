@@ -51,17 +51,19 @@ export async function prepareDatabase(
   { forgetsSessions }: { forgetsSessions: boolean },
 ): Promise<void> {
   await letAuthIn(control, timelineId, database, async (service) => {
-    const had = await ensureSessionJwt(service).catch((error: unknown) => errorChain(error))
-    if (had !== undefined) {
-      control.logger.info(
-        { timeline: timelineId, cause: had },
-        'the functions of pg_session_jwt are left to the database',
-      )
-    }
-  })
-  await withAuthClient(control, timelineId, database, async (client) => {
-    await applyAuthSchema(client)
-    if (forgetsSessions) await forgetSessions(client)
+    // Beside each other: they have nothing to do with each other, and somebody waits.
+    const [functions, schema] = await Promise.allSettled([
+      ensureSessionJwt(service),
+      withAuthClient(control, timelineId, database, async (client) => {
+        const before = await applyAuthSchema(client)
+        if (forgetsSessions && before > 0) await forgetSessions(client)
+      }),
+    ])
+    if (schema.status === 'rejected') throw schema.reason
+    const lacking = functions.status === 'rejected' ? errorChain(functions.reason) : functions.value
+    if (lacking === undefined) return
+    const cause = { timeline: timelineId, cause: lacking }
+    control.logger.info(cause, 'the functions of pg_session_jwt are left to the database')
   })
 }
 
