@@ -30,6 +30,7 @@ import { defaultRegionId, regions } from '../model/region.ts'
 import type { Role } from '../model/role.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { noUsage } from '../model/usage.ts'
+import { fakeAuth } from './fake-auth.ts'
 
 export const validKey = 'napi_valid'
 
@@ -538,31 +539,10 @@ export function fakeControl(replacements: Replacements = {}): Control {
       delete: async () => {},
     },
     authMailbox: { list: async () => [], empty: async () => {} },
-    auth: fakeAuth(),
+    auth: fakeAuth(then),
     idempotency: fakeIdempotency(),
   }
   return control
-}
-
-/** Sign-in is enabled nowhere. */
-function fakeAuth(): Control['auth'] {
-  const off = (): Promise<never> => Promise.reject(new AppError('not_found', 'Neon Auth is not enabled on this branch'))
-  return {
-    create: off,
-    get: off,
-    list: async () => [],
-    disable: off,
-    createKeys: off,
-    transfer: off,
-    rename: off,
-    settings: off,
-    changeSettings: off,
-    setWebhook: off,
-    oauthProviders: { list: off, add: off, update: off, delete: off },
-    domains: { list: off, add: off, delete: off },
-    emailServer: { get: off, set: off, test: off },
-    users: { create: off, delete: off, setRoles: off },
-  }
 }
 
 function fakeIdempotency(): Control['idempotency'] {

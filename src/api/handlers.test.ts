@@ -24,9 +24,24 @@ const params: Readonly<Record<string, string>> = {
   permission_id: fake.permission.id,
   role_name: fake.role.name,
   database_name: fake.database.name,
+  oauth_provider_id: 'google',
+  auth_provider: 'stack',
 }
 
 const transfer = { destination_org_id: 'org-other-river-12345678', project_ids: ['quiet-river-12345678'] }
+
+const authProvider = { auth_provider: 'stack' }
+const authOfProject = { ...authProvider, project_id: fake.project.id }
+const authDomain = { ...authProvider, domain: 'https://example.com' }
+const authDomains = { ...authProvider, domains: [{ domain: 'https://example.com' }] }
+const mailServer = {
+  host: 'h',
+  port: 587,
+  username: 'u',
+  password: 'p',
+  sender_email: 'a@example.com',
+  sender_name: 'a',
+}
 
 const bodies: Readonly<Record<string, object>> = {
   transferProjectsFromOrgToOrg: transfer,
@@ -49,6 +64,31 @@ const bodies: Readonly<Record<string, object>> = {
   restoreProjectBranch: { source_branch_id: fake.childBranch.id },
   updateSnapshot: { snapshot: { name: 'v2' } },
   setOrganizationSpendingLimit: { spending_limit_cents: 1 },
+  createNeonAuth: authProvider,
+  createNeonAuthIntegration: { ...authOfProject, branch_id: fake.rootBranch.id },
+  createNeonAuthProviderSDKKeys: authOfProject,
+  transferNeonAuthProviderProject: authOfProject,
+  createNeonAuthNewUser: { ...authOfProject, email: 'somebody@example.com' },
+  createBranchNeonAuthNewUser: { email: 'somebody@example.com' },
+  updateNeonAuthUserRole: { roles: ['admin'] },
+  addNeonAuthDomainToRedirectURIWhitelist: authDomain,
+  addBranchNeonAuthTrustedDomain: authDomain,
+  deleteNeonAuthDomainFromRedirectURIWhitelist: authDomains,
+  deleteBranchNeonAuthTrustedDomain: authDomains,
+  addNeonAuthOauthProvider: { id: 'google' },
+  addBranchNeonAuthOauthProvider: { id: 'google' },
+  updateNeonAuthOauthProvider: { client_id: 'a' },
+  updateBranchNeonAuthOauthProvider: { client_id: 'a' },
+  updateNeonAuthEmailServer: { type: 'shared' },
+  updateNeonAuthEmailProvider: { type: 'custom', ...mailServer },
+  sendNeonAuthTestEmail: { ...mailServer, recipient_email: 'b@example.com' },
+  updateNeonAuthEmailAndPasswordConfig: { enabled: true },
+  updateNeonAuthAllowLocalhost: { allow_localhost: true },
+  updateNeonAuthOrganizationPlugin: { enabled: true },
+  updateNeonAuthMagicLinkPlugin: { enabled: true },
+  updateNeonAuthPhoneNumberPlugin: { enabled: true },
+  updateNeonAuthConfig: { name: 'a' },
+  updateNeonAuthWebhookConfig: { enabled: false },
   setSnapshotSchedule: { schedule: [{ frequency: 'daily', hour: 3 }] },
 }
 
