@@ -90,7 +90,7 @@ export async function openSurface(change: SurfaceChange = {}): Promise<TestSurfa
       database,
       controlPlane,
       logger: silentLogger,
-    } as ConstructorParameters<typeof TenantDatabase>[0])
+    })
     databases.push(tenant)
     return { target, database: tenant, controlPlane, developmentProvider: undefined, passwords, limits }
   }

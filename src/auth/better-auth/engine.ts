@@ -21,8 +21,6 @@ export type Engine = {
 
 const cookiePrefix = 'neon-auth'
 
-forgetEnvironment()
-
 export function createEngine(instance: AuthInstance): Engine {
   const auth = betterAuth(options(instance))
   return { handle: (request) => auth.handler(request) }
@@ -98,13 +96,6 @@ export function options(instance: AuthInstance): BetterAuthOptions {
     databaseHooks: databaseHooks(instance),
     hooks: pathHooks(instance),
     plugins: plugins(instance),
-  }
-}
-
-/** It reads settings of its own from the environment, and would trust origins that stand there. */
-function forgetEnvironment(): void {
-  for (const name of Object.keys(process.env)) {
-    if (name.startsWith('BETTER_AUTH_') || name === 'AUTH_SECRET') delete process.env[name]
   }
 }
 
