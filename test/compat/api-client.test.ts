@@ -466,12 +466,11 @@ test('what is refused says so in the client’s error', async () => {
   const { status, message } = await refusal(api.getMaskingRules(project.id, project.branchId))
   assert.equal(status, 501)
   assert.match(message, /getMaskingRules/)
-  for (const asked of [
-    api.getNeonAuth('quiet-river-00000000', 'br-quiet-river-00000000'),
-    api.getProjectBranchDataApi('quiet-river-00000000', 'br-quiet-river-00000000', 'neondb'),
-  ]) {
-    assert.equal((await refusal(asked)).status, 404)
-  }
+  const [nowhere, nothing] = await Promise.all([
+    refusal(api.getNeonAuth('quiet-river-00000000', 'br-quiet-river-00000000')),
+    refusal(api.getProjectBranchDataApi('quiet-river-00000000', 'br-quiet-river-00000000', 'neondb')),
+  ])
+  assert.deepEqual([nowhere.status, nothing.status], [404, 404])
 })
 
 /** Methods that the client spells otherwise than their operations. */
