@@ -42,8 +42,11 @@ export async function refreshAssignment(control: ControlContext, endpointId: str
 /** With who may come in, as far as the rows can be asked; nobody waits for it. */
 export async function noteAssignment(control: ControlContext, assignment: Assignment): Promise<void> {
   try {
-    const access = assignment.access ?? (await accessOf(control, assignment.endpointId))
-    await control.assignments.write({ ...assignment, access })
+    const { endpointId, access } = assignment
+    if (access) return await control.assignments.write(assignment)
+    await control.assignments.write({ ...assignment, access: await accessOf(control, endpointId) })
+    // Deleted meanwhile, it took away its file before there was this one.
+    if (!(await getEndpointTarget(control.store, endpointId))) await control.assignments.remove(endpointId)
   } catch (error) {
     control.logger.warn({ endpoint: assignment.endpointId, cause: errorChain(error) }, 'could not write the assignment')
   }
