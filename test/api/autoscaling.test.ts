@@ -35,10 +35,14 @@ const whenScaled = (
   what: string,
   is: (scaling: Scaling) => boolean,
 ): Promise<Scaling> =>
-  eventually(`its size to be ${what}`, async () => {
-    const scaling = await scalingOf(server, project)
-    return scaling && is(scaling) && scaling
-  })
+  eventually(
+    `its size to be ${what}`,
+    async () => {
+      const scaling = await scalingOf(server, project)
+      return scaling && is(scaling) && scaling
+    },
+    120_000,
+  )
 
 async function whileBurning(project: TestProject, work: (session: Session) => Promise<void>): Promise<void> {
   await using session = await connect(project.uri)
