@@ -4,6 +4,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError } from '../model/errors.ts'
 
 const mostBodyBytes = 1024 * 1024
+/** Of a body that nobody wants. */
+const mostDiscardedBytes = 16 * 1024 * 1024
+const longestDiscardMs = 5_000
 
 /** Undefined where there is none. Throws `too_large`, `bad_request` where it breaks off. */
 export async function readBody(incoming: IncomingMessage): Promise<Buffer | undefined> {
@@ -14,7 +17,7 @@ export async function readBody(incoming: IncomingMessage): Promise<Buffer | unde
   const chunks: Buffer[] = []
   let size = 0
   try {
-    for await (const chunk of incoming as AsyncIterable<Buffer>) {
+    for await (const chunk of chunksOf(incoming)) {
       size += chunk.length
       if (size > mostBodyBytes) throw tooLarge()
       chunks.push(chunk)
@@ -24,6 +27,30 @@ export async function readBody(incoming: IncomingMessage): Promise<Buffer | unde
     throw new AppError('bad_request', 'the body of the request breaks off', { cause: error })
   }
   return Buffer.concat(chunks)
+}
+
+/** Whoever stops reading does not end the connection: there is an answer to be sent on it. */
+const chunksOf = (incoming: IncomingMessage): AsyncIterable<Buffer> =>
+  incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+
+/**
+ * What is left of a request once its answer is known. A connection that is closed with something unread is reset, and whoever is still
+ * sending hears of that and not of the answer.
+ */
+async function discardRest(incoming: IncomingMessage): Promise<void> {
+  if (incoming.complete || incoming.destroyed) return
+  const timer = setTimeout(() => incoming.destroy(), longestDiscardMs)
+  try {
+    let size = 0
+    for await (const chunk of chunksOf(incoming)) {
+      size += chunk.length
+      if (size > mostDiscardedBytes) break
+    }
+  } catch {
+    // It broke off, and nobody hears the answer.
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 const tooLarge = (): AppError => new AppError('too_large', `a body has at most ${mostBodyBytes} bytes`)
@@ -53,6 +80,7 @@ const forbiddenMethods = new Set(['CONNECT', 'TRACE', 'TRACK'])
 
 export async function writeResponse(outgoing: ServerResponse, response: Response): Promise<void> {
   const body = Buffer.from(await response.arrayBuffer())
+  await discardRest(outgoing.req)
   if (outgoing.destroyed) return
   for (const [name, value] of response.headers) {
     if (name !== 'set-cookie' && !ofConnection.has(name)) outgoing.setHeader(name, value)
@@ -61,7 +89,7 @@ export async function writeResponse(outgoing: ServerResponse, response: Response
   if (cookies.length > 0) outgoing.setHeader('set-cookie', cookies)
   const hasBody = response.status !== 204 && response.status !== 304
   if (hasBody) outgoing.setHeader('content-length', body.length)
-  // What is left of a body that was not read is not read any more.
+  // What is left of it now is not read any more.
   if (!outgoing.req.complete) outgoing.setHeader('connection', 'close')
   outgoing.writeHead(response.status)
   outgoing.end(hasBody ? body : undefined)
