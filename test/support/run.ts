@@ -1,5 +1,5 @@
-// `npm test`: every test file, a few at a time. What fails then runs once more, alone and said so: on a crowded machine a file that starts
-// a dozen servers may lose a race for the processor that it does not lose by itself, and a defect fails both times.
+// `npm test`: every test file, a few at a time. What fails then runs again, alone and said so, twice at most: on a crowded machine a file
+// that starts a dozen servers may lose a race for the processor that it does not lose by itself, and a defect fails each time.
 
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
@@ -62,10 +62,9 @@ const asked = process.argv.slice(2)
 const patterns = ['src/**/*.test.ts', 'test/**/*.test.ts']
 const files = asked.length > 0 ? asked : patterns.flatMap((pattern) => globSync(pattern, { cwd: packageRoot }))
 // One more than there are processors: much of a test's time is a wait for Postgres to start or for the disk.
-const first = runFiles(files.toSorted(), availableParallelism() + 1)
-let { status } = first
-if (status !== 0 && first.failed.length > 0) {
-  process.stdout.write(`\nfailed, and run once more by themselves:\n  ${first.failed.join('\n  ')}\n\n`)
-  status = runFiles(first.failed, 1).status
+let { status, failed } = runFiles(files.toSorted(), availableParallelism() + 1)
+for (let again = 0; again < 2 && status !== 0 && failed.length > 0; again++) {
+  process.stdout.write(`\nfailed, and run again by themselves:\n  ${failed.join('\n  ')}\n\n`)
+  ;({ status, failed } = runFiles(failed, 1))
 }
 process.exitCode = status
