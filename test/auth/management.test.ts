@@ -64,12 +64,16 @@ test("the seed's calls, and its query", async () => {
   assert.match(String(keys['secret_server_key']), /^ssk_/)
   assert.equal(keys['auth_provider_project_id'], id)
 
-  // A new one has google and github shared; the seed adds them.
+  // A new one has both shared; the seed adds them.
   const providers = `/projects/${project.id}/auth/oauth_providers`
-  for (const each of ['google', 'github']) await must(server, 'DELETE', `${providers}/${each}`)
   assert.deepEqual(await post(providers, { id: 'google' }), { id: 'google', type: 'shared' })
   const own = { id: 'github', client_id: 'Iv1.xxxxxxxxxxxx', client_secret: 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxx' }
   assert.deepEqual(await post(providers, own), { ...own, type: 'standard' })
+  await assertRefused(
+    api.addNeonAuthOauthProvider(project.id, { ...own, id: NeonAuthOauthProviderId.Github, client_id: 'another' }),
+    409,
+    /has credentials already; PATCH/,
+  )
 
   const user = { email: 'Admin@Example.com', name: 'Admin User' }
   const { id: userId } = await post('/projects/auth/user', { project_id: project.id, auth_provider: 'stack', ...user })

@@ -25,8 +25,9 @@ export function oauthProviderControl(control: ControlContext): AuthControl['oaut
     async add(caller, place, id, given) {
       assertCredentials(id, given)
       return await changeIntegration(control, caller, place, async (sql, integration) => {
-        if (await findProvider(sql, integration, id))
-          throw new AppError('already_exists', `OAuth provider ${id} is there already; PATCH changes it`)
+        // A new integration has some with shared credentials, which nobody has asked for by name: there they are as good as not there.
+        if ((await findProvider(sql, integration, id))?.clientId !== undefined)
+          throw new AppError('already_exists', `OAuth provider ${id} has credentials already; PATCH changes them`)
         return await put(control, sql, integration, { id, clientSecret: undefined }, given)
       })
     },
