@@ -4,7 +4,8 @@ import { oauthProviderIds } from '../../model/auth.ts'
 import type { TargetOauthProvider } from '../../model/auth-target.ts'
 import { clientById, credentialsOf, isSecretOf } from './development-clients.ts'
 import { authorizationUrl, challengeOf } from './flow.ts'
-import { resolveProvider, toMicrosoftTenant } from './providers.ts'
+import { toMicrosoftTenant } from '../../model/microsoft-tenant.ts'
+import { resolveProvider } from './providers.ts'
 
 const where = { integrationId: 'i', callbackUrl: 'https://auth.test/callback/x', developmentUrl: 'http://127.0.0.1:9' }
 const described = (change: Partial<TargetOauthProvider> = {}): TargetOauthProvider => ({

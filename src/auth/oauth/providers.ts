@@ -2,6 +2,7 @@
 // operator may move a provider's endpoints (tests do), a tenant never can.
 
 import type { OauthProviderId } from '../../model/auth.ts'
+import { toMicrosoftTenant } from '../../model/microsoft-tenant.ts'
 import type { OauthEndpoints, TargetOauthProvider } from '../../model/auth-target.ts'
 import { AppError } from '../../model/errors.ts'
 import { credentialsOf } from './development-clients.ts'
@@ -127,14 +128,6 @@ export function resolveProvider(provider: TargetOauthProvider, where: ProviderUs
           issuer === endpoints.issuer || (provider.id === 'google' && `https://${issuer}` === endpoints.issuer),
     keepsTokens: provider.type === 'standard',
   }
-}
-
-/** In the path of the URLs that secrets are sent to: one plain segment. */
-export function toMicrosoftTenant(tenant: string | undefined): string {
-  if (tenant === undefined || tenant === '') return 'common'
-  if (tenant.length > 200 || !/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/i.test(tenant))
-    throw new AppError('bad_request', 'microsoft_tenant_id is the id or domain name of a directory, or "common"')
-  return tenant.toLowerCase()
 }
 
 const guid = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/

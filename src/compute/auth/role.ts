@@ -37,7 +37,7 @@ export async function ensureAuthRole(client: pg.Client, verifier: string): Promi
   }
   const database = sqlName(seen.database)
   const attributes = `LOGIN NOSUPERUSER NOINHERIT NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT ${mostConnections} VALID UNTIL 'infinity' PASSWORD ${sqlLiteral(verifier)}`
-  const settings = { search_path: authSchema, role: 'none', local_preload_libraries: `''` }
+  const settings = { search_path: authSchema, role: 'none' }
   const statements = [
     // Databases of one compute share the role, and two may be given sign-in at once.
     `SELECT pg_advisory_xact_lock(${lockKey})`,

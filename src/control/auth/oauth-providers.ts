@@ -2,6 +2,7 @@
 
 import type { AuthIntegration, OauthProvider, OauthProviderId } from '../../model/auth.ts'
 import { AppError } from '../../model/errors.ts'
+import { toMicrosoftTenant } from '../../model/microsoft-tenant.ts'
 import { deleteOauthProvider, listOauthProviders, putOauthProvider } from '../../store/auth/oauth-providers.ts'
 import type { Sql } from '../../store/database.ts'
 import type { ControlContext } from '../context.ts'
@@ -12,8 +13,6 @@ import { sealClientSecret } from './secrets.ts'
 
 const longestClientId = 512
 const longestSecret = 8192
-/** A directory's id or domain, or one of the three that stand for several. It becomes part of a path. */
-const tenantPattern = /^[a-z0-9][a-z0-9.-]{0,127}$/i
 
 export function oauthProviderControl(control: ControlContext): AuthControl['oauthProviders'] {
   return {
@@ -111,6 +110,5 @@ function assertCredentials(id: OauthProviderId, { clientId, clientSecret, micros
     throw new AppError('bad_request', `client_secret must be 1 to ${longestSecret} printable characters without spaces`)
   if (microsoftTenantId === undefined) return
   if (id !== 'microsoft') throw new AppError('bad_request', 'microsoft_tenant_id is for the provider microsoft')
-  if (!tenantPattern.test(microsoftTenantId))
-    throw new AppError('bad_request', 'microsoft_tenant_id must be the id or the domain of a directory')
+  toMicrosoftTenant(microsoftTenantId)
 }
