@@ -575,6 +575,13 @@ test('an address that a provider does not vouch for opens nobody’s account', a
   await assertErrorPage((await signIn(one)).back, 'CONTACT_CHANNEL_ALREADY_USED_FOR_AUTH_BY_SOMEONE_ELSE')
   microsoft.person = { ...person('colleague'), email: victim['email'], xms_edov: true }
   assert.equal((await signedIn(one, { provider: 'microsoft' })).user['id'], user['id'])
+
+  // Nobody has this address yet. However often he comes, it is not his until the provider says so.
+  const early = { ...person('early'), email_verified: false }
+  for (const vouches of [false, false, true]) {
+    google.person = { ...early, email_verified: vouches }
+    assert.equal((await signedIn(one)).user['primary_email_verified'], vouches)
+  }
 })
 
 test('connecting one more account: by who is signed in, and not one that is another’s', async () => {
