@@ -42,8 +42,8 @@ export class TestComputes implements AsyncDisposable {
     this.major = tree.major
   }
 
-  static async open(installation: Installation): Promise<TestComputes> {
-    const root = await mkdtemp(join(tmpdir(), 'pgrove-'))
+  static async open(installation: Installation, { within = tmpdir() } = {}): Promise<TestComputes> {
+    const root = await mkdtemp(join(within, 'pgrove-'))
     try {
       await chmod(root, 0o711)
       const tree = await ensureRuntimeTree(installation, join(root, 'pg'))

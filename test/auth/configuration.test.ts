@@ -34,7 +34,8 @@ test('OAuth providers are shared or have credentials, which are shown to whoever
   const shared = (each: Id) => ({ id: each, type: 'shared' })
   const first = [shared(Id.Google), shared(Id.Github)]
   assert.deepEqual((await api.listBranchNeonAuthOauthProviders(id, branchId)).data, { providers: first })
-  await assertRefused(api.addBranchNeonAuthOauthProvider(id, branchId, { id: Id.Google }), 409, /there already/)
+  const again = await api.addBranchNeonAuthOauthProvider(id, branchId, { id: Id.Google })
+  assert.deepEqual([again.status, again.data], [200, shared(Id.Google)])
   const own = { client_id: 'mine', client_secret: 'hidden' }
   const microsoft = { id: Id.Microsoft, ...own }
   const { data, status } = await api.addBranchNeonAuthOauthProvider(id, branchId, {
@@ -55,6 +56,7 @@ test('OAuth providers are shared or have credentials, which are shown to whoever
   await assertRefused(api.updateBranchNeonAuthOauthProvider(id, branchId, Id.Google, half), 400, /come together/)
   const full = await api.updateNeonAuthOauthProvider(id, Id.Google, own)
   assert.deepEqual(full.data, { id: Id.Google, type: 'standard', ...own })
+  await assertRefused(api.addNeonAuthOauthProvider(id, { id: Id.Google }), 409, /has credentials already/)
 
   await assertRefused(api.updateBranchNeonAuthOauthProvider(id, branchId, Id.Vercel, own), 404, /not enabled/)
   await assertRefused(api.deleteBranchNeonAuthOauthProvider(id, branchId, Id.Vercel), 404, /not enabled/)

@@ -43,7 +43,8 @@ describe('control groups', skipUnless(obstacle), () => {
   before(async () => {
     if (!opened.groups || !installation) return
     groups = opened.groups
-    computes = await TestComputes.open(installation)
+    // On a disk: what is kept of files in memory could not go anywhere.
+    computes = await TestComputes.open(installation, { within: '/var/tmp' })
     supervisor = supervisorWith(groups)
   })
   after(async () => {
