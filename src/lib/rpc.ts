@@ -35,7 +35,8 @@ const longestBacklog = 16 * longestLine
 const callTimeoutMs = 10_000
 const notifyTimeoutMs = 2_000
 const firstReconnectMs = 20
-const longestReconnectMs = 1_000
+/** A peer that restarts is back in about a second, and clients fail until it is noticed; looking costs next to nothing. */
+const longestReconnectMs = 200
 
 type WireError = { code: string; message: string; apiCode: string; retryAfterSeconds?: number }
 
