@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.ts'
 import { arm, armable } from '../support/crash-bench.ts'
 import { createProject, uriOf, type Made } from '../support/faults.ts'
 import { assertNothingLeft, pidOf } from '../support/leftovers.ts'
-import { connect, type Session } from '../support/postgres.ts'
+import { connect, query, type Session } from '../support/postgres.ts'
 import { apiClient, request, startServer, type TestServer } from '../support/server.ts'
 
 let server: TestServer
@@ -41,11 +41,14 @@ async function killControl(): Promise<void> {
   process.kill(await pidOf(server, 'control'), 'SIGKILL')
 }
 
-const controlIsBack = (): Promise<boolean> =>
-  eventually(
+/** For the API and, a moment later, for the edge. */
+async function controlIsBack(): Promise<void> {
+  await eventually(
     'control is back',
     async () => (await request(server, 'GET', '/projects').catch(() => undefined))?.status === 200,
   )
+  await eventually('clients come in', () => query(made.uri, 'select 1').catch(() => undefined))
+}
 
 test('while its compute sleeps', async () => {
   await controlIsBack()
