@@ -16,6 +16,7 @@ const tiers: Readonly<Record<string, number>> = {
   control: 2,
   api: 3,
   auth: 3,
+  'data-api': 3,
   proxy: 3,
   'config.ts': 4,
   'home.ts': 4,
