@@ -1,0 +1,77 @@
+// Functions as calls need them.
+
+import type { DatabaseFunction, Parameter, QualifiedName, ReturnType } from './schema-cache.ts'
+
+export type FunctionRow = QualifiedName & {
+  description: string | null
+  names: (string | null)[] | null
+  modes: ('i' | 'o' | 'b' | 'v' | 't')[] | null
+  types: string[] | null
+  typeIds: number[]
+  defaults: number
+  isVariadic: boolean
+  isSet: boolean
+  rows: number
+  volatility: 'v' | 's' | 'i'
+  returnType: QualifiedName & { id: number; kind: string; relation: number; isDomain: boolean; baseKind: string }
+  settings: string[] | null
+}
+
+const volatilities = { v: 'volatile', s: 'stable', i: 'immutable' } as const
+/** They cut a literal to one character where no length is said. */
+const cutting: Readonly<Record<string, string>> = { character: 'bpchar', bit: 'bit varying', '"char"': 'text' }
+
+export function toFunction(
+  row: FunctionRow,
+  relations: ReadonlyMap<number, QualifiedName>,
+  hoisted: readonly string[],
+): DatabaseFunction {
+  const modes = row.modes ?? (row.types ?? []).map(() => 'i' as const)
+  const inputs = modes.flatMap((mode, i) => (mode === 'i' || mode === 'b' || mode === 'v' ? [{ i, mode }] : []))
+  const parameters = inputs.map(({ i, mode }, at): Parameter => {
+    const type = row.types?.[i] ?? 'text'
+    return {
+      name: row.names?.[i] ?? '',
+      type,
+      typeMaxLength: cutting[type] ?? type,
+      isRequired: at < inputs.length - row.defaults,
+      isVariadic: mode === 'v',
+    }
+  })
+  const settings = (row.settings ?? []).map((text): [string, string] => {
+    const at = text.indexOf('=')
+    return [text.slice(0, at), text.slice(at + 1)]
+  })
+  return {
+    schema: row.schema,
+    name: row.name,
+    description: row.description ?? undefined,
+    parameters,
+    returns: returnsOf(row, modes, relations),
+    volatility: volatilities[row.volatility],
+    hasVariadic: row.isVariadic,
+    isolation: settings.find(([name]) => name === 'default_transaction_isolation')?.[1],
+    settings: settings.filter(([name]) => hoisted.includes(name) && name !== 'default_transaction_isolation'),
+  }
+}
+
+function returnsOf(
+  row: FunctionRow,
+  modes: readonly string[],
+  relations: ReadonlyMap<number, QualifiedName>,
+): DatabaseFunction['returns'] {
+  const { schema, name, baseKind, relation } = row.returnType
+  if (name === 'void' && schema === 'pg_catalog') return { kind: 'void' }
+  const outs = modes.filter((mode) => mode === 'o' || mode === 'b' || mode === 't').length
+  // What has a name in the result is told with it.
+  const isRow = baseKind === 'c' || name === 'record' || outs > 0
+  const known = relations.get(relation)
+  const of: ReturnType = isRow
+    ? {
+        kind: 'composite',
+        type: known ? { schema: known.schema, name: known.name } : { schema, name },
+        isAlias: known !== undefined,
+      }
+    : { kind: 'scalar', type: { schema, name } }
+  return { kind: row.isSet ? 'set' : 'single', of }
+}
