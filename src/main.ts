@@ -13,6 +13,7 @@ const help = `pgrove: a self-hosted Postgres platform that answers the Neon API
   pgrove doctor              what this machine offers: Postgres, storage, ports, names
   pgrove postgres add MAJOR  fetch another major version of Postgres (14 to 18) with npm
   pgrove org …               organizations and what each may have: list, limits, credits, rate-limit, create
+  pgrove data-api --db-uri URI [--port N] [--config FILE]   a REST API over any Postgres, as PostgREST is one
   pgrove reset --yes         remove everything below the home folder
   pgrove --help, --version
 
@@ -32,6 +33,10 @@ async function main(): Promise<void> {
       version: { type: 'boolean', short: 'v' },
       yes: { type: 'boolean' },
       plan: { type: 'string' },
+      'db-uri': { type: 'string' },
+      host: { type: 'string' },
+      port: { type: 'string' },
+      config: { type: 'string' },
     },
   })
   if (values.version) return out.line(version())
@@ -50,6 +55,11 @@ async function main(): Promise<void> {
       return await (await import('./cli/postgres.ts')).postgres(readConfig(process.env), out, rest)
     case 'org':
       return await (await import('./cli/org.ts')).org(readConfig(process.env), out, rest, { plan: values.plan })
+    case 'data-api': {
+      const { 'db-uri': dbUri, host, port, config } = values
+      const { dataApi } = await import('./cli/data-api.ts')
+      return await dataApi({ dbUri, host, port, config }, out)
+    }
     // What `start` runs as its children.
     case 'control':
       return await (await import('./processes/control-child.ts')).runControlChild()

@@ -112,6 +112,7 @@ test('no file or folder has a name that accepts anything', () => {
 const environmentReaders: Readonly<Record<string, string>> = {
   'src/lib/run.ts': 'the allow-list of what child processes inherit',
   'src/processes/postgres-trees.ts': 'PATH, where installations are looked for',
+  'src/cli/data-api.ts': 'the variables that PostgREST has, which are nothing to the rest of pgrove',
   'src/cli/start.ts':
     'where Node keeps compiled code, which the edge may know of an environment it gets nothing else of',
 }

@@ -71,7 +71,7 @@ export const defaultConfig: DataApiConfig = {
   jwtRoleClaimKey: [{ kind: 'key', key: 'role' }],
   jwtAud: undefined,
   jwtCacheMaxEntries: 1000,
-  openApiMode: 'follow-privileges',
+  openApiMode: 'disabled',
   openApiSecurityActive: false,
   openApiServerProxyUri: undefined,
   serverCorsAllowedOrigins: undefined,

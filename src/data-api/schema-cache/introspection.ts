@@ -124,3 +124,14 @@ select pg_catalog.json_build_object(
   'schemas', (select coalesce(pg_catalog.json_object_agg(n.nspname, pg_catalog.obj_description(n.oid, 'pg_namespace')), '{}')
     from pg_catalog.pg_namespace n where n.nspname = any($1::text[]))
 )::text`
+
+/** Settings of roles that any of them may set for itself. */
+export const roleSettingsQuery = `
+select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('role', r.rolname, 'settings', s.settings)), '[]')::text
+from (
+  select d.setrole, pg_catalog.array_agg(c.text order by d.setdatabase) as settings
+    from pg_catalog.pg_db_role_setting d, pg_catalog.unnest(d.setconfig) as c(text)
+   where d.setrole <> 0 and (d.setdatabase = 0 or d.setdatabase = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()))
+     and (pg_catalog.split_part(c.text, '=', 1) ~ '\\.' or exists (select from pg_catalog.pg_settings g where g.name = pg_catalog.split_part(c.text, '=', 1) and g.context = 'user'))
+   group by d.setrole
+) s join pg_catalog.pg_roles r on r.oid = s.setrole`

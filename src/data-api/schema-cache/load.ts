@@ -73,6 +73,7 @@ export async function loadSchemaCache(
     { mediaType: string; schema: string; name: string; argument: number; isAny: boolean }[]
   >(ask.mediaHandlersQuery, schemas)
   const representations = await read<Representation[]>(ask.representationsQuery)
+  const roles = await read<{ role: string; settings: string[] }[]>(ask.roleSettingsQuery)
   const surroundings = await read<{
     timezones: string[]
     hasPostGis: boolean
@@ -132,6 +133,7 @@ export async function loadSchemaCache(
     })),
     representations,
     timezones: new Set(surroundings.timezones),
+    roleSettings: new Map(roles.map(({ role, settings }) => [role, settings.map(toSetting)])),
     hasPostGis: surroundings.hasPostGis,
     serverVersion: surroundings.serverVersion,
     schemaDescriptions: new Map(
@@ -139,6 +141,11 @@ export async function loadSchemaCache(
     ),
     loadedAt: performance.now(),
   }
+}
+
+const toSetting = (text: string): [string, string] => {
+  const at = text.indexOf('=')
+  return [text.slice(0, at), text.slice(at + 1)]
 }
 
 const nameOf = (row: RelationRow | undefined): QualifiedName | undefined =>

@@ -133,6 +133,8 @@ export type SchemaCache = {
   mediaHandlers: readonly MediaHandler[]
   representations: readonly Representation[]
   timezones: ReadonlySet<string>
+  /** What holds for sessions of a role by itself, as far as anybody may set it: name and value. */
+  roleSettings?: ReadonlyMap<string, readonly (readonly [name: string, value: string])[]>
   /** As the functions need it that write GeoJSON. */
   hasPostGis: boolean
   serverVersion: number

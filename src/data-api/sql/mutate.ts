@@ -4,7 +4,6 @@ import type { MutatePlan } from '../plan/plan.ts'
 import { conditionSql } from './conditions.ts'
 import { empty, ident, join, param, qualified, raw, sql, type Snippet } from './snippet.ts'
 
-const target = 'pgrst_target'
 const body = 'pgrst_body'
 
 /** Rows that were inserted, less those that were there: of an upsert. */
@@ -18,7 +17,7 @@ export function mutateQuery(plan: MutatePlan): Snippet {
     case 'update':
       return update(plan)
     case 'delete':
-      return sql`DELETE FROM ${qualified(plan.into)} AS ${ident(target)}${whereSql(target, plan)}${returning(plan)}`
+      return sql`DELETE FROM ${qualified(plan.into)} AS ${ident(plan.into.name)}${whereSql(plan.into.name, plan)}${returning(plan)}`
   }
 }
 
@@ -35,7 +34,7 @@ function insert(plan: MutatePlan): Snippet {
   const list = names.length === 0 ? empty : sql`(${join(names, ', ')})`
   const values = columns.map(({ name }) => sql`${ident(body)}.${ident(name)}`)
   const rows = sql`SELECT ${join(values, ', ')} FROM ${bodySql(plan)}${where}`
-  return sql`INSERT INTO ${qualified(into)} AS ${ident(target)}${list} ${rows}${conflict(plan)}${returning(plan)}`
+  return sql`INSERT INTO ${qualified(into)} AS ${ident(plan.into.name)}${list} ${rows}${conflict(plan)}${returning(plan)}`
 }
 
 const counting = (change: '+ 1' | '- 1', never: string): Snippet =>
@@ -53,9 +52,9 @@ function update(plan: MutatePlan): Snippet {
   const { into, columns } = plan
   // Nothing is said, so nothing is changed, and no row is touched.
   if (columns.length === 0)
-    return sql`SELECT ${join(returnedColumns(plan), ', ')} FROM ${qualified(into)} AS ${ident(target)} WHERE false`
+    return sql`SELECT ${join(returnedColumns(plan), ', ')} FROM ${qualified(into)} AS ${ident(plan.into.name)} WHERE false`
   const sets = columns.map(({ name }) => sql`${ident(name)} = ${ident(body)}.${ident(name)}`)
-  return sql`UPDATE ${qualified(into)} AS ${ident(target)} SET ${join(sets, ', ')} FROM ${bodySql(plan)}${whereSql(target, plan)}${returning(plan)}`
+  return sql`UPDATE ${qualified(into)} AS ${ident(plan.into.name)} SET ${join(sets, ', ')} FROM ${bodySql(plan)}${whereSql(plan.into.name, plan)}${returning(plan)}`
 }
 
 function whereSql(alias: string, { where }: MutatePlan): Snippet {
@@ -67,8 +66,8 @@ function whereSql(alias: string, { where }: MutatePlan): Snippet {
       )}`
 }
 
-function returnedColumns({ returning: names }: MutatePlan): Snippet[] {
-  return names.length === 0 ? [raw('1 AS pgrst_row')] : names.map((name) => sql`${ident(target)}.${ident(name)}`)
+function returnedColumns({ returning: names, into }: MutatePlan): Snippet[] {
+  return names.length === 0 ? [raw('1 AS pgrst_row')] : names.map((name) => sql`${ident(into.name)}.${ident(name)}`)
 }
 
 const returning = (plan: MutatePlan): Snippet => sql` RETURNING ${join(returnedColumns(plan), ', ')}`

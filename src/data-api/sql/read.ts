@@ -7,15 +7,15 @@ import { castTo, fieldExpression } from './fields.ts'
 import { empty, ident, join, param, qualified, raw, sql, type Snippet } from './snippet.ts'
 
 const jsonColumn = 'pgrst_json'
-const rootAlias = 'pgrst_t0'
 
-/** `source`: what takes the place of the root's relation, with the same columns. */
+/** Postgres names columns in its refusals by the root's own name. `source`: what takes the place of the root's relation, with the same columns. */
 export function readQuery(plan: ReadPlan, source?: Snippet): Snippet {
-  return queryOf(plan, rootAlias, source ?? qualified(plan.from), [], [])
+  return queryOf(plan, plan.from.name, source ?? qualified(plan.from), [], [])
 }
 
 /** A row for each row that there would be without order and range, and nothing in it. */
 export function countQuery(plan: ReadPlan, source?: Snippet): Snippet {
+  const rootAlias = plan.from.name
   const needed = plan.embeds.filter((embed) => embed.join === 'inner' || isCompared(plan, embed))
   const joins = needed.map((embed) => lateral(rootAlias, embed, []))
   return sql`SELECT 1 FROM ${source ?? qualified(plan.from)} AS ${ident(rootAlias)}${join([empty, ...joins], ' ')}${whereSql(rootAlias, plan, [])}`

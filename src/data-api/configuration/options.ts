@@ -1,0 +1,110 @@
+// PostgREST's options as texts, read into a configuration. What is not known, or not there yet, is said.
+//
+// https://docs.postgrest.org/en/v14/references/configuration.html
+
+import { defaultConfig, type DataApiConfig, type TransactionEnd } from '../config.ts'
+import { parseJsPath } from '../request/js-path.ts'
+
+export type ServerOptions = {
+  dbUri: string | undefined
+  host: string
+  port: number
+  /** `db-pool` */
+  pool: number
+  /** `db-pool-acquisition-timeout`, in milliseconds. */
+  poolWaitMs: number
+  /** `db-channel`; undefined where `db-channel-enabled` is false. */
+  channel: string | undefined
+  jwtSecret: string | undefined
+  jwtSecretIsBase64: boolean
+}
+
+export type Options = { config: DataApiConfig; server: ServerOptions; warnings: string[] }
+
+const ends: readonly TransactionEnd[] = ['commit', 'commit-allow-override', 'rollback', 'rollback-allow-override']
+
+/** Throws a text that names the option. */
+export function readOptions(given: ReadonlyMap<string, string>): Options {
+  const rest = new Map(given)
+  const warnings: string[] = []
+  const take = (...names: string[]): string | undefined => {
+    const values = names.map((name) => {
+      const value = rest.get(name)
+      rest.delete(name)
+      return value
+    })
+    return values.find((value) => value !== undefined && value !== '')
+  }
+  const list = (name: string, ...others: string[]): string[] | undefined =>
+    take(name, ...others)
+      ?.split(',')
+      .map((each) => each.trim())
+      .filter((each) => each !== '')
+  const flag = (name: string, otherwise: boolean): boolean => {
+    const value = take(name)?.toLowerCase()
+    if (value === undefined) return otherwise
+    if (value === 'true' || value === 'false') return value === 'true'
+    throw new Error(`${name} is true or false, not ${JSON.stringify(value)}`)
+  }
+  const number = (name: string, ...others: string[]): number | undefined => {
+    const value = take(name, ...others)
+    if (value === undefined) return undefined
+    if (/^\d{1,9}$/.test(value)) return Number(value)
+    throw new Error(`${name} is a number, not ${JSON.stringify(value)}`)
+  }
+  const schemas = list('db-schemas', 'db-schema')
+  const end = take('db-tx-end') ?? defaultConfig.dbTxEnd
+  const txEnd = ends.find((each) => each === end)
+  if (!txEnd) throw new Error(`db-tx-end is one of ${ends.join(', ')}, not ${JSON.stringify(end)}`)
+  const path = take('jwt-role-claim-key', 'role-claim-key')
+  const jsPath = path === undefined ? defaultConfig.jwtRoleClaimKey : parseJsPath(path)
+  if (!jsPath)
+    throw new Error(`jwt-role-claim-key ${JSON.stringify(path)} is no path such as .role or .app."x-role"[0]`)
+  const mode = take('openapi-mode')
+  if (mode !== undefined && mode !== 'disabled')
+    warnings.push(`openapi-mode ${mode}: there is no description yet, so / answers 404`)
+  const [first = 'public', ...others] = schemas ?? []
+  const config: DataApiConfig = {
+    ...defaultConfig,
+    dbSchemas: [first, ...others],
+    dbAnonRole: take('db-anon-role'),
+    dbExtraSearchPath: list('db-extra-search-path') ?? defaultConfig.dbExtraSearchPath,
+    dbMaxRows: number('db-max-rows', 'max-rows'),
+    dbAggregatesEnabled: flag('db-aggregates-enabled', false),
+    dbPlanEnabled: flag('db-plan-enabled', false),
+    dbPreRequest: take('db-pre-request', 'pre-request'),
+    dbTxEnd: txEnd,
+    dbHoistedTxSettings: list('db-hoisted-tx-settings') ?? defaultConfig.dbHoistedTxSettings,
+    dbPreparedStatements: flag('db-prepared-statements', true),
+    jwtRoleClaimKey: jsPath,
+    jwtAud: take('jwt-aud'),
+    jwtCacheMaxEntries: number('jwt-cache-max-entries') ?? defaultConfig.jwtCacheMaxEntries,
+    serverCorsAllowedOrigins: list('server-cors-allowed-origins'),
+    serverTimingEnabled: flag('server-timing-enabled', false),
+    serverTraceHeader: take('server-trace-header'),
+    appSettings: Object.fromEntries([...rest].filter(([name]) => name.startsWith('app.settings.'))),
+  }
+  const isListening = flag('db-channel-enabled', true)
+  const channel = take('db-channel') ?? 'pgrst'
+  const server: ServerOptions = {
+    dbUri: take('db-uri'),
+    host: hostOf(take('server-host')),
+    port: number('server-port') ?? 3000,
+    pool: number('db-pool') ?? 10,
+    poolWaitMs: (number('db-pool-acquisition-timeout') ?? 10) * 1000,
+    channel: isListening ? channel : undefined,
+    jwtSecret: take('jwt-secret'),
+    jwtSecretIsBase64: flag('jwt-secret-is-base64', false),
+  }
+  for (const name of rest.keys())
+    if (!name.startsWith('app.settings.')) warnings.push(`${name} is not known here, and does nothing`)
+  return { config, server, warnings }
+}
+
+/** PostgREST's words for all addresses. */
+const hostOf = (host: string | undefined): string =>
+  host === undefined || host === '!4' || host === '*4' || host === '*'
+    ? '0.0.0.0'
+    : host === '!6' || host === '*6'
+      ? '::'
+      : host

@@ -1,0 +1,192 @@
+// Does what was planned, in one transaction on one connection: BEGIN, the settings, the main statement, and the end, sent without waiting where
+// nothing has to be looked at in between.
+//
+// A connection is used again only when its transaction has certainly ended: a role or a claim that is left on one would be the next caller's.
+
+import { createHash } from 'node:crypto'
+import type { DataApiConfig } from '../config.ts'
+import type { ConnectionSource, DataApiConnection, QueryResult } from '../connections.ts'
+import { DataApiError } from '../errors.ts'
+import type { ActionPlan } from '../plan/plan.ts'
+import type { ApiRequest } from '../request/request.ts'
+import type { SchemaCache } from '../schema-cache/schema-cache.ts'
+import { countPlanStatement, explainStatement, mainStatement } from '../sql/main-statement.ts'
+import { qualified, toStatement, type Statement } from '../sql/snippet.ts'
+import { beginStatement, settingsStatement, type Identity } from './context.ts'
+import type { MainResult } from './result.ts'
+
+type Config = Pick<
+  DataApiConfig,
+  'dbExtraSearchPath' | 'appSettings' | 'dbPreRequest' | 'dbTxEnd' | 'dbPreparedStatements' | 'dbMaxRows'
+>
+
+export async function execute(
+  connections: ConnectionSource,
+  request: ApiRequest,
+  plan: ActionPlan,
+  identity: Identity,
+  cache: SchemaCache,
+  config: Config,
+): Promise<MainResult> {
+  const connection = await connections.connect()
+  let isSound = false
+  try {
+    const result = await transaction(connection, request, plan, identity, cache, config)
+    isSound = true
+    return result
+  } catch (error) {
+    isSound = await connection.query({ text: 'ROLLBACK' }).then(
+      () => true,
+      () => false,
+    )
+    throw error
+  } finally {
+    connection.release(isSound)
+  }
+}
+
+async function transaction(
+  connection: DataApiConnection,
+  request: ApiRequest,
+  plan: ActionPlan,
+  identity: Identity,
+  cache: SchemaCache,
+  config: Config,
+): Promise<MainResult> {
+  const explain = plan.negotiated.plan
+  const main = explain ? explainStatement(plan, explain.options, explain.format) : mainStatement(plan)
+  const isPrepared = config.dbPreparedStatements && !explain
+  const prepared = (statement: Statement): Parameters<DataApiConnection['query']>[0] => ({
+    ...statement,
+    name: isPrepared ? nameOf(statement.text) : undefined,
+  })
+  const sent = [
+    connection.query({ text: beginStatement(plan, identity, cache, request.method) }),
+    connection.query(prepared(settingsStatement(request, identity, plan, cache, config))),
+    ...(config.dbPreRequest === undefined ? [] : [connection.query({ text: preRequest(config.dbPreRequest) })]),
+    connection.query(prepared(main)),
+  ]
+  const results = await drained(sent)
+  const answer = results.at(-1)
+  const result = explain ? explained(answer) : toResult(answer)
+  assertAllowed(request, plan, result)
+  const estimated = explain ? result : await withPlannedCount(connection, plan, result, config)
+  await end(connection, request, config)
+  return estimated
+}
+
+/** All of them, whatever happens: nothing of this request is on its way any more. The first failure is the cause of the others. */
+async function drained(sent: readonly Promise<QueryResult>[]): Promise<QueryResult[]> {
+  const settled = await Promise.allSettled(sent)
+  return settled.map((each) => {
+    if (each.status === 'rejected') throw each.reason
+    return each.value
+  })
+}
+
+/** Of the same text the same name, so that it is prepared once on each connection. */
+const nameOf = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 24)
+
+function preRequest(name: string): string {
+  const [schema, function_] = name.includes('.') ? name.split('.', 2) : ['', name]
+  return `SELECT ${toStatement(qualified({ schema: schema ?? '', name: function_ ?? '' })).text}()`
+}
+
+function toResult(result: QueryResult | undefined): MainResult {
+  const [total, page, body, headers, status, inserted, location] = result?.rows[0] ?? []
+  return {
+    total: total == null ? undefined : Number(total),
+    pageTotal: Number(page ?? 0),
+    body: body ?? '',
+    location: location == null ? [] : (JSON.parse(location) as [string, string][]),
+    responseHeaders: headers ?? undefined,
+    responseStatus: status ?? undefined,
+    inserted: inserted == null ? undefined : Number(inserted),
+  }
+}
+
+function explained(result: QueryResult | undefined): MainResult {
+  const body = (result?.rows ?? []).map(([line]) => line ?? '').join('\n')
+  return {
+    total: undefined,
+    pageTotal: 0,
+    body,
+    location: [],
+    responseHeaders: undefined,
+    responseStatus: undefined,
+    inserted: undefined,
+  }
+}
+
+/** Whether it may stand. Throws PGRST115, PGRST116, PGRST124, PGRST128. */
+function assertAllowed({ preferences }: ApiRequest, plan: ActionPlan, { pageTotal }: MainResult): void {
+  if (plan.negotiated.plan) return
+  const isOne = plan.negotiated.mediaType.kind === 'object'
+  const isSingleCall = plan.kind === 'call' && plan.call.function.returns.kind !== 'set'
+  if (isOne && !isSingleCall && pageTotal !== 1) {
+    throw new DataApiError({
+      code: 'PGRST116',
+      message: 'Cannot coerce the result to a single JSON object',
+      details: `The result contains ${pageTotal} rows`,
+    })
+  }
+  if (plan.kind === 'mutate' && plan.mutate.mutation === 'upsert-one' && pageTotal !== 1) {
+    throw new DataApiError({
+      code: 'PGRST115',
+      message: 'Payload values do not match URL in primary key column(s)',
+    })
+  }
+  const most = preferences.handling === 'strict' ? preferences.maxAffected : undefined
+  if (most === undefined || plan.kind === 'read') return
+  if (plan.kind === 'call' && isSingleCall) {
+    throw new DataApiError({
+      code: 'PGRST128',
+      message: 'Function must return SETOF or TABLE when max-affected preference is used with handling=strict',
+    })
+  }
+  const isCounted = plan.kind === 'call' || plan.mutate.mutation === 'update' || plan.mutate.mutation === 'delete'
+  if (isCounted && pageTotal > most) {
+    throw new DataApiError({
+      code: 'PGRST124',
+      message: `Query result exceeds max-affected preference constraint`,
+      details: `The query affects ${pageTotal} rows`,
+    })
+  }
+}
+
+async function withPlannedCount(
+  connection: DataApiConnection,
+  plan: ActionPlan,
+  result: MainResult,
+  { dbMaxRows }: Config,
+): Promise<MainResult> {
+  if (plan.kind !== 'read' || (plan.count !== 'planned' && plan.count !== 'estimated')) return result
+  const isExact = plan.count === 'estimated' && (dbMaxRows === undefined || (result.total ?? 0) <= dbMaxRows)
+  if (isExact) return result
+  const { rows } = await connection.query(countPlanStatement(plan.read))
+  const [explained] = JSON.parse(rows[0]?.[0] ?? '[]') as { Plan?: { 'Plan Rows'?: number } }[]
+  const planned = explained?.Plan?.['Plan Rows'] ?? 0
+  return { ...result, total: plan.count === 'planned' ? planned : Math.max(result.total ?? 0, planned) }
+}
+
+async function end(connection: DataApiConnection, { preferences }: ApiRequest, { dbTxEnd }: Config): Promise<void> {
+  if (!rollsBack(preferences.tx, dbTxEnd)) {
+    await connection.query({ text: 'COMMIT' })
+    return
+  }
+  // What is checked at the end is checked all the same.
+  await drained([connection.query({ text: 'SET CONSTRAINTS ALL IMMEDIATE' }), connection.query({ text: 'ROLLBACK' })])
+}
+
+export function rollsBack(asked: 'commit' | 'rollback' | undefined, setting: Config['dbTxEnd']): boolean {
+  switch (setting) {
+    case 'commit':
+      return false
+    case 'rollback':
+      return true
+    case 'commit-allow-override':
+      return asked === 'rollback'
+    case 'rollback-allow-override':
+      return asked !== 'commit'
+  }
+}

@@ -1,0 +1,95 @@
+// Connections to any Postgres, by `pg`, as a pool. Statements of a request are sent one behind the other without waiting.
+
+import pg from 'pg'
+import type { ConnectionSource, DataApiConnection, QueryResult } from './connections.ts'
+import { DataApiError } from './errors.ts'
+
+export type PgConnectionsOptions = {
+  connection: pg.ClientConfig
+  /** `db-pool` */
+  most: number
+  /** `db-pool-acquisition-timeout`, in milliseconds. */
+  longestWaitMs: number
+}
+
+/** Statements that a connection keeps prepared. */
+const mostPrepared = 200
+
+const asText = {
+  getTypeParser:
+    () =>
+    (value: string): string =>
+      value,
+}
+
+export class PgConnections implements ConnectionSource {
+  readonly #pool: pg.Pool
+  readonly #longestWaitMs: number
+
+  constructor({ connection, most, longestWaitMs }: PgConnectionsOptions) {
+    this.#longestWaitMs = longestWaitMs
+    this.#pool = new pg.Pool({
+      ...connection,
+      max: most,
+      pipeline: true,
+      connectionTimeoutMillis: longestWaitMs,
+      allowExitOnIdle: true,
+    })
+    this.#pool.on('error', () => {})
+  }
+
+  async connect(): Promise<DataApiConnection> {
+    let client: pg.PoolClient
+    try {
+      client = await this.#pool.connect()
+    } catch (cause) {
+      throw isTimeout(cause)
+        ? new DataApiError({
+            code: 'PGRST003',
+            message: 'Timed out acquiring connection from connection pool.',
+            details: `waited ${this.#longestWaitMs} ms`,
+            cause,
+          })
+        : new DataApiError({ code: 'PGRST000', message: 'Database client error. Retrying the connection.', cause })
+    }
+    return new PooledConnection(client)
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end()
+  }
+}
+
+const isTimeout = (error: unknown): boolean =>
+  error instanceof Error && /timeout/i.test(error.message) && !('code' in error)
+
+const preparedOn = new WeakMap<pg.PoolClient, Set<string>>()
+
+class PooledConnection implements DataApiConnection {
+  readonly #client: pg.PoolClient
+  readonly #prepared: Set<string>
+  #isReleased = false
+
+  constructor(client: pg.PoolClient) {
+    this.#client = client
+    this.#prepared = preparedOn.get(client) ?? new Set()
+    preparedOn.set(client, this.#prepared)
+  }
+
+  async query({ text, values, name }: Parameters<DataApiConnection['query']>[0]): Promise<QueryResult> {
+    // Past so many, a new shape is parsed each time; those that come often are prepared by then.
+    const isPrepared = name !== undefined && (this.#prepared.has(name) || this.#prepared.size < mostPrepared)
+    const query: pg.QueryArrayConfig = { text, rowMode: 'array', types: asText }
+    if (values) query.values = [...values]
+    if (isPrepared) query.name = name
+    const result = await this.#client.query<(string | null)[]>(query)
+    if (isPrepared) this.#prepared.add(name)
+    return { rows: result.rows, fields: result.fields.map((field) => field.name), command: result.command }
+  }
+
+  release(isSound: boolean): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
+    this.#client.release(!isSound)
+  }
+}

@@ -1,0 +1,63 @@
+// The schema cache of one database: loaded when it is first needed, kept until somebody says that it changed, and looked at again where a name is
+// not in it. While it is loaded anew, the old one serves; where that fails, it goes on serving.
+
+import { errorChain } from '../model/errors.ts'
+import type { Logger } from '../lib/logger.ts'
+import { DataApiError } from './errors.ts'
+import type { SchemaCache } from './schema-cache/schema-cache.ts'
+
+/** A miss asks again only of what is older than that, in milliseconds. */
+const youngMs = 2_000
+
+export class SchemaCacheKeeper {
+  readonly #load: () => Promise<SchemaCache>
+  readonly #logger: Logger
+  #cache: SchemaCache | undefined
+  #loading: Promise<SchemaCache> | undefined
+  #isStale = false
+
+  constructor(load: () => Promise<SchemaCache>, logger: Logger) {
+    this.#load = load
+    this.#logger = logger
+  }
+
+  /** Throws PGRST002 where there has never been one. */
+  async get(): Promise<SchemaCache> {
+    if (this.#cache && !this.#isStale) return this.#cache
+    return await this.#loaded()
+  }
+
+  /** What is asked for from now on sees what there is now. */
+  reload(): void {
+    this.#isStale = true
+  }
+
+  /** Another look where a name was not found; undefined where what is known is too young to be wrong. */
+  async again(known: SchemaCache): Promise<SchemaCache | undefined> {
+    if (this.#cache !== known) return await this.get()
+    if (performance.now() - known.loadedAt < youngMs) return undefined
+    this.#isStale = true
+    const cache = await this.#loaded()
+    return cache === known ? undefined : cache
+  }
+
+  async #loaded(): Promise<SchemaCache> {
+    this.#isStale = false
+    const loading = (this.#loading ??= this.#load().finally(() => {
+      this.#loading = undefined
+    }))
+    try {
+      this.#cache = await loading
+      return this.#cache
+    } catch (cause) {
+      this.#logger.warn({ cause: errorChain(cause) }, 'the schema cache could not be loaded')
+      if (this.#cache) return this.#cache
+      if (cause instanceof DataApiError) throw cause
+      throw new DataApiError({
+        code: 'PGRST002',
+        message: 'Could not query the database for the schema cache. Retrying.',
+        cause,
+      })
+    }
+  }
+}

@@ -1,0 +1,105 @@
+// An engine over a real Postgres with the club in it, asked over HTTP.
+
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import pg from 'pg'
+import { SignJWT } from 'jose'
+import { TestPostgres, testPassword, testUser } from '../../../src/proxy/test-support/postgres.ts'
+import { keysOfSecret } from '../../../src/data-api/authentication/secret.ts'
+import { defaultConfig, type DataApiConfig } from '../../../src/data-api/config.ts'
+import { DataApi } from '../../../src/data-api/engine.ts'
+import { createHttpServer } from '../../../src/data-api/http-server.ts'
+import { PgConnections } from '../../../src/data-api/pg-connections.ts'
+import { loadSchemaCache } from '../../../src/data-api/schema-cache/load.ts'
+import { SchemaCacheKeeper } from '../../../src/data-api/schema-cache-keeper.ts'
+import { silentLogger } from '../../../src/lib/logger.ts'
+
+const club = readFileSync(new URL('../fixtures/club.sql', import.meta.url), 'utf8')
+const secret = 'a secret of thirty-two characters'
+
+export type Answer = { status: number; headers: Headers; text: string; json: unknown }
+export type Ask = { method?: string; body?: unknown; headers?: Record<string, string>; as?: Record<string, unknown> }
+
+type Parts = { postgres: TestPostgres; connections: PgConnections; server: ReturnType<typeof createHttpServer> }
+
+export class TestEngine implements AsyncDisposable {
+  readonly origin: string
+  readonly admin: pg.Client
+  readonly #parts: Parts
+
+  private constructor(origin: string, admin: pg.Client, parts: Parts) {
+    this.origin = origin
+    this.admin = admin
+    this.#parts = parts
+  }
+
+  static async start(changed: Partial<DataApiConfig> = {}, sql = ''): Promise<TestEngine> {
+    const postgres = await TestPostgres.start()
+    const at = { host: postgres.folder, database: 'postgres' }
+    const admin = new pg.Client({ ...at, user: testUser, password: testPassword })
+    await admin.connect()
+    await admin.query(club + sql)
+    const config = { ...defaultConfig, dbAnonRole: 'anonymous', ...changed }
+    const connections = new PgConnections({
+      connection: { ...at, user: 'authenticator', password: 'correct horse' },
+      most: 5,
+      longestWaitMs: 10_000,
+    })
+    const load = async () => {
+      const connection = await connections.connect()
+      try {
+        return await loadSchemaCache(
+          async (text, values) => (await connection.query({ text, ...(values && { values }) })).rows[0]?.[0] ?? '',
+          config,
+        )
+      } finally {
+        connection.release(true)
+      }
+    }
+    const cache = new SchemaCacheKeeper(load, silentLogger)
+    const engine = new DataApi({ config, connections, cache, keys: keysOfSecret(secret, false), logger: silentLogger })
+    const server = createHttpServer({
+      handle: (request) => engine.handle(request),
+      longestBodyBytes: config.longestBodyBytes,
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    return new TestEngine(`http://127.0.0.1:${port}`, admin, { postgres, connections, server })
+  }
+
+  async ask(path: string, { method = 'GET', body, headers = {}, as }: Ask = {}): Promise<Answer> {
+    const token = as && (await tokenOf(as))
+    const response = await fetch(this.origin + path, {
+      method,
+      headers: {
+        ...(body === undefined || typeof body === 'string' ? {} : { 'content-type': 'application/json' }),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    const isJson = response.headers.get('content-type')?.includes('json') === true && text !== ''
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      json: isJson ? (JSON.parse(text) as unknown) : undefined,
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { postgres, connections, server } = this.#parts
+    server.close()
+    server.closeAllConnections()
+    await connections.close()
+    await this.admin.end()
+    await postgres[Symbol.asyncDispose]()
+  }
+}
+
+export async function tokenOf(claims: Record<string, unknown>, key = secret): Promise<string> {
+  return await new SignJWT(claims).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.from(key))
+}
