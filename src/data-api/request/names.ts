@@ -43,17 +43,20 @@ export function quoted(cursor: Cursor): string | undefined {
   return undefined
 }
 
+/** Words that begin with a letter: what stands in a statement as it came can be a type's name and nothing else. */
+export const typePattern = '[\\p{L}_][\\p{L}\\p{Nd}_$]*(?: [\\p{L}_][\\p{L}\\p{Nd}_$]*)*'
+
 /** Of a cast: `int`, `character varying`, `my_type`. */
 export function typeName(cursor: Cursor): string | undefined {
-  const match = /[\p{L}\p{Nd}_$ ]+/uy
+  const match = new RegExp(typePattern, 'uy')
   match.lastIndex = cursor.at
   const name = match.exec(cursor.text)?.[0]
-  if (name === undefined || name.trim() === '') {
+  if (name === undefined) {
     cursor.expected('a type')
     return undefined
   }
   cursor.at += name.length
-  return name.trim()
+  return name
 }
 
 export function field(cursor: Cursor): Field | undefined {

@@ -1,6 +1,7 @@
 // Columns, paths into them, and casts.
 
 import type { PlannedField } from '../plan/plan.ts'
+import { typePattern } from '../request/names.ts'
 import { ident, join, param, qualified, raw, sql, type Snippet } from './snippet.ts'
 
 /** `of`: the alias that it is a column of. */
@@ -16,8 +17,10 @@ export function fieldExpression(of: string, field: PlannedField): Snippet {
   return sql`${base} ${join(steps, ' ')}`
 }
 
-/** The grammar lets only letters, digits, blanks, `_` and `$` through; a name that needs more than that is none. */
-export function castTo(expression: Snippet, type: string): Snippet {
-  if (!/^[\p{L}\p{Nd}_$ ]+$/u.test(type)) throw new Error('the grammar lets no such type through')
-  return sql`CAST(${expression} AS ${raw(type)})`
+const type = new RegExp(`^(?:${typePattern})$`, 'u')
+
+/** The only text of a request that is part of a statement: the grammar lets nothing through but words. */
+export function castTo(expression: Snippet, name: string): Snippet {
+  if (!type.test(name)) throw new Error('the grammar lets no such type through')
+  return sql`CAST(${expression} AS ${raw(name)})`
 }
