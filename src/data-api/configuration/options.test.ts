@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { configOfEnvironment, parseConfigFile } from './config-file.ts'
+import { readOptions } from './options.ts'
+
+test("a file of PostgREST's is read as it is", () => {
+  const file = parseConfigFile(`
+# comment
+db-uri = "postgres://authenticator:a\\"b@localhost/app"
+db-schemas = "api, public"   # several
+db-anon-role = "anon"
+server-port = 3001
+db-max-rows = 100
+db-tx-end = "commit-allow-override"
+jwt-role-claim-key = ".app.role"
+app.settings.region = "eu"
+openapi-mode = "follow-privileges"
+unheard-of = "x"
+`)
+  const { config, server, warnings } = readOptions(file)
+  assert.deepEqual(
+    [server.dbUri, server.port, config.dbSchemas, config.dbAnonRole, config.dbMaxRows, config.dbTxEnd],
+    ['postgres://authenticator:a"b@localhost/app', 3001, ['api', 'public'], 'anon', 100, 'commit-allow-override'],
+  )
+  assert.deepEqual(config.jwtRoleClaimKey, [
+    { kind: 'key', key: 'app' },
+    { kind: 'key', key: 'role' },
+  ])
+  assert.deepEqual(config.appSettings, { 'app.settings.region': 'eu' })
+  assert.equal(warnings.length, 2)
+  assert.match(warnings.join('\n'), /openapi-mode.*\n.*unheard-of/)
+})
+
+test('variables have the same names', () => {
+  const said = configOfEnvironment({
+    PGRST_DB_SCHEMAS: 'a',
+    PGRST_APP_SETTINGS_X_Y: 'z',
+    OTHER: 'no',
+    PGRST_JWT_AUD: 'me',
+  })
+  assert.deepEqual(
+    [...said],
+    [
+      ['db-schemas', 'a'],
+      ['app.settings.x_y', 'z'],
+      ['jwt-aud', 'me'],
+    ],
+  )
+})
+
+test('what is wrong is named', () => {
+  const read = (name: string, value: string) => () => readOptions(new Map([[name, value]]))
+  assert.throws(read('server-port', 'many'), /server-port is a number/)
+  assert.throws(read('db-plan-enabled', 'yes'), /db-plan-enabled is true or false/)
+  assert.throws(read('db-tx-end', 'never'), /db-tx-end is one of commit/)
+  assert.throws(read('jwt-role-claim-key', 'role'), /no path/)
+  assert.throws(() => parseConfigFile('db-uri "x"'), /line 1 is no setting/)
+})
