@@ -66,13 +66,24 @@ async function transaction(
     ...(config.dbPreRequest === undefined ? [] : [connection.query({ text: preRequest(config.dbPreRequest) })]),
     connection.query(prepared(main)),
   ]
-  const results = await drained(sent)
-  const answer = results.at(-1)
+  const endsAtOnce = !needsALook(request, plan) && !rollsBack(request.preferences.tx, config.dbTxEnd)
+  // After a failure a COMMIT is a ROLLBACK.
+  const ending = endsAtOnce ? [connection.query({ text: 'COMMIT' })] : []
+  const results = await drained([...sent, ...ending])
+  const answer = results[sent.length - 1]
   const result = explain ? explained(answer) : toResult(answer)
   assertAllowed(request, plan, result)
   const estimated = explain ? result : await withPlannedCount(connection, plan, result, config)
-  await end(connection, request, config)
+  if (!endsAtOnce) await end(connection, request, config)
   return estimated
+}
+
+/** Whether the result decides if it may stand, or something else is asked after it. */
+function needsALook({ preferences }: ApiRequest, plan: ActionPlan): boolean {
+  const isOne = plan.negotiated.mediaType.kind === 'object'
+  const isPut = plan.kind === 'mutate' && plan.mutate.mutation === 'upsert-one'
+  const isEstimated = plan.kind === 'read' && (plan.count === 'planned' || plan.count === 'estimated')
+  return isOne || isPut || isEstimated || (preferences.handling === 'strict' && preferences.maxAffected !== undefined)
 }
 
 /** All of them, whatever happens: nothing of this request is on its way any more. The first failure is the cause of the others. */
