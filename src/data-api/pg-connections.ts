@@ -12,7 +12,7 @@ export type PgConnectionsOptions = {
   longestWaitMs: number
 }
 
-/** Statements that a connection keeps prepared. */
+/** Statements that a connection keeps prepared; one that has them all is closed, and another begins anew. */
 const mostPrepared = 200
 
 const asText = {
@@ -77,7 +77,6 @@ class PooledConnection implements DataApiConnection {
   }
 
   async query({ text, values, name }: Parameters<DataApiConnection['query']>[0]): Promise<QueryResult> {
-    // Past so many, a new shape is parsed each time; those that come often are prepared by then.
     const isPrepared = name !== undefined && (this.#prepared.has(name) || this.#prepared.size < mostPrepared)
     const query: pg.QueryArrayConfig = { text, rowMode: 'array', types: asText }
     if (values) query.values = [...values]
@@ -90,6 +89,6 @@ class PooledConnection implements DataApiConnection {
   release(isSound: boolean): void {
     if (this.#isReleased) return
     this.#isReleased = true
-    this.#client.release(!isSound)
+    this.#client.release(!isSound || this.#prepared.size >= mostPrepared)
   }
 }

@@ -58,7 +58,7 @@ async function transaction(
   const isPrepared = config.dbPreparedStatements && !explain
   const prepared = (statement: Statement): Parameters<DataApiConnection['query']>[0] => ({
     ...statement,
-    name: isPrepared ? nameOf(statement.text) : undefined,
+    name: isPrepared ? nameOf(statement.text, cache.loadedAt) : undefined,
   })
   const sent = [
     connection.query({ text: beginStatement(plan, identity, cache, request.method) }),
@@ -95,8 +95,12 @@ async function drained(sent: readonly Promise<QueryResult>[]): Promise<QueryResu
   })
 }
 
-/** Of the same text the same name, so that it is prepared once on each connection. */
-const nameOf = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 24)
+/**
+ * Of the same text the same name, so that it is prepared once on each connection; until the schema is another one, since parameters keep the
+ * types that they had when it was prepared.
+ */
+const nameOf = (text: string, schemaLoadedAt: number): string =>
+  createHash('sha256').update(`${schemaLoadedAt} ${text}`).digest('base64url').slice(0, 24)
 
 function preRequest(name: string): string {
   const [schema, function_] = name.includes('.') ? name.split('.', 2) : ['', name]
