@@ -65,13 +65,7 @@ function leadsTo(each: Relationship, schema: string, target: string, hint: strin
   }
   const { constraint, columns, kind } = cardinality
   const [own, foreign] = columns.length === 1 ? (columns[0] ?? []) : []
-  const isHinted =
-    hint === undefined ||
-    hint === constraint ||
-    (hint === own && !each.fromIsView) ||
-    (hint === foreign && !each.toIsView) ||
-    hint === own ||
-    hint === foreign
+  const isHinted = hint === undefined || hint === constraint || hint === own || hint === foreign
   // One's own name leads to many: the way up is named by the column.
   if (each.to.name === target) return isHinted && !(isSelf && kind === 'm2o' && hint === undefined)
   const isTable = !each.fromIsView && !each.toIsView
