@@ -82,7 +82,7 @@ function distinct(found: readonly Relationship[]): Detected[] {
 
 function notFound(cache: SchemaCache, from: QualifiedName, target: string, hint: string | undefined): DataApiError {
   const others = [...new Set((cache.relationships.get(keyOf(from)) ?? []).map(({ to }) => to.name))]
-  const near = mostSimilar(target, others.length > 0 ? others : [])
+  const near = mostSimilar(target, others)
   const using = hint === undefined ? '' : ` using the hint '${hint}'`
   return new DataApiError({
     code: 'PGRST200',
