@@ -3,7 +3,10 @@
 import assert from 'node:assert/strict'
 import { createHash, createHmac } from 'node:crypto'
 import { after, before, beforeEach, test } from 'node:test'
+import { betterAuth } from 'better-auth'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { options } from '../../src/auth/better-auth/engine.ts'
+import { kindOf } from '../../src/auth/better-auth/guards.ts'
 import { AuthLimits } from '../../src/auth/limits.ts'
 import { publicKeySet, signToken, verifyToken } from '../../src/auth/tokens.ts'
 import { AppError } from '../../src/model/errors.ts'
@@ -460,6 +463,71 @@ test('whoever guesses has to wait, at an account and at an address', async () =>
   for (let times = 0; times < 7; times++)
     sent.push((await call('/request-password-reset', { email: 'one@example.com' })).status)
   assert.equal(sent.at(-1), 429, 'a mailbox is not flooded, whether or not anybody has it')
+})
+
+test('a guess is counted at the account that it is about, whatever else a body has in it', async () => {
+  const { email } = await signUp()
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  const ways: [string, (guess: string) => unknown, Record<string, string>?][] = [
+    ['a field of another route', (guess) => ({ newEmail: newEmail(), email, password: guess })],
+    ['another kind of account', (guess) => ({ phoneNumber: `+4912345${++count}`, email, password: guess })],
+    ['a name twice', (guess) => `{"email":"${newEmail()}","email":"${email}","password":"${guess}"}`],
+    ['a form', (guess) => `email=${newEmail()}&email=${email}&password=${guess}`, form],
+    ['a form that is JSON too', (guess) => `{"email":"x","a":"&email=${email}&password=${guess}&b="}`, form],
+  ]
+  for (const [what, body, headers = {}] of ways) {
+    surface.change({ limits: new AuthLimits({ countsAddresses: false }) })
+    const tries = Array.from({ length: 5 }, (_, at) => body(`guess-${at}-guess`))
+    for (const one of tries) assert.equal((await call('/sign-in/email', one, { headers })).status, 401, what)
+    assert.equal((await call('/sign-in/email', { email, password })).status, 429, what)
+  }
+  surface.change({ limits: new AuthLimits({ countsAddresses: false }) })
+  const sent: number[] = []
+  for (let times = 0; times < 6; times++) {
+    const body = { email, type: 'sign-in', newEmail: newEmail(), phoneNumber: `+4912345${++count}` }
+    sent.push((await call('/email-otp/send-verification-otp', body)).status)
+  }
+  assert.equal(sent.at(-1), 429, 'a mailbox is not flooded by it either')
+})
+
+test('whatever takes a secret of somebody’s is counted as a guess', () => {
+  type Schema = { shape?: object; def?: { innerType?: Schema; left?: Schema; right?: Schema } }
+  type Operation = { path?: string; options?: { body?: Schema; metadata?: { SERVER_ONLY?: boolean } } }
+  const fieldsOf = (schema: Schema | undefined): string[] => {
+    const { innerType, left, right } = schema?.def ?? {}
+    return [
+      ...Object.keys(schema?.shape ?? {}),
+      ...[innerType, left, right].flatMap((part) => (part ? fieldsOf(part) : [])),
+    ]
+  }
+  const secrets = new Set(['code', 'currentPassword', 'otp', 'password', 'token'])
+  // The provider's, an administrator's, the caller's own; and one that sends something, which is rarer still.
+  const others = ['/callback/:id', '/admin/create-user', '/revoke-session', '/email-otp/request-email-change']
+  const operations = Object.values(betterAuth(options(surface.instance)).api) as Operation[]
+  const taking = operations.filter(
+    ({ options: of }) => !of?.metadata?.SERVER_ONLY && fieldsOf(of?.body).some((field) => secrets.has(field)),
+  )
+  const paths = taking.flatMap(({ path }) => path ?? [])
+  assert.ok(paths.includes('/sign-in/email') && paths.includes('/phone-number/verify') && paths.length > 10)
+  assert.deepEqual(paths.filter((path) => kindOf('POST', path) !== 'sign_in').toSorted(), others.toSorted())
+})
+
+test('who has got hold of a session guesses its password no faster than others', async () => {
+  const guesses: [string, (guess: string) => Record<string, unknown>][] = [
+    ['/change-password', (guess) => ({ currentPassword: guess, newPassword: 'a new password' })],
+    ['/verify-password', (guess) => ({ password: guess })],
+    ['/delete-user', (guess) => ({ password: guess })],
+  ]
+  for (const [path, body] of guesses) {
+    surface.change({ limits: new AuthLimits({ countsAddresses: false }) })
+    const { jar, email } = await signUp()
+    for (let tries = 0; tries < 5; tries++)
+      assert.equal((await call(path, body(`guess ${tries} ...`), { jar })).status, 400, path)
+    const refused = await call(path, body(password), { jar })
+    assert.equal(refused.status, 429, path)
+    assert.ok(Number(refused.headers.get('retry-after')) >= 1)
+    assert.equal((await call('/sign-in/email', { email, password })).status, 429, 'one count for all doors')
+  }
 })
 
 test('the address of a session is what the edge said', async () => {

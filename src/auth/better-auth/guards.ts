@@ -4,49 +4,46 @@ import type { AuthInstance } from '../instance.ts'
 import type { RequestKind } from '../limits.ts'
 import type { Call } from './requests.ts'
 
-/** Something may be guessed. */
+/** The field of a body that says whom it is about. The library ignores all others, and so do we: who may add one could have his guesses counted elsewhere. */
+type Field = 'email' | 'newEmail' | 'phoneNumber'
+
+/** A secret that belongs to the account named beside it. */
+const opening: ReadonlyMap<string, Field> = new Map([
+  ['/sign-in/email', 'email'],
+  ['/sign-in/email-otp', 'email'],
+  ['/sign-in/phone-number', 'phoneNumber'],
+  ['/email-otp/check-verification-otp', 'email'],
+  ['/email-otp/reset-password', 'email'],
+  ['/email-otp/verify-email', 'email'],
+  ['/phone-number/reset-password', 'phoneNumber'],
+  ['/phone-number/verify', 'phoneNumber'],
+])
+/** Something else that may be guessed. */
 const guessing = new Set([
-  '/sign-in/email',
-  '/sign-in/email-otp',
-  '/sign-in/phone-number',
   '/sign-up/email',
   '/change-password',
   '/delete-user',
-  '/email-otp/check-verification-otp',
-  '/email-otp/reset-password',
-  '/email-otp/verify-email',
+  '/email-otp/change-email',
   '/magic-link/verify',
-  '/phone-number/reset-password',
-  '/phone-number/verify',
   '/reset-password',
   '/verify-email',
+  '/verify-password',
 ])
 /** Something goes out. */
-const sending = new Set([
-  '/change-email',
-  '/email-otp/request-email-change',
-  '/email-otp/request-password-reset',
-  '/email-otp/send-verification-otp',
-  '/forget-password/email-otp',
-  '/phone-number/request-password-reset',
-  '/phone-number/send-otp',
-  '/request-password-reset',
-  '/send-verification-email',
-  '/sign-in/magic-link',
+const sending: ReadonlyMap<string, Field> = new Map([
+  ['/change-email', 'newEmail'],
+  ['/email-otp/request-email-change', 'newEmail'],
+  ['/email-otp/request-password-reset', 'email'],
+  ['/email-otp/send-verification-otp', 'email'],
+  ['/forget-password/email-otp', 'email'],
+  ['/phone-number/request-password-reset', 'phoneNumber'],
+  ['/phone-number/send-otp', 'phoneNumber'],
+  ['/request-password-reset', 'email'],
+  ['/send-verification-email', 'email'],
+  ['/sign-in/magic-link', 'email'],
 ])
 /** As those, by somebody who is signed in and has a team to invite. */
-const inviting = new Set(['/organization/invite-member'])
-/** A secret that belongs to the account named beside it. */
-const opening = new Set([
-  '/sign-in/email',
-  '/sign-in/email-otp',
-  '/sign-in/phone-number',
-  '/email-otp/check-verification-otp',
-  '/email-otp/reset-password',
-  '/email-otp/verify-email',
-  '/phone-number/reset-password',
-  '/phone-number/verify',
-])
+const inviting: ReadonlyMap<string, Field> = new Map([['/organization/invite-member', 'email']])
 /** Whether the secret was right was not asked, or it was, and something else forbids. */
 const otherwiseRefused = new Set([
   'BANNED_USER',
@@ -63,13 +60,13 @@ export async function guarded(instance: AuthInstance, call: Call, work: () => Pr
   const { limits, target } = instance
   const path = call.url.pathname
   limits.take(target.integrationId, kindOf(call.method, path), call.clientAddress)
-  const about = accountOf(call.body)
-  if (about !== undefined && (sending.has(path) || inviting.has(path)))
-    limits.takeRecipient(target.integrationId, about)
-  if (about === undefined || call.method !== 'POST' || !opening.has(path)) return await work()
+  const recipient = fieldOf(call, sending.get(path) ?? inviting.get(path))
+  if (recipient !== undefined) limits.takeRecipient(target.integrationId, recipient)
+  const account = fieldOf(call, opening.get(path))
+  if (account === undefined || call.method !== 'POST') return await work()
   const attempt = await limits.attemptTo(
     target.integrationId,
-    about,
+    account,
     call.clientAddress,
     async () => {
       const response = await work()
@@ -81,26 +78,24 @@ export async function guarded(instance: AuthInstance, call: Call, work: () => Pr
 }
 
 export function kindOf(method: string, path: string): RequestKind {
-  if (guessing.has(path)) return 'sign_in'
+  if (guessing.has(path) || opening.has(path)) return 'sign_in'
   if (sending.has(path)) return 'send'
   return method === 'GET' || method === 'HEAD' ? 'read' : 'write'
 }
 
-/** Whom a body is about. */
-function accountOf(body: string | undefined): string | undefined {
-  if (body === undefined) return undefined
-  const fields = fieldsOf(body)
-  const about = fields['newEmail'] ?? fields['email'] ?? fields['phoneNumber']
-  return typeof about === 'string' && about !== '' ? about : undefined
+function fieldOf(call: Call, field: Field | undefined): string | undefined {
+  const value = field === undefined || call.body === undefined ? undefined : fieldsOf(call.body, call.isForm)[field]
+  return typeof value === 'string' && value !== '' ? value : undefined
 }
 
-function fieldsOf(body: string): Record<string, unknown> {
+/** As the library reads it: by what it is said to be. Much that is JSON can be read as a form too, and says something else then. */
+function fieldsOf(body: string, isForm: boolean): Readonly<Record<string, unknown>> {
+  if (isForm) return Object.fromEntries(new URLSearchParams(body))
   try {
     const parsed: unknown = JSON.parse(body)
     return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : {}
   } catch {
-    // A form: the library takes one for a sign-in.
-    return Object.fromEntries(new URLSearchParams(body))
+    return {}
   }
 }
 

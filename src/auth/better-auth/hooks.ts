@@ -2,7 +2,7 @@
 // with the password that opened them.
 
 import type { BetterAuthOptions, GenericEndpointContext } from 'better-auth'
-import { APIError, createAuthMiddleware } from 'better-auth/api'
+import { APIError, createAuthMiddleware, getSessionFromCtx } from 'better-auth/api'
 import { isAppError } from '../../model/errors.ts'
 import type { AuthInstance } from '../instance.ts'
 import { askBeforeCreate } from '../webhooks.ts'
@@ -73,11 +73,15 @@ function waysIn(context: GenericEndpointContext | null): string {
   return path === '/sign-in/email-otp' ? 'email_otp' : 'credential'
 }
 
+const confirming = new Set(['/change-password', '/delete-user', '/verify-password'])
+
 export function pathHooks(instance: AuthInstance): NonNullable<BetterAuthOptions['hooks']> {
   const { enabled, disableSignUp } = instance.target.settings.emailAndPassword
   return {
     before: createAuthMiddleware(async (ctx) => {
       const body = (ctx.body ?? {}) as Record<string, unknown>
+      const state = currentState()
+      if (state && confirming.has(ctx.path)) state.confirms = (await getSessionFromCtx(ctx))?.user.email
       if (ctx.path === '/sign-up/email' && enabled && !disableSignUp) await prepareHash(instance, body['password'])
       // Whoever changes a password wants others out, whether or not his app thought of it.
       if (ctx.path === '/change-password') return { context: { body: { ...body, revokeOtherSessions: true } } }

@@ -27,12 +27,22 @@ export function passwordOptions(instance: AuthInstance): PasswordOptions {
         return await noting(() => passwords.hash(target.integrationId, password))
       },
       verify: async ({ hash, password }) => {
-        const isRight = await noting(() => passwords.verify(target.integrationId, hash, password))
+        const isRight = await noting(() =>
+          counted(instance, () => passwords.verify(target.integrationId, hash, password)),
+        )
         if (isRight && passwords.isImported(hash)) await replaceImported(instance, hash, password)
         return isRight
       },
     },
   }
+}
+
+/** Whoever has got hold of a session guesses its user's password no faster than anybody else. Where a body names the account, that was counted. */
+async function counted({ limits, target }: AuthInstance, work: () => Promise<boolean>): Promise<boolean> {
+  const { confirms, origin } = currentState() ?? {}
+  return confirms === undefined
+    ? await work()
+    : await limits.attempt(target.integrationId, confirms, origin?.ipAddress ?? '', work)
 }
 
 /** The transaction of a sign-up has one of few connections: nobody is to wait for a processor with one in hand. */

@@ -13,6 +13,8 @@ export type RequestState = {
   defect: unknown
   /** Hashed before a connection was taken for the transaction that stores it. */
   prepared: { password: string; hash: string } | undefined
+  /** The address of who is asked for his password once more: he is signed in, and nothing that he sends names him. */
+  confirms: string | undefined
   /** SHA-256 of what this browser will show again when it comes back: see `session-verifier.ts`. */
   challenge: string | undefined
   /** A session was handed over to this browser. */
@@ -32,6 +34,7 @@ export async function withState<T>(origin: WebhookOrigin, work: (state: RequestS
     failure: undefined,
     defect: undefined,
     prepared: undefined,
+    confirms: undefined,
     challenge: undefined,
     isHandedOver: false,
     hasNewUser: false,

@@ -10,6 +10,8 @@ export type Call = {
   /** Path and query below the surface's root. */
   url: URL
   body: string | undefined
+  /** The library takes one for a sign-in, and JSON for all else. */
+  isForm: boolean
   clientAddress: string
 }
 
@@ -28,6 +30,12 @@ export function aliasOf(method: string, url: URL): { method: string; url: URL; b
     return { method: 'POST', url: new URL(url.pathname, url), body }
   }
   return { method, url, body: undefined }
+}
+
+/** As the library decides it. */
+export function isForm(headers: Headers): boolean {
+  const [type = ''] = (headers.get('content-type') ?? '').split(';')
+  return type.trim().toLowerCase() === 'application/x-www-form-urlencoded'
 }
 
 /** Postgres stores no NUL, however it was written. */
