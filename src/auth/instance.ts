@@ -1,6 +1,7 @@
 // One integration at work: its settings, its database, and what both surfaces do with them. Built on the first request, dropped when
 // control says that the integration changed, or when others were used more recently.
 
+import type { Logger } from '../lib/logger.ts'
 import type { AuthTarget, AuthTargetName } from '../model/auth-target.ts'
 import type { AuthControlPlane } from './control-plane.ts'
 import type { AuthDatabase } from './database.ts'
@@ -16,6 +17,7 @@ export type AuthInstance = {
   /** One of the whole process each. */
   readonly passwords: Passwords
   readonly limits: AuthLimits
+  readonly logger: Logger
 }
 
 /** Who is asked for by a request that names its integration in its own way. Undefined where there is none. */

@@ -73,7 +73,7 @@ export class Instances {
     const { controlPlane, role, shared, logger } = this.#options
     const { integrationId, database: name } = target
     const database = new TenantDatabase({ integrationId, role, database: name, controlPlane, logger })
-    return { instance: { ...shared, target, database, controlPlane }, database }
+    return { instance: { ...shared, target, database, controlPlane, logger }, database }
   }
 
   #forget(changed: TargetChanged): void {

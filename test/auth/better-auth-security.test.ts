@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { createHash, createHmac } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
 import { after, before, beforeEach, test } from 'node:test'
 import { betterAuth } from 'better-auth'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
@@ -10,6 +11,7 @@ import { kindOf } from '../../src/auth/better-auth/guards.ts'
 import { AuthLimits } from '../../src/auth/limits.ts'
 import { publicKeySet, signToken, verifyToken } from '../../src/auth/tokens.ts'
 import { AppError } from '../../src/model/errors.ts'
+import { startAuthWebhook } from '../support/auth-webhook.ts'
 import { CookieJar } from '../support/cookie-jar.ts'
 import { eventually } from '../support/eventually.ts'
 import { makeTarget, openSurface, type TestSurface } from '../support/auth-surface.ts'
@@ -430,7 +432,7 @@ test('answers do not tell who has an account', async () => {
   const { passwords } = surface.instance
   const counting = new Proxy(passwords, {
     get: (of, name) => {
-      if (name === 'hash' || name === 'verify') hashed++
+      if (['hash', 'verify', 'verifyNothing'].includes(String(name))) hashed++
       const value = Reflect.get(of, name) as unknown
       return typeof value === 'function' ? value.bind(of) : value
     },
@@ -438,6 +440,56 @@ test('answers do not tell who has an account', async () => {
   surface.instance = { ...surface.instance, passwords: counting }
   await call('/sign-in/email', { email: newEmail(), password })
   assert.equal(hashed, 1, 'as much work for a stranger')
+  assert.equal((await call('/sign-in/phone-number', { phoneNumber: '+491234567', password })).status, 401)
+  assert.equal(hashed, 2, 'and for a number that nobody has')
+})
+
+test('what is sent to those only who are known is not waited for, nor is it told that it failed', async () => {
+  const { email, id } = await signUp()
+  const phoneNumber = `+4915100000${++count}`
+  await surface.client.query(`UPDATE "user" SET "phoneNumber" = $1, "phoneNumberVerified" = true WHERE "id" = $2`, [
+    phoneNumber,
+    id,
+  ])
+  await using hook = await startAuthWebhook(() => `${surface.baseUrl}/.well-known/jwks.json`)
+  const held: ServerResponse[] = []
+  hook.answer = (_, response) => held.push(response)
+  surface.change({
+    settings: ({ webhooks }) =>
+      Object.assign(webhooks, {
+        enabled: true,
+        url: hook.url,
+        privateAllowed: true,
+        events: ['send.otp', 'send.magic_link'],
+        timeoutSeconds: 5,
+      }),
+  })
+  const ways: [string, Record<string, unknown>, Record<string, unknown>][] = [
+    ['/request-password-reset', { email }, { email: newEmail() }],
+    ['/send-verification-email', { email }, { email: newEmail() }],
+    [
+      '/email-otp/send-verification-otp',
+      { email, type: 'forget-password' },
+      { email: newEmail(), type: 'forget-password' },
+    ],
+    [
+      '/email-otp/send-verification-otp',
+      { email, type: 'email-verification' },
+      { email: newEmail(), type: 'email-verification' },
+    ],
+    ['/phone-number/request-password-reset', { phoneNumber }, { phoneNumber: '+49151999999' }],
+  ]
+  for (const [path, known, unknown] of ways) {
+    const before = hook.calls.length
+    const [one, other] = [await call(path, known), await call(path, unknown)]
+    assert.deepEqual([one.status, one.text], [other.status, other.text], path)
+    await eventually(`${path} to be sent`, async () => hook.calls.length === before + 1)
+  }
+  for (const response of held) response.writeHead(400).end()
+  // By nobody at all, which is no different.
+  surface.change({ settings: ({ webhooks }) => (webhooks.enabled = false) })
+  assert.equal((await call('/phone-number/request-password-reset', { phoneNumber })).status, 200)
+  assert.equal(surface.mails.length, 0)
 })
 
 test('whoever guesses has to wait, at an account and at an address', async () => {
@@ -510,6 +562,23 @@ test('whatever takes a secret of somebody’s is counted as a guess', () => {
   const paths = taking.flatMap(({ path }) => path ?? [])
   assert.ok(paths.includes('/sign-in/email') && paths.includes('/phone-number/verify') && paths.length > 10)
   assert.deepEqual(paths.filter((path) => kindOf('POST', path) !== 'sign_in').toSorted(), others.toSorted())
+})
+
+test('a number that is not verified yet is not rung without end by whoever signs in with it', async () => {
+  const { id } = await signUp()
+  const phoneNumber = `+4915100000${++count}`
+  await surface.client.query(`UPDATE "user" SET "phoneNumber" = $1, "phoneNumberVerified" = false WHERE "id" = $2`, [
+    phoneNumber,
+    id,
+  ])
+  await using hook = await startAuthWebhook(() => `${surface.baseUrl}/.well-known/jwks.json`)
+  surface.change({
+    limits: new AuthLimits({ countsAddresses: false }),
+    settings: ({ webhooks }) =>
+      Object.assign(webhooks, { enabled: true, url: hook.url, privateAllowed: true, events: ['send.otp'] }),
+  })
+  for (let tries = 0; tries < 8; tries++) await call('/sign-in/phone-number', { phoneNumber, password })
+  assert.equal(hook.calls.length, 5)
 })
 
 test('who has got hold of a session guesses its password no faster than others', async () => {

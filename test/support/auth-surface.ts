@@ -92,7 +92,8 @@ export async function openSurface(change: SurfaceChange = {}): Promise<TestSurfa
       logger: silentLogger,
     })
     databases.push(tenant)
-    return { target, database: tenant, controlPlane, developmentProvider: undefined, passwords, limits }
+    const shared = { developmentProvider: undefined, passwords, limits }
+    return { ...shared, target, database: tenant, controlPlane, logger: silentLogger }
   }
 
   const server = createServer((incoming, outgoing) => {

@@ -52,7 +52,6 @@ const otherwiseRefused = new Set([
   'INVALID_CALLBACK_URL',
   'INVALID_ORIGIN',
   'MISSING_OR_NULL_ORIGIN',
-  'PHONE_NUMBER_NOT_VERIFIED',
   'VALIDATION_ERROR',
 ])
 

@@ -6,7 +6,7 @@ import { APIError, createAuthMiddleware, getSessionFromCtx } from 'better-auth/a
 import { isAppError } from '../../model/errors.ts'
 import type { AuthInstance } from '../instance.ts'
 import { askBeforeCreate } from '../webhooks.ts'
-import { prepareHash } from './password-options.ts'
+import { hashForNobody, prepareHash } from './password-options.ts'
 import { refusalCode } from './refusals.ts'
 import { currentState, noting } from './request-state.ts'
 
@@ -87,8 +87,10 @@ export function pathHooks(instance: AuthInstance): NonNullable<BetterAuthOptions
       if (ctx.path === '/change-password') return { context: { body: { ...body, revokeOtherSessions: true } } }
     }),
     after: createAuthMiddleware(async (ctx) => {
-      if (ctx.path !== '/admin/set-user-password' || ctx.context.returned instanceof APIError) return
-      const { userId } = (ctx.body ?? {}) as { userId?: unknown }
+      const { userId, password } = (ctx.body ?? {}) as Record<string, unknown>
+      const isRefused = ctx.context.returned instanceof APIError
+      if (ctx.path === '/sign-in/phone-number' && isRefused) await hashForNobody(instance, password)
+      if (ctx.path !== '/admin/set-user-password' || isRefused) return
       if (typeof userId === 'string') await ctx.context.internalAdapter.deleteUserSessions(userId)
     }),
   }

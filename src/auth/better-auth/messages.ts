@@ -1,12 +1,15 @@
 // What this surface tells people by mail, or has the tenant's webhook tell them in its place.
+//
+// What goes to those only who are known goes by itself: whoever waited for it, or heard that it failed, would learn that somebody is.
 
 import { APIError } from 'better-auth/api'
 import type { AuthInstance } from '../instance.ts'
 import { authMail, type MailInput } from '../mail/templates.ts'
+import { errorChain } from '../../model/errors.ts'
 import { isTrustedOrigin } from '../redirects.ts'
 import { invitationLifeSeconds, otpLifeSeconds, resetLifeSeconds, verificationLifeSeconds } from './lifetimes.ts'
 import { sendLinkByWebhook, sendOtpByWebhook, type LinkMessage } from '../webhooks.ts'
-import { currentState, noting } from './request-state.ts'
+import { apart, currentState, noting } from './request-state.ts'
 import { rememberChallenge } from './session-verifier.ts'
 
 type Person = { id?: string; email: string; name?: string | null | undefined }
@@ -16,12 +19,14 @@ export type OtpType = 'sign-in' | 'email-verification' | 'forget-password' | 'ch
 export async function sendVerificationLink(instance: AuthInstance, { user, url, token }: Link): Promise<void> {
   await rememberChallenge(instance, token)
   const lifeSeconds = verificationLifeSeconds
-  await sendLink(instance, 'verification', { type: 'email-verification', user, url, token, lifeSeconds })
+  const link = { type: 'email-verification', user, url, token, lifeSeconds } as const
+  byItself(instance, () => sendLink(instance, 'verification', link))
 }
 
 export async function sendPasswordReset(instance: AuthInstance, { user, url, token }: Link): Promise<void> {
   const lifeSeconds = resetLifeSeconds
-  await sendLink(instance, 'password_reset', { type: 'forget-password', user, url, token, lifeSeconds })
+  const link = { type: 'forget-password', user, url, token, lifeSeconds } as const
+  byItself(instance, () => sendLink(instance, 'password_reset', link))
 }
 
 export async function sendMagicLink(
@@ -49,10 +54,15 @@ const otpMails = {
   'change-email': 'verification',
 } as const satisfies Record<OtpType, MailInput['kind']>
 
-export async function sendOtp(
-  instance: AuthInstance,
-  { email, otp, type }: { email: string; otp: string; type: OtpType },
-): Promise<void> {
+type Otp = { email: string; otp: string; type: OtpType }
+
+export async function sendOtp(instance: AuthInstance, message: Otp): Promise<void> {
+  const isForEverybody = message.type === 'sign-in' && !instance.target.settings.emailAndPassword.disableSignUp
+  if (isForEverybody) await sendOtpNow(instance, message)
+  else byItself(instance, () => sendOtpNow(instance, message))
+}
+
+async function sendOtpNow(instance: AuthInstance, { email, otp, type }: Otp): Promise<void> {
   const expiresAt = inSeconds(otpLifeSeconds)
   const message = { code: otp, type, delivery: 'email', expiresAt } as const
   const isTaken = await noting(() => sendOtpByWebhook(instance.target, { email }, message, currentState()?.origin))
@@ -73,6 +83,13 @@ export async function sendPhoneOtp(
     code: 'PHONE_DELIVERY_NOT_CONFIGURED',
     message: 'codes are sent to phones by a webhook that takes send.otp, and there is none',
   })
+}
+
+export async function sendPhoneReset(
+  instance: AuthInstance,
+  message: { phoneNumber: string; code: string },
+): Promise<void> {
+  byItself(instance, () => sendPhoneOtp(instance, message))
 }
 
 export async function sendInvitation(
@@ -97,6 +114,12 @@ function invitationPage({ target }: AuthInstance, request: Request | undefined):
   const isApp = from !== ours && isTrustedOrigin(target, from)
   const domain = target.trustedDomains.find((one) => !one.includes('*'))
   return `${(isApp ? from : (domain ?? ours)).replace(/\/$/, '')}/auth/accept-invitation`
+}
+
+function byItself({ logger, target }: AuthInstance, work: () => Promise<void>): void {
+  apart(work, (error) =>
+    logger.warn({ integration: target.integrationId, cause: errorChain(error) }, 'a message was not sent'),
+  )
 }
 
 type LinkInput = { type: LinkMessage['type']; user: Person; url: string; token: string; lifeSeconds: number }

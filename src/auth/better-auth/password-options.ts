@@ -22,11 +22,13 @@ export function passwordOptions(instance: AuthInstance): PasswordOptions {
     maxPasswordLength: longestPassword,
     password: {
       hash: async (password) => {
+        noteHashing()
         const prepared = currentState()?.prepared
         if (prepared?.password === password) return prepared.hash
         return await noting(() => passwords.hash(target.integrationId, password))
       },
       verify: async ({ hash, password }) => {
+        noteHashing()
         const isRight = await noting(() =>
           counted(instance, () => passwords.verify(target.integrationId, hash, password)),
         )
@@ -35,6 +37,17 @@ export function passwordOptions(instance: AuthInstance): PasswordOptions {
       },
     },
   }
+}
+
+function noteHashing(): void {
+  const state = currentState()
+  if (state) state.hasHashed = true
+}
+
+/** Where the library refuses an account without a look at the password: whom we know is not to be told by how long it took. */
+export async function hashForNobody({ passwords, target }: AuthInstance, password: unknown): Promise<void> {
+  if (currentState()?.hasHashed !== false || typeof password !== 'string') return
+  await noting(() => passwords.verifyNothing(target.integrationId, password))
 }
 
 /** Whoever has got hold of a session guesses its user's password no faster than anybody else. Where a body names the account, that was counted. */

@@ -8,7 +8,7 @@ import { isTrustedRedirect } from '../redirects.ts'
 import { tell } from './events.ts'
 import { assertLength, longestName, longestUrl } from './hooks.ts'
 import { invitationLifeSeconds, mostOtpTries, otpLifeSeconds, tokenLifeSeconds } from './lifetimes.ts'
-import { sendInvitation, sendMagicLink, sendOtp, sendPhoneOtp } from './messages.ts'
+import { sendInvitation, sendMagicLink, sendOtp, sendPhoneOtp, sendPhoneReset } from './messages.ts'
 import { sessionVerifierHooks } from './session-verifier.ts'
 import { socialProviders } from './social-providers.ts'
 
@@ -131,7 +131,7 @@ function phonePlugin(instance: AuthInstance): BetterAuthPlugin {
     callbackOnVerification: async ({ phoneNumber: number, user }) =>
       await tell(instance, 'phone_number.verified', user, { phone_number: number }),
     sendOTP: (data) => sendPhoneOtp(instance, data),
-    sendPasswordResetOTP: (data) => sendPhoneOtp(instance, data),
+    sendPasswordResetOTP: (data) => sendPhoneReset(instance, data),
   })
 }
 

@@ -13,6 +13,8 @@ export type RequestState = {
   defect: unknown
   /** Hashed before a connection was taken for the transaction that stores it. */
   prepared: { password: string; hash: string } | undefined
+  /** Somebody's password was hashed, or what stands for nobody's. */
+  hasHashed: boolean
   /** The address of who is asked for his password once more: he is signed in, and nothing that he sends names him. */
   confirms: string | undefined
   /** SHA-256 of what this browser will show again when it comes back: see `session-verifier.ts`. */
@@ -34,6 +36,7 @@ export async function withState<T>(origin: WebhookOrigin, work: (state: RequestS
     failure: undefined,
     defect: undefined,
     prepared: undefined,
+    hasHashed: false,
     confirms: undefined,
     challenge: undefined,
     isHandedOver: false,
@@ -51,4 +54,11 @@ export async function noting<T>(work: () => Promise<T>): Promise<T> {
     else if (state) state.defect ??= error
     throw error
   }
+}
+
+/** Goes on when the answer is given, and nothing of the answer hangs on it. */
+export function apart(work: () => Promise<void>, failed: (error: unknown) => void): void {
+  const state = states.getStore()
+  const done = state ? states.run({ ...state }, work) : work()
+  done.catch(failed)
 }
