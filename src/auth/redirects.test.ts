@@ -173,6 +173,24 @@ test('paths of our own origin, where they will do', () => {
     assert.equal(isTrustedRedirect(usual, path, { relative: true }), undefined, JSON.stringify(path))
 })
 
+test('a path leads to no other project’s sign-in, which would send on to wherever that one wants', () => {
+  const shared = { ...usual, baseUrl: 'https://db.test/ep-a/app/auth' }
+  for (const path of ['/', '/dashboard', '/ep-b', '/ep-a/app/auth/callback/google', '/api/v10'])
+    assert.ok(isTrustedRedirect(shared, path, { relative: true }), path)
+  const onward = '/magic-link/verify?token=x&callbackURL=https%3A%2F%2Fevil.test'
+  for (const path of [
+    `/ep-b/app/auth${onward}`,
+    `/ep-a/other/auth${onward}`,
+    `/x/../ep-b/app/auth${onward}`,
+    `/ep-b/a%20b/auth${onward}`,
+    '/ep-b/app/auth',
+    '/api/v1/auth/oauth/callback/google?state=x',
+  ]) {
+    assert.equal(isTrustedRedirect(shared, path, { relative: true }), undefined, path)
+    assert.equal(isTrustedRedirect(shared, `https://db.test${path}`), undefined, path)
+  }
+})
+
 test('origins are compared whole and in their canonical form', () => {
   for (const origin of [
     'https://app.example.com',

@@ -5,6 +5,7 @@
 // that a string that passes means the same to everybody who reads it.
 
 import type { AuthTarget } from '../model/auth-target.ts'
+import { serviceRouteOf } from '../model/service-routes.ts'
 
 /** What the decision is made from. */
 export type RedirectRules = Pick<AuthTarget, 'baseUrl' | 'trustedDomains'> & {
@@ -68,7 +69,10 @@ function ownPath(target: RedirectRules, path: string): URL | undefined {
   if (/%2f|%5c/i.test(path.split(/[?#]/, 1)[0] ?? '')) return undefined
   const origin = new URL(target.baseUrl).origin
   const parsed = URL.parse(path, origin)
-  return parsed?.origin === origin && !parsed.pathname.startsWith('//') ? parsed : undefined
+  if (parsed?.origin !== origin || parsed.pathname.startsWith('//')) return undefined
+  // Another project's sign-in on the same host sends on to wherever that one wants.
+  const isForeign = !isOwn(target, parsed) && serviceRouteOf(undefined, parsed.pathname, []) !== undefined
+  return isForeign ? undefined : parsed
 }
 
 /** Below our own base URL: other projects may share its origin. */
