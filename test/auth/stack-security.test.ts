@@ -1,6 +1,7 @@
 // What strangers, and tenants against each other, cannot do on Stack's surface. Each claim fails when its defence is taken out.
 
 import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -195,6 +196,39 @@ describe("Stack's surface", () => {
       keys.map(({ d }) => d),
       [undefined],
     )
+  })
+
+  test('what can be read of a session, in the table or at the other surface, is no refresh token', async () => {
+    const { send, surface } = stack
+    const { refresh_token: refreshToken, user_id: id } = await signUp('refresh@example.com')
+    const renew = (token: string): Promise<StackAnswer> =>
+      send('/auth/sessions/current/refresh', { method: 'POST', refreshToken: token })
+    assert.equal((await renew(refreshToken)).status, 200)
+    const { rows } = await surface.client.query<{ token: string }>(
+      `select "token" from neon_auth."session" where "userId" = $1`,
+      [id],
+    )
+    const [token = '', signature = ''] = refreshToken.split('.')
+    assert.deepEqual(rows, [{ token }])
+    const { secret } = surface.instance.target
+    const cookie = `${token}.${createHmac('sha256', secret).update(token).digest('base64')}`
+    for (const forged of [
+      token,
+      `${token}.`,
+      `${token}.${'A'.repeat(43)}`,
+      cookie,
+      `${refreshToken}.x`,
+      `.${signature}`,
+    ]) {
+      assert.equal((await renew(forged)).code, 'REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED', forged)
+      const out = await send('/auth/sessions/current', { method: 'DELETE', refreshToken: forged })
+      assert.equal(out.code, 'REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED', forged)
+    }
+    // As in a copy of the branch, had its sessions stayed in it.
+    stack.change({ target: { secret: 'another' } })
+    assert.equal((await renew(refreshToken)).code, 'REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED')
+    stack.change({ target: { secret } })
+    assert.equal((await renew(refreshToken)).status, 200)
   })
 
   test('a key set wakes nothing', async () => {

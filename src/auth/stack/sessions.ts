@@ -13,7 +13,7 @@ import type { AuthInstance } from '../instance.ts'
 import { found, isServer, page, reply, signedIn, userIdOf, type Call, type Reply, type Route } from './call.ts'
 import { known, plain, schemaError } from './errors.ts'
 import { flag, isUuid, text } from './fields.ts'
-import { accessTokenSeconds, issueTokens, signAccessToken, tokensView } from './tokens.ts'
+import { accessTokenSeconds, issueTokens, sessionTokenOf, signAccessToken, tokensView } from './tokens.ts'
 import { assertNotBanned } from './passwords.ts'
 import { sessionView } from './views.ts'
 
@@ -65,12 +65,9 @@ async function remove(call: Call): Promise<undefined> {
 }
 
 async function signOut(call: Call): Promise<undefined> {
-  const { database } = call.instance
-  const current =
-    call.signedIn ??
-    (call.refreshToken === undefined ? undefined : await findSessionByToken(database, call.refreshToken))
+  const current = call.signedIn ?? (await findRefreshed(call.instance, call.refreshToken))
   if (!current) throw noSuchRefreshToken()
-  await deleteSession(database, current.session.id)
+  await deleteSession(call.instance.database, current.session.id)
   return undefined
 }
 
@@ -85,13 +82,15 @@ export async function renew(
   token: string | undefined,
 ): Promise<{ accessToken: string; current: SignedIn }> {
   const { target, database } = call.instance
-  const current =
-    token === undefined || token.length > 512 || token.includes('\0')
-      ? undefined
-      : await findSessionByToken(database, token)
+  const current = await findRefreshed(call.instance, token)
   if (!current) throw noSuchRefreshToken()
   await noteUse(database, current)
   return { accessToken: await signAccessToken(target, current.user, current.session.id), current }
+}
+
+async function findRefreshed({ target, database }: AuthInstance, token = ''): Promise<SignedIn | undefined> {
+  const sessionToken = token.length > 512 ? undefined : sessionTokenOf(target, token)
+  return sessionToken === undefined ? undefined : await findSessionByToken(database, sessionToken)
 }
 
 const noSuchRefreshToken = (): Error =>

@@ -1,6 +1,7 @@
 // Access tokens of this surface, and the sessions behind them. A token says all that its readers elsewhere need for ten minutes; here,
 // the session is looked up each time, so that whoever signed out is out at once.
 
+import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { JWTPayload } from 'jose'
 import type { AuthTarget } from '../../model/auth-target.ts'
 import type { Queries } from '../database.ts'
@@ -17,7 +18,7 @@ const yearMs = 365 * 86_400_000
 export const issuerOf = (target: Pick<AuthTarget, 'stackUrl' | 'integrationId'>): string =>
   `${target.stackUrl}/projects/${target.integrationId}`
 
-type Target = Pick<AuthTarget, 'stackUrl' | 'integrationId' | 'signingKeys'>
+type Target = Pick<AuthTarget, 'stackUrl' | 'integrationId' | 'signingKeys' | 'secret'>
 
 /** `role` is always this: what a user may do in an app is not ours to say. */
 export async function signAccessToken(target: Target, user: StoredUser, sessionId: string): Promise<string> {
@@ -80,6 +81,21 @@ const expired = (at?: number): Error =>
     expired_at_millis: at ?? null,
   })
 
+/**
+ * A session's token as it lies in the table is worth nothing here: roles of the tenant's may read that, and the other surface shows it to
+ * scripts of the app's pages.
+ */
+export function refreshTokenOf({ secret }: Pick<AuthTarget, 'secret'>, sessionToken: string): string {
+  return `${sessionToken}.${createHmac('sha256', secret).update(`refresh token ${sessionToken}`).digest('base64url')}`
+}
+
+/** Undefined for what is no refresh token of this integration's. */
+export function sessionTokenOf(target: Pick<AuthTarget, 'secret'>, refreshToken: string): string | undefined {
+  const [sessionToken = ''] = refreshToken.split('.', 1)
+  const [given, wanted] = [Buffer.from(refreshToken), Buffer.from(refreshTokenOf(target, sessionToken))]
+  return given.length === wanted.length && timingSafeEqual(given, wanted) ? sessionToken : undefined
+}
+
 export type IssuedTokens = { accessToken: string; refreshToken: string; userId: string; sessionId: string }
 
 /** Begins a session and signs its first token: what every way of signing in ends with. In the transaction that found the user. */
@@ -99,7 +115,7 @@ export async function issueTokens(
   if (!user) throw new Error('the user of a new session has no row')
   return {
     accessToken: await signAccessToken(target, user, id),
-    refreshToken: token,
+    refreshToken: refreshTokenOf(target, token),
     userId: user.id,
     sessionId: id,
   }

@@ -1,4 +1,4 @@
-// Sessions: Better Auth's rows. Its token is Stack's refresh token, so that signing out ends one on both surfaces.
+// Sessions: Better Auth's rows. Its token is what Stack's refresh token is made of, so that signing out ends one on both surfaces.
 
 import { randomBytes } from 'node:crypto'
 import type { Queries } from '../database.ts'
