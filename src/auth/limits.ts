@@ -8,7 +8,7 @@ import { networksOf } from './networks.ts'
 
 /**
  * What a request is. `read`: sessions and tokens are looked at. `sign_in`: whatever may be guessed (sign-in, sign-up, codes, changes of
- * passwords). `send`: a mail or a code goes out. `write`: all others.
+ * passwords), or is as dear. `send`: a mail or a code goes out. `write`: all others.
  */
 export type RequestKind = 'read' | 'write' | 'sign_in' | 'send'
 

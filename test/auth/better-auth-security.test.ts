@@ -510,6 +510,7 @@ test('whoever guesses has to wait, at an account and at an address', async () =>
   const guesses = await Promise.all(Array.from({ length: 20 }, () => call('/reset-password', guess)))
   assert.ok(guesses.some(({ status }) => status === 429))
   assert.notEqual((await call('/get-session')).status, 429, 'reading goes on')
+  assert.equal((await call('/open-api/generate-schema')).status, 429, 'but for what is dear to answer')
   surface.change({ limits: new AuthLimits({ countsAddresses: false }) })
   const sent: number[] = []
   for (let times = 0; times < 7; times++)
@@ -644,6 +645,14 @@ test('text has bounds, and nothing in it that Postgres cannot store', async () =
     { jar },
   )
   assert.equal(stuffed.status, 400)
+  const nested = (depth: number): string =>
+    `{"name":"[{","slug":"nested${depth}","metadata":{"a":"\\"[","b":${'['.repeat(depth)}${']'.repeat(depth)}}}`
+  assert.equal((await call('/organization/create', nested(60), { jar })).status, 200)
+  assert.equal((await call('/organization/create', nested(20_000), { jar })).status, 400)
+  for (const email of ['491512345@phone.invalid', `${crypto.randomUUID()}@none.invalid`]) {
+    const { status, body } = await call('/sign-up/email', { email, password, name: 'Nobody' })
+    assert.deepEqual([status, body?.['code']], [400, 'INVALID_EMAIL'], 'such an address stands for none')
+  }
   assert.deepEqual(surface.defects, [])
 })
 

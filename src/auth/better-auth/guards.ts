@@ -29,6 +29,8 @@ const guessing = new Set([
   '/verify-email',
   '/verify-password',
 ])
+/** Dear to answer, and the same each time. */
+const dear = new Set(['/open-api/generate-schema'])
 /** Something goes out. */
 const sending: ReadonlyMap<string, Field> = new Map([
   ['/change-email', 'newEmail'],
@@ -77,7 +79,7 @@ export async function guarded(instance: AuthInstance, call: Call, work: () => Pr
 }
 
 export function kindOf(method: string, path: string): RequestKind {
-  if (guessing.has(path) || opening.has(path)) return 'sign_in'
+  if (guessing.has(path) || opening.has(path) || dear.has(path)) return 'sign_in'
   if (sending.has(path)) return 'send'
   return method === 'GET' || method === 'HEAD' ? 'read' : 'write'
 }

@@ -13,7 +13,7 @@ import { tokenLifeSeconds } from './lifetimes.ts'
 import { referencePage } from './reference-page.ts'
 import { refusal } from './refusals.ts'
 import { withState } from './request-state.ts'
-import { aliasOf, hasOnlyText, isForm, toEngineRequest } from './requests.ts'
+import { aliasOf, assertShallow, hasOnlyText, isForm, toEngineRequest } from './requests.ts'
 
 const keySetPaths = new Set(['/.well-known/jwks.json', '/jwks', '/jwt'])
 
@@ -37,8 +37,14 @@ async function answer(instance: AuthInstance, given: AuthRequest, url: URL): Pro
   const alias = aliasOf(method, url)
   const body = alias.body ?? (request.body === null ? undefined : await request.text())
   hasOnlyText(url, body)
-  const { clientAddress } = given
-  const call = { method: alias.method, url: alias.url, body, isForm: isForm(request.headers), clientAddress }
+  const call = {
+    method: alias.method,
+    url: alias.url,
+    body,
+    isForm: isForm(request.headers),
+    clientAddress: given.clientAddress,
+  }
+  if (body !== undefined && !call.isForm) assertShallow(body)
   return await guarded(instance, call, () => ask(instance, toEngineRequest(instance.target, request, call)))
 }
 

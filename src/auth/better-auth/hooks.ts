@@ -22,6 +22,7 @@ export function databaseHooks(instance: AuthInstance): DatabaseHooks {
       create: {
         before: async (user, context) => {
           assertBounds(user)
+          if (context?.path !== '/phone-number/verify') assertSomebodys(user)
           await askTenant(instance, user, context)
         },
         after: async () => {
@@ -32,6 +33,7 @@ export function databaseHooks(instance: AuthInstance): DatabaseHooks {
       update: {
         before: async (user) => {
           assertBounds(user)
+          assertSomebodys(user)
         },
       },
     },
@@ -100,6 +102,12 @@ export function assertBounds(of: { name?: unknown; image?: unknown; email?: unkn
   assertLength('name', of.name, longestName)
   assertLength('image', of.image, longestUrl)
   assertLength('email', of.email, 254)
+}
+
+/** In the tables, such an address stands for none: of whoever has a number only, or was made without any. */
+function assertSomebodys({ email }: { email?: unknown }): void {
+  if (typeof email === 'string' && email.endsWith('.invalid'))
+    throw new APIError('BAD_REQUEST', { code: 'INVALID_EMAIL', message: 'Invalid email' })
 }
 
 export function assertLength(what: string, value: unknown, longest: number): void {

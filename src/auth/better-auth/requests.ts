@@ -48,6 +48,22 @@ export function hasOnlyText(url: URL, body: string | undefined): void {
 
 const hasEscapedNul = (body: string): boolean => /(?<!\\)(?:\\\\)*\\u0000/.test(body)
 
+/** More than anybody nests; whatever walks through a body does so by calling itself. */
+const deepest = 64
+
+export function assertShallow(body: string): void {
+  let depth = 0
+  let isInText = false
+  for (let at = 0; at < body.length; at++) {
+    const sign = body[at]
+    if (sign === '"') isInText = !isInText
+    else if (isInText) at += sign === '\\' ? 1 : 0
+    else if (sign === '[' || sign === '{') depth++
+    else if (sign === ']' || sign === '}') depth--
+    if (depth > deepest) throw new AppError('bad_request', 'the body is nested too deeply')
+  }
+}
+
 /** Ways in which proxies say whom they speak for. The edge has done that, and whoever else does is a client. */
 const foreignHeaders =
   /^(x-forwarded-.*|forwarded|x-real-ip|cf-connecting-ip|true-client-ip|x-client-ip|x-original-.*|x-rewrite-url)$/
