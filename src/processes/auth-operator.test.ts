@@ -41,6 +41,7 @@ test('what is wrong is named, and no value is told', () => {
     [{ oauth: { google: { ...client, issuer: 'ftp://x' } } }, 'oauth.google.issuer'],
     [{ oauth: { google: { ...client, token_url: 'https://u:p@x/' } } }, 'oauth.google.token_url'],
     [{ oauth: { google: 'a secret' } }, 'oauth.google'],
+    [{ oauth: { microsoft: { ...client, microsoft_tenant_id: '../common' } } }, 'oauth.microsoft.microsoft_tenant_id'],
     [{ smtp: { ...smtp, port: '25' } }, 'smtp.port'],
     [{ smtp: { ...smtp, host: '' } }, 'smtp.host'],
     [{ smtp: { ...smtp, pasword: 'a secret' } }, 'smtp.pasword'],

@@ -9,6 +9,7 @@ import { oauthProviderIds } from '../model/auth.ts'
 import type { AuthOperator, OperatorSmtp, SharedOauthClient } from '../model/auth-operator.ts'
 import type { OauthEndpoints } from '../model/auth-target.ts'
 import { AppError } from '../model/errors.ts'
+import { toMicrosoftTenant } from '../model/microsoft-tenant.ts'
 
 export type AuthOperatorFile = Pick<AuthOperator, 'oauth' | 'smtp'>
 
@@ -56,7 +57,7 @@ function parseClient(section: Section): SharedOauthClient {
   const client = {
     clientId: section.text('client_id'),
     clientSecret: section.text('client_secret'),
-    microsoftTenantId: section.optionalText('microsoft_tenant_id'),
+    microsoftTenantId: section.microsoftTenant('microsoft_tenant_id'),
     endpoints: Object.keys(endpoints).length > 0 ? endpoints : undefined,
   }
   section.assertNothingElse()
@@ -115,6 +116,15 @@ class Section {
     const isPlain = url && url.username === '' && url.password === '' && url.hash === ''
     if (isPlain && (url.protocol === 'https:' || url.protocol === 'http:')) return text
     throw this.#bad(key, 'write an https URL')
+  }
+
+  microsoftTenant(key: string): string | undefined {
+    const text = this.optionalText(key)
+    try {
+      return text && toMicrosoftTenant(text)
+    } catch {
+      throw this.#bad(key, 'write the id or domain name of a directory, or "common"')
+    }
   }
 
   port(key: string): number {
