@@ -380,6 +380,11 @@ for (const [major, installation] of testInstallations) {
       await auth.query('DROP FUNCTION shout() CASCADE')
     })
 
+    test('has nothing set that would keep out who says nothing of settings', async () => {
+      const plain = await computes.tenant(id, { user: 'pgrove_auth', password })
+      assert.equal(await one(plain, `SELECT current_setting('search_path')`), 'neon_auth')
+    })
+
     test('comes in whatever the owner has set for the database', async () => {
       for (const setting of [
         `search_path = trap`,
