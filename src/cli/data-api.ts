@@ -10,8 +10,7 @@ import { readOptions, type Options } from '../data-api/configuration/options.ts'
 import { DataApi } from '../data-api/engine.ts'
 import { createHttpServer } from '../data-api/http-server.ts'
 import { PgConnections } from '../data-api/pg-connections.ts'
-import { loadSchemaCache } from '../data-api/schema-cache/load.ts'
-import { SchemaCacheKeeper } from '../data-api/schema-cache-keeper.ts'
+import { keeperOf } from '../data-api/schema-cache-keeper.ts'
 import { createLogger, type Logger } from '../lib/logger.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { Printer } from './printer.ts'
@@ -38,20 +37,7 @@ export async function dataApi(given: DataApiArguments, printer: Printer): Promis
   const logger = createLogger({ level: 'info', process: 'data-api' })
   const connection = { connectionString: dbUri, application_name: 'pgrove data-api' }
   const connections = new PgConnections({ connection, most: server.pool, longestWaitMs: server.poolWaitMs })
-  const cache = new SchemaCacheKeeper(async () => {
-    const own = await connections.connect()
-    let isSound = false
-    try {
-      const loaded = await loadSchemaCache(
-        async (text, values) => (await own.query({ text, ...(values && { values }) })).rows[0]?.[0] ?? '',
-        config,
-      )
-      isSound = true
-      return loaded
-    } finally {
-      own.release(isSound)
-    }
-  }, logger)
+  const cache = keeperOf(connections, config, logger)
   const keys = keysOfSecret(server.jwtSecret, server.jwtSecretIsBase64)
   const engine = new DataApi({ config, connections, cache, keys, logger })
   const http = createHttpServer({
@@ -59,14 +45,11 @@ export async function dataApi(given: DataApiArguments, printer: Printer): Promis
     longestBodyBytes: config.longestBodyBytes,
   })
   http.listen(server.port, server.host)
-  await Promise.race([
-    once(http, 'listening'),
-    once(http, 'error').then(([cause]: unknown[]) => {
-      throw new AppError('config_invalid', `cannot listen on ${server.host}:${server.port}; choose another --port`, {
-        cause,
-      })
-    }),
-  ])
+  await once(http, 'listening').catch((cause: unknown) => {
+    throw new AppError('config_invalid', `cannot listen on ${server.host}:${server.port}; choose another --port`, {
+      cause,
+    })
+  })
   const listener =
     server.channel === undefined ? undefined : new Listener(connection, server.channel, () => cache.reload(), logger)
   process.on('SIGUSR1', () => cache.reload())

@@ -6,7 +6,6 @@
 import type { JsPath } from './request/js-path.ts'
 
 export type TransactionEnd = 'commit' | 'commit-allow-override' | 'rollback' | 'rollback-allow-override'
-export type OpenApiMode = 'follow-privileges' | 'ignore-privileges' | 'disabled'
 
 export type DataApiConfig = {
   /** `db-schemas`: the exposed ones; the first is the default. */
@@ -23,8 +22,6 @@ export type DataApiConfig = {
   dbPlanEnabled: boolean
   /** `db-pre-request`: a function without arguments, as `schema.name` or `name`. */
   dbPreRequest: string | undefined
-  /** `db-root-spec`: a function whose answer takes the place of the OpenAPI description. */
-  dbRootSpec: string | undefined
   /** `db-tx-end` */
   dbTxEnd: TransactionEnd
   /** `db-hoisted-tx-settings` */
@@ -37,12 +34,6 @@ export type DataApiConfig = {
   jwtAud: string | undefined
   /** `jwt-cache-max-entries` */
   jwtCacheMaxEntries: number
-  /** `openapi-mode` */
-  openApiMode: OpenApiMode
-  /** `openapi-security-active` */
-  openApiSecurityActive: boolean
-  /** `openapi-server-proxy-uri` */
-  openApiServerProxyUri: string | undefined
   /** `server-cors-allowed-origins`. Undefined or empty: all. */
   serverCorsAllowedOrigins: readonly string[] | undefined
   /** `server-timing-enabled` */
@@ -51,9 +42,8 @@ export type DataApiConfig = {
   serverTraceHeader: string | undefined
   /** `app.settings.*`, by their whole names. */
   appSettings: Readonly<Record<string, string>>
-  /** Ours: of a request's body and of an answer's, in bytes. Undefined: no bound. */
+  /** Ours: of a request's body, in bytes. Undefined: no bound. */
   longestBodyBytes: number | undefined
-  longestAnswerBytes: number | undefined
 }
 
 export const defaultConfig: DataApiConfig = {
@@ -64,20 +54,15 @@ export const defaultConfig: DataApiConfig = {
   dbAggregatesEnabled: false,
   dbPlanEnabled: false,
   dbPreRequest: undefined,
-  dbRootSpec: undefined,
   dbTxEnd: 'commit',
   dbHoistedTxSettings: ['statement_timeout', 'plan_filter.statement_cost_limit', 'default_transaction_isolation'],
   dbPreparedStatements: true,
   jwtRoleClaimKey: [{ kind: 'key', key: 'role' }],
   jwtAud: undefined,
   jwtCacheMaxEntries: 1000,
-  openApiMode: 'disabled',
-  openApiSecurityActive: false,
-  openApiServerProxyUri: undefined,
   serverCorsAllowedOrigins: undefined,
   serverTimingEnabled: false,
   serverTraceHeader: undefined,
   appSettings: {},
   longestBodyBytes: undefined,
-  longestAnswerBytes: undefined,
 }

@@ -1,7 +1,7 @@
 // Where the engine gets its connections from. It is handed one of these and knows nothing of what is behind it: a pool of any Postgres
 // (`pgrove data-api`), or a branch that may be asleep (`pgrove start`).
 
-export type QueryResult = { rows: readonly (readonly (string | null)[])[]; fields: readonly string[]; command: string }
+export type QueryResult = { rows: readonly (readonly (string | null)[])[] }
 
 export type DataApiConnection = {
   /**

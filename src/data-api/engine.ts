@@ -101,7 +101,7 @@ export class DataApi {
       case 'call': {
         const plan = await timing.of('plan', async () => planRequest(request, action, cache, config))
         const result = await timing.of('transaction', () =>
-          execute(connections, request, plan, identity, cache, config),
+          execute(connections, { request, plan, identity, cache, config }),
         )
         return await timing.of('response', async () => successAnswer(request, plan, result, cache, config))
       }

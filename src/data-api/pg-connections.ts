@@ -81,9 +81,9 @@ class PooledConnection implements DataApiConnection {
     const query: pg.QueryArrayConfig = { text, rowMode: 'array', types: asText }
     if (values) query.values = [...values]
     if (isPrepared) query.name = name
-    const result = await this.#client.query<(string | null)[]>(query)
+    const { rows } = await this.#client.query<(string | null)[]>(query)
     if (isPrepared) this.#prepared.add(name)
-    return { rows: result.rows, fields: result.fields.map((field) => field.name), command: result.command }
+    return { rows }
   }
 
   release(isSound: boolean): void {

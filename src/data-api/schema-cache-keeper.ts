@@ -3,11 +3,35 @@
 
 import { errorChain } from '../model/errors.ts'
 import type { Logger } from '../lib/logger.ts'
+import type { ConnectionSource } from './connections.ts'
 import { DataApiError } from './errors.ts'
+import { loadSchemaCache, type AskText } from './schema-cache/load.ts'
 import type { SchemaCache } from './schema-cache/schema-cache.ts'
 
 /** A miss asks again only of what is older than that, in milliseconds. */
 const youngMs = 2_000
+
+/** Of the database that the connections lead to. */
+export function keeperOf(
+  connections: ConnectionSource,
+  config: Parameters<typeof loadSchemaCache>[1],
+  logger: Logger,
+): SchemaCacheKeeper {
+  const load = async (): Promise<SchemaCache> => {
+    const connection = await connections.connect()
+    let isSound = false
+    try {
+      const ask: AskText = async (text, values) =>
+        (await connection.query({ text, ...(values && { values }) })).rows[0]?.[0] ?? ''
+      const loaded = await loadSchemaCache(ask, config)
+      isSound = true
+      return loaded
+    } finally {
+      connection.release(isSound)
+    }
+  }
+  return new SchemaCacheKeeper(load, logger)
+}
 
 export class SchemaCacheKeeper {
   readonly #load: () => Promise<SchemaCache>

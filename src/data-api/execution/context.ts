@@ -49,16 +49,21 @@ export function settingsStatement(
   )
 }
 
-export const isolationSetting = 'default_transaction_isolation'
+const isolationSetting = 'default_transaction_isolation'
 
 const isolations = new Set(['serializable', 'repeatable read', 'read committed', 'read uncommitted'])
 
-export function beginStatement(plan: ActionPlan, identity: Identity, cache: SchemaCache, method: string): string {
+/**
+ * What begins a transaction. Its kind is said in it: a BEGIN that is refused for its kind (on a standby, say) would leave what follows outside of
+ * any, as whoever logged in.
+ */
+export function beginStatements(plan: ActionPlan, identity: Identity, cache: SchemaCache, method: string): string[] {
   const ofFunction = plan.kind === 'call' ? plan.call.function.isolation : undefined
   const ofRole = cache.roleSettings?.get(identity.role)?.find(([name]) => name === isolationSetting)?.[1]
   const asked = (ofFunction ?? ofRole)?.toLowerCase()
   const level = asked !== undefined && isolations.has(asked) ? asked.toUpperCase() : 'READ COMMITTED'
-  return `BEGIN ISOLATION LEVEL ${level} ${isReadOnly(plan, method) ? 'READ ONLY' : 'READ WRITE'}`
+  const mode = isReadOnly(plan, method) ? 'READ ONLY' : 'READ WRITE'
+  return ['BEGIN', `SET TRANSACTION ISOLATION LEVEL ${level} ${mode}`]
 }
 
 function isReadOnly(plan: ActionPlan, method: string): boolean {

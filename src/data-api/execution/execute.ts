@@ -12,7 +12,7 @@ import type { ApiRequest } from '../request/request.ts'
 import type { SchemaCache } from '../schema-cache/schema-cache.ts'
 import { countPlanStatement, explainStatement, mainStatement } from '../sql/main-statement.ts'
 import { qualified, toStatement, type Statement } from '../sql/snippet.ts'
-import { beginStatement, settingsStatement, type Identity } from './context.ts'
+import { beginStatements, settingsStatement, type Identity } from './context.ts'
 import type { MainResult } from './result.ts'
 
 type Config = Pick<
@@ -20,18 +20,21 @@ type Config = Pick<
   'dbExtraSearchPath' | 'appSettings' | 'dbPreRequest' | 'dbTxEnd' | 'dbPreparedStatements' | 'dbMaxRows'
 >
 
-export async function execute(
-  connections: ConnectionSource,
-  request: ApiRequest,
-  plan: ActionPlan,
-  identity: Identity,
-  cache: SchemaCache,
-  config: Config,
-): Promise<MainResult> {
+/** A request, with all that was decided of it. */
+export type Work = {
+  request: ApiRequest
+  plan: ActionPlan
+  identity: Identity
+  cache: SchemaCache
+  config: Config
+}
+
+export async function execute(connections: ConnectionSource, work: Work): Promise<MainResult> {
+  const statements = statementsOf(work)
   const connection = await connections.connect()
   let isSound = false
   try {
-    const result = await transaction(connection, request, plan, identity, cache, config)
+    const result = await transaction(connection, work, statements)
     isSound = true
     return result
   } catch (error) {
@@ -45,37 +48,44 @@ export async function execute(
   }
 }
 
-async function transaction(
-  connection: DataApiConnection,
-  request: ApiRequest,
-  plan: ActionPlan,
-  identity: Identity,
-  cache: SchemaCache,
-  config: Config,
-): Promise<MainResult> {
+type Sent = Parameters<DataApiConnection['query']>[0]
+
+/** All that begins it and does it; the main statement is the last one. */
+function statementsOf({ request, plan, identity, cache, config }: Work): Sent[] {
   const explain = plan.negotiated.plan
   const main = explain ? explainStatement(plan, explain.options, explain.format) : mainStatement(plan)
   const isPrepared = config.dbPreparedStatements && !explain
-  const prepared = (statement: Statement): Parameters<DataApiConnection['query']>[0] => ({
+  const prepared = (statement: Statement): Sent => ({
     ...statement,
     name: isPrepared ? nameOf(statement.text, cache.loadedAt) : undefined,
   })
-  const sent = [
-    connection.query({ text: beginStatement(plan, identity, cache, request.method) }),
-    connection.query(prepared(settingsStatement(request, identity, plan, cache, config))),
-    ...(config.dbPreRequest === undefined ? [] : [connection.query({ text: preRequest(config.dbPreRequest) })]),
-    connection.query(prepared(main)),
+  return [
+    ...beginStatements(plan, identity, cache, request.method).map((text) => ({ text })),
+    prepared(settingsStatement(request, identity, plan, cache, config)),
+    ...(config.dbPreRequest === undefined ? [] : [{ text: preRequest(config.dbPreRequest) }]),
+    prepared(main),
   ]
+}
+
+async function transaction(
+  connection: DataApiConnection,
+  { request, plan, config }: Work,
+  statements: readonly Sent[],
+): Promise<MainResult> {
   const endsAtOnce = !needsALook(request, plan) && !rollsBack(request.preferences.tx, config.dbTxEnd)
   // After a failure a COMMIT is a ROLLBACK.
-  const ending = endsAtOnce ? [connection.query({ text: 'COMMIT' })] : []
-  const results = await drained([...sent, ...ending])
-  const answer = results[sent.length - 1]
-  const result = explain ? explained(answer) : toResult(answer)
+  const all = endsAtOnce ? [...statements, { text: 'COMMIT' }] : statements
+  const results = await drained(all.map((statement) => connection.query(statement)))
+  const answer = results[statements.length - 1]
+  if (plan.negotiated.plan) {
+    if (!endsAtOnce) await end(connection, request, config)
+    return explained(answer)
+  }
+  const result = toResult(answer)
   assertAllowed(request, plan, result)
-  const estimated = explain ? result : await withPlannedCount(connection, plan, result, config)
+  const counted = await withPlannedCount(connection, plan, result, config)
   if (!endsAtOnce) await end(connection, request, config)
-  return estimated
+  return counted
 }
 
 /** Whether the result decides if it may stand, or something else is asked after it. */
@@ -135,7 +145,6 @@ function explained(result: QueryResult | undefined): MainResult {
 
 /** Whether it may stand. Throws PGRST115, PGRST116, PGRST124, PGRST128. */
 function assertAllowed({ preferences }: ApiRequest, plan: ActionPlan, { pageTotal }: MainResult): void {
-  if (plan.negotiated.plan) return
   const isOne = plan.negotiated.mediaType.kind === 'object'
   const isSingleCall = plan.kind === 'call' && plan.call.function.returns.kind !== 'set'
   if (isOne && !isSingleCall && pageTotal !== 1) {

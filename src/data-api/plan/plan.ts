@@ -62,12 +62,7 @@ export type EmbedResult =
   /** Lifted into the row: the names of what comes out, with the aggregates that were hoisted. Of a to-many each becomes a list. */
   | { kind: 'spread'; isToOne: boolean; columns: readonly SpreadColumn[] }
 
-export type SpreadColumn = {
-  name: string
-  alias: string | undefined
-  aggregate: Aggregate | undefined
-  cast: string | undefined
-}
+export type SpreadColumn = { name: string; aggregate: Aggregate | undefined }
 
 /** A relation to be read, with all that is embedded in it. */
 export type ReadPlan = {

@@ -105,12 +105,7 @@ class Planner {
     const { filters, logic, order, ranges } = this.#query
     for (const { at: path } of [...filters, ...logic, ...order, ...ranges]) {
       if (this.#known.has(JSON.stringify(path))) continue
-      const name = path.at(-1) ?? ''
-      throw new DataApiError({
-        code: 'PGRST108',
-        message: `'${name}' is not an embedded resource in this request`,
-        hint: `Verify that '${name}' is included in the 'select' query parameter.`,
-      })
+      throw notEmbedded(path.at(-1) ?? '')
     }
   }
 
@@ -160,11 +155,7 @@ class Planner {
     named: ReadonlyMap<string, Embed>,
   ): Condition[] {
     const trees: LogicTree[] = [...at<Filter>(this.#query.filters, paths), ...at(this.#query.logic, paths)]
-    return trees.map((tree) => this.#condition(relation, tree, named))
-  }
-
-  #condition(relation: Relation | undefined, tree: LogicTree, named: ReadonlyMap<string, Embed>): Condition {
-    return planCondition(this.#cache, relation, tree, named)
+    return trees.map((tree) => planCondition(this.#cache, relation, tree, named))
   }
 
   #order(root: Root, term: OrderTerm, named: ReadonlyMap<string, Embed>): PlannedOrder {
@@ -172,13 +163,7 @@ class Planner {
     if (term.relation === undefined)
       return { field: planField(root.relation, term.field), relation: undefined, direction, nulls }
     const embed = named.get(term.relation)
-    if (!embed) {
-      throw new DataApiError({
-        code: 'PGRST108',
-        message: `'${term.relation}' is not an embedded resource in this request`,
-        hint: `Verify that '${term.relation}' is included in the 'select' query parameter.`,
-      })
-    }
+    if (!embed) throw notEmbedded(term.relation)
     if (!embed.result.isToOne) {
       throw new DataApiError({
         code: 'PGRST118',
@@ -226,6 +211,13 @@ export function planCondition(
   }
 }
 
+const notEmbedded = (name: string): DataApiError =>
+  new DataApiError({
+    code: 'PGRST108',
+    message: `'${name}' is not an embedded resource in this request`,
+    hint: `Verify that '${name}' is included in the 'select' query parameter.`,
+  })
+
 const isSaid = ({ offset, limit }: RowRange): boolean => offset !== 0 || limit !== undefined
 
 function at<T>(all: readonly At<T>[], paths: readonly EmbedPath[]): T[] {
@@ -238,7 +230,7 @@ function bounded({ offset, limit }: RowRange, most: number | undefined): RowRang
   return { offset, limit: Math.min(limit ?? most, most) }
 }
 
-export function isToOneOf(relationship: Relationship): boolean {
+function isToOneOf(relationship: Relationship): boolean {
   if (relationship.kind === 'computed') return relationship.isToOne
   const { kind } = relationship.cardinality
   return kind === 'm2o' || kind === 'o2o'
@@ -248,12 +240,7 @@ export function isToOneOf(relationship: Relationship): boolean {
 function spreadColumns(plan: ReadPlan, isToOne: boolean): SpreadColumn[] {
   const own = plan.select.flatMap((item): SpreadColumn[] => {
     if (item.kind === 'all')
-      return [...(plan.relation?.columns.keys() ?? [])].map((name) => ({
-        name,
-        alias: undefined,
-        aggregate: undefined,
-        cast: undefined,
-      }))
+      return [...(plan.relation?.columns.keys() ?? [])].map((name) => ({ name, aggregate: undefined }))
     if (item.aggregate && !isToOne) {
       throw new DataApiError({
         code: 'PGRST127',
@@ -264,16 +251,14 @@ function spreadColumns(plan: ReadPlan, isToOne: boolean): SpreadColumn[] {
     return [
       {
         name: item.alias ?? (item.aggregate && item.field.name === '*' ? item.aggregate.function : item.field.name),
-        alias: item.alias,
         aggregate: item.aggregate,
-        cast: item.cast,
       },
     ]
   })
   const nested = plan.embeds.flatMap(({ isSelected, result }): SpreadColumn[] => {
     if (!isSelected) return []
     if (result.kind === 'spread') return [...result.columns]
-    return [{ name: result.name, alias: undefined, aggregate: undefined, cast: undefined }]
+    return [{ name: result.name, aggregate: undefined }]
   })
   return [...own, ...nested]
 }

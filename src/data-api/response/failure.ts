@@ -1,6 +1,6 @@
 // A failure as an answer, in PostgREST's form. What is no refusal of ours or of Postgres is told as nothing but that.
 
-import { DataApiError, isDataApiError } from '../errors.ts'
+import { isDataApiError } from '../errors.ts'
 import type { HttpAnswer } from './answer.ts'
 import { isPostgresError, raisedError, statusOfPostgres } from './postgres-errors.ts'
 
@@ -45,6 +45,3 @@ function answer(status: number, body: Body, headers: readonly (readonly [string,
     body: JSON.stringify({ code: body.code, details: body.details, hint: body.hint, message: body.message }),
   }
 }
-
-export const unexpected = (cause: unknown): DataApiError =>
-  new DataApiError({ code: 'PGRSTX00', message: 'An unexpected error happened', cause })

@@ -3,13 +3,11 @@
 import type { DatabaseFunction, Parameter, QualifiedName, ReturnType } from './schema-cache.ts'
 
 export type FunctionRow = QualifiedName & {
-  description: string | null
   names: (string | null)[] | null
   modes: ('i' | 'o' | 'b' | 'v' | 't')[] | null
   types: string[] | null
   typeIds: number[]
   defaults: number
-  isVariadic: boolean
   isSet: boolean
   rows: number
   volatility: 'v' | 's' | 'i'
@@ -20,6 +18,12 @@ export type FunctionRow = QualifiedName & {
 const volatilities = { v: 'volatile', s: 'stable', i: 'immutable' } as const
 /** They cut a literal to one character where no length is said. */
 const cutting: Readonly<Record<string, string>> = { character: 'bpchar', bit: 'bit varying', '"char"': 'text' }
+
+/** `name=value`, as the catalogs keep settings. */
+export function toSetting(text: string): [name: string, value: string] {
+  const at = text.indexOf('=')
+  return [text.slice(0, at), text.slice(at + 1)]
+}
 
 export function toFunction(
   row: FunctionRow,
@@ -38,18 +42,13 @@ export function toFunction(
       isVariadic: mode === 'v',
     }
   })
-  const settings = (row.settings ?? []).map((text): [string, string] => {
-    const at = text.indexOf('=')
-    return [text.slice(0, at), text.slice(at + 1)]
-  })
+  const settings = (row.settings ?? []).map(toSetting)
   return {
     schema: row.schema,
     name: row.name,
-    description: row.description ?? undefined,
     parameters,
     returns: returnsOf(row, modes, relations),
     volatility: volatilities[row.volatility],
-    hasVariadic: row.isVariadic,
     isolation: settings.find(([name]) => name === 'default_transaction_isolation')?.[1],
     settings: settings.filter(([name]) => hoisted.includes(name) && name !== 'default_transaction_isolation'),
   }
@@ -67,11 +66,7 @@ function returnsOf(
   const isRow = baseKind === 'c' || name === 'record' || outs > 0
   const known = relations.get(relation)
   const of: ReturnType = isRow
-    ? {
-        kind: 'composite',
-        type: known ? { schema: known.schema, name: known.name } : { schema, name },
-        isAlias: known !== undefined,
-      }
+    ? { kind: 'composite', type: known ? { schema: known.schema, name: known.name } : { schema, name } }
     : { kind: 'scalar', type: { schema, name } }
   return { kind: row.isSet ? 'set' : 'single', of }
 }

@@ -14,31 +14,21 @@ with recursive base as (
 )
 select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
   'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'kind', c.relkind,
-  'description', pg_catalog.obj_description(c.oid, 'pg_class'),
   'rowType', c.reltype::bigint,
   'updatable', case when c.relkind = 'm' then 0 else pg_catalog.pg_relation_is_updatable(c.oid, true) end,
   'columns', (
     select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
       'number', a.attnum, 'name', a.attname,
-      'description', pg_catalog.col_description(c.oid, a.attnum),
-      'isNullable', not (a.attnotnull or t.typtype = 'd' and t.typnotnull),
       'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
       'baseType', pg_catalog.format_type(coalesce(b.base, a.atttypid), null),
-      'isComposite', bt.typtype = 'c',
-      'isArray', bt.typcategory = 'A',
       'typeName', pg_catalog.json_build_object('schema', tn.nspname, 'name', t.typname),
-      'maxLength', case when bt.typname in ('varchar', 'bpchar') and a.atttypmod > 4 then a.atttypmod - 4 end,
       'default', case when a.attidentity <> '' then 'identity' when a.attgenerated = '' then coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), t.typdefault) end,
-      'sequence', case when a.attidentity <> '' then pg_catalog.pg_get_serial_sequence(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), a.attname) end,
-      'isGenerated', a.attgenerated <> '',
-      'isIdentityAlways', a.attidentity = 'a',
-      'enumValues', (select coalesce(pg_catalog.json_agg(e.enumlabel order by e.enumsortorder), '[]') from pg_catalog.pg_enum e where e.enumtypid = bt.oid)
+      'sequence', case when a.attidentity <> '' then pg_catalog.pg_get_serial_sequence(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), a.attname) end
     ) order by a.attnum), '[]')
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_type t on t.oid = a.atttypid
     join pg_catalog.pg_namespace tn on tn.oid = t.typnamespace
     left join bottom b on b.root = a.atttypid
-    left join pg_catalog.pg_type bt on bt.oid = coalesce(b.base, a.atttypid)
     left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
   )
@@ -72,11 +62,11 @@ where r.rulename = '_RETURN' and c.relkind in ('v', 'm') and ${notOurs}`
 /** $1: schemas. Functions that can be called, or that belong to rows. */
 export const functionsQuery = `
 select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-  'schema', n.nspname, 'name', p.proname, 'description', pg_catalog.obj_description(p.oid, 'pg_proc'),
+  'schema', n.nspname, 'name', p.proname,
   'names', p.proargnames, 'modes', p.proargmodes,
   'types', (select pg_catalog.json_agg(pg_catalog.format_type(x.type, null) order by x.at) from pg_catalog.unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) with ordinality as x(type, at)),
   'typeIds', coalesce(p.proallargtypes, p.proargtypes::oid[])::bigint[],
-  'defaults', p.pronargdefaults, 'isVariadic', p.provariadic <> 0,
+  'defaults', p.pronargdefaults,
   'isSet', p.proretset, 'rows', p.prorows, 'volatility', p.provolatile,
   'returnType', pg_catalog.json_build_object('schema', tn.nspname, 'name', t.typname, 'id', t.oid::bigint, 'kind', t.typtype, 'relation', coalesce(bt.typrelid, t.typrelid)::bigint, 'isDomain', t.typtype = 'd', 'baseKind', coalesce(bt.typtype, t.typtype)),
   'settings', p.proconfig
@@ -115,14 +105,10 @@ where c.castcontext = 'i' and c.castmethod = 'f'
   and (s.typtype = 'd' and t.oid in ('pg_catalog.json'::pg_catalog.regtype, 'pg_catalog.text'::pg_catalog.regtype)
     or t.typtype = 'd' and s.oid in ('pg_catalog.json'::pg_catalog.regtype, 'pg_catalog.text'::pg_catalog.regtype))`
 
-/** $1: schemas. */
 export const surroundingsQuery = `
 select pg_catalog.json_build_object(
   'timezones', (select pg_catalog.json_agg(name) from pg_catalog.pg_timezone_names),
-  'hasPostGis', exists (select from pg_catalog.pg_proc where proname = 'st_asgeojson'),
-  'serverVersion', pg_catalog.current_setting('server_version_num')::integer,
-  'schemas', (select coalesce(pg_catalog.json_object_agg(n.nspname, pg_catalog.obj_description(n.oid, 'pg_namespace')), '{}')
-    from pg_catalog.pg_namespace n where n.nspname = any($1::text[]))
+  'hasPostGis', exists (select from pg_catalog.pg_proc where proname = 'st_asgeojson')
 )::text`
 
 /** Settings of roles that any of them may set for itself. */

@@ -1,8 +1,9 @@
 // Reads the schema cache out of a database. Any login that may connect can: the catalogs are everybody's to read.
 
 import type { DataApiConfig } from '../config.ts'
+import { arrayLiteral } from '../sql/array-literal.ts'
 import * as ask from './introspection.ts'
-import { toFunction, type FunctionRow } from './functions.ts'
+import { toFunction, toSetting, type FunctionRow } from './functions.ts'
 import {
   relationshipsOf,
   shown,
@@ -27,17 +28,10 @@ import { viewColumns } from './view-columns.ts'
 /** One statement whose answer is one text. */
 export type AskText = (text: string, values?: readonly string[]) => Promise<string>
 
-type ColumnRow = Omit<Column, 'default'> & {
-  number: number
-  default: string | null
-  sequence: string | null
-  description: string | null
-  maxLength: number | null
-}
+type ColumnRow = Omit<Column, 'default'> & { number: number; default: string | null; sequence: string | null }
 type RelationRow = QualifiedName & {
   oid: number
   kind: 'r' | 'v' | 'm' | 'f' | 'p'
-  description: string | null
   rowType: number
   updatable: number
   columns: ColumnRow[]
@@ -51,7 +45,6 @@ type ConstraintRow = {
   foreignColumns: number[] | null
 }
 
-const kinds = { r: 'table', v: 'view', m: 'materialized-view', f: 'foreign-table', p: 'partitioned-table' } as const
 /** Bits of `pg_relation_is_updatable`: postgres: src/include/nodes/nodes.h, CmdType. */
 const updateBit = 4
 const insertBit = 8
@@ -77,9 +70,7 @@ export async function loadSchemaCache(
   const surroundings = await read<{
     timezones: string[]
     hasPostGis: boolean
-    serverVersion: number
-    schemas: Record<string, string | null>
-  }>(ask.surroundingsQuery, schemas)
+  }>(ask.surroundingsQuery)
 
   const byOid = new Map(relationRows.map((row) => [row.oid, row]))
   const projections = projectionsOf(views, byOid)
@@ -135,25 +126,12 @@ export async function loadSchemaCache(
     timezones: new Set(surroundings.timezones),
     roleSettings: new Map(roles.map(({ role, settings }) => [role, settings.map(toSetting)])),
     hasPostGis: surroundings.hasPostGis,
-    serverVersion: surroundings.serverVersion,
-    schemaDescriptions: new Map(
-      Object.entries(surroundings.schemas).flatMap(([name, text]) => (text === null ? [] : [[name, text]])),
-    ),
     loadedAt: performance.now(),
   }
 }
 
-const toSetting = (text: string): [string, string] => {
-  const at = text.indexOf('=')
-  return [text.slice(0, at), text.slice(at + 1)]
-}
-
 const nameOf = (row: RelationRow | undefined): QualifiedName | undefined =>
   row && { schema: row.schema, name: row.name }
-
-/** As a parameter of type `text[]`. */
-const arrayLiteral = (texts: readonly string[]): string =>
-  `{${texts.map((text) => `"${text.replaceAll(/["\\]/g, (sign) => `\\${sign}`)}"`).join(',')}}`
 
 function toKeyed(row: RelationRow): KeyedRelation {
   return {
@@ -170,8 +148,6 @@ function toRelation(row: RelationRow, key: readonly number[]): Relation {
   return {
     schema: row.schema,
     name: row.name,
-    description: row.description ?? undefined,
-    kind: kinds[row.kind],
     isInsertable: (row.updatable & insertBit) !== 0,
     isUpdatable: (row.updatable & updateBit) !== 0,
     isDeletable: (row.updatable & deleteBit) !== 0,
@@ -181,8 +157,6 @@ function toRelation(row: RelationRow, key: readonly number[]): Relation {
         column.name,
         {
           ...column,
-          description: column.description ?? undefined,
-          maxLength: column.maxLength ?? undefined,
           default: sequence === null ? (column.default ?? undefined) : `nextval('${sequence.replaceAll("'", "''")}')`,
         },
       ]),

@@ -9,29 +9,17 @@ export const keyOf = ({ schema, name }: QualifiedName): string => JSON.stringify
 
 export type Column = {
   name: string
-  description: string | undefined
-  isNullable: boolean
   /** As `format_type` gives it, with its modifier: `character varying(10)`. */
   type: string
   /** Without a modifier, of a domain its base type: what literals are cast to, and what decides on `to_jsonb` and full-text search. */
   baseType: string
-  /** Of the base type. */
-  isComposite: boolean
-  isArray: boolean
   /** Of a domain its own name, qualified. For representations. */
   typeName: QualifiedName
-  maxLength: number | undefined
   /** As an expression; of an identity column the call of `nextval`. Undefined: none. */
   default: string | undefined
-  isGenerated: boolean
-  isIdentityAlways: boolean
-  /** Of an enum, in order. */
-  enumValues: readonly string[]
 }
 
 export type Relation = QualifiedName & {
-  description: string | undefined
-  kind: 'table' | 'view' | 'materialized-view' | 'foreign-table' | 'partitioned-table'
   isInsertable: boolean
   isUpdatable: boolean
   isDeletable: boolean
@@ -92,15 +80,13 @@ export type Parameter = {
 export type ReturnType =
   /** No composite, or one without columns that are known. */
   | { kind: 'scalar'; type: QualifiedName }
-  /** A row type, or OUT parameters, or TABLE(…). `relation`: where it is one of the cache. `isTrueRow`: named after a relation. */
-  | { kind: 'composite'; type: QualifiedName; isAlias: boolean }
+  /** A row type, by the name of its relation where it has one; or OUT parameters, or TABLE(…). */
+  | { kind: 'composite'; type: QualifiedName }
 
 export type DatabaseFunction = QualifiedName & {
-  description: string | undefined
   parameters: readonly Parameter[]
   returns: { kind: 'void' } | { kind: 'single' | 'set'; of: ReturnType }
   volatility: 'volatile' | 'stable' | 'immutable'
-  hasVariadic: boolean
   /** `default_transaction_isolation` of its own. */
   isolation: string | undefined
   /** Its SETs among `db-hoisted-tx-settings`. */
@@ -137,9 +123,6 @@ export type SchemaCache = {
   roleSettings?: ReadonlyMap<string, readonly (readonly [name: string, value: string])[]>
   /** As the functions need it that write GeoJSON. */
   hasPostGis: boolean
-  serverVersion: number
-  /** Comments on the exposed schemas, for the OpenAPI description. */
-  schemaDescriptions: ReadonlyMap<string, string>
   /** `performance.now()` when it had been read. */
   loadedAt: number
 }

@@ -1,7 +1,7 @@
 // A call, as the source of what is answered. The function is executed once, whatever is made of its rows.
 
 import type { CallPlan } from '../plan/plan.ts'
-import { arrayLiteral } from './conditions.ts'
+import { arrayLiteral } from './array-literal.ts'
 import { empty, ident, join, param, qualified, raw, sql, type Snippet } from './snippet.ts'
 
 export const scalarColumn = 'pgrst_scalar'

@@ -2,6 +2,7 @@
 
 import type { Condition } from '../plan/plan.ts'
 import type { IsValue, Operation, QuantifiedOperator, SearchOperator, SimpleOperator } from '../request/syntax.ts'
+import { arrayLiteral } from './array-literal.ts'
 import { fieldExpression } from './fields.ts'
 import { ident, join, param, qualified, raw, sql, type Snippet } from './snippet.ts'
 
@@ -99,7 +100,3 @@ function operationSql(
     }
   }
 }
-
-/** Each element quoted, so that nothing in it divides elements or is null. */
-export const arrayLiteral = (values: readonly string[]): string =>
-  `{${values.map((value) => `"${value.replaceAll(/["\\]/g, (sign) => `\\${sign}`)}"`).join(',')}}`

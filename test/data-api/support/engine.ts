@@ -11,8 +11,7 @@ import { defaultConfig, type DataApiConfig } from '../../../src/data-api/config.
 import { DataApi } from '../../../src/data-api/engine.ts'
 import { createHttpServer } from '../../../src/data-api/http-server.ts'
 import { PgConnections } from '../../../src/data-api/pg-connections.ts'
-import { loadSchemaCache } from '../../../src/data-api/schema-cache/load.ts'
-import { SchemaCacheKeeper } from '../../../src/data-api/schema-cache-keeper.ts'
+import { keeperOf } from '../../../src/data-api/schema-cache-keeper.ts'
 import { silentLogger } from '../../../src/lib/logger.ts'
 
 const club = readFileSync(new URL('../fixtures/club.sql', import.meta.url), 'utf8')
@@ -46,18 +45,7 @@ export class TestEngine implements AsyncDisposable {
       most: 5,
       longestWaitMs: 10_000,
     })
-    const load = async () => {
-      const connection = await connections.connect()
-      try {
-        return await loadSchemaCache(
-          async (text, values) => (await connection.query({ text, ...(values && { values }) })).rows[0]?.[0] ?? '',
-          config,
-        )
-      } finally {
-        connection.release(true)
-      }
-    }
-    const cache = new SchemaCacheKeeper(load, silentLogger)
+    const cache = keeperOf(connections, config, silentLogger)
     const engine = new DataApi({ config, connections, cache, keys: keysOfSecret(secret, false), logger: silentLogger })
     const server = createHttpServer({
       handle: (request) => engine.handle(request),
