@@ -90,6 +90,7 @@ class Listener {
   readonly #logger: Logger
   #client: pg.Client | undefined
   #isClosed = false
+  #isAway = false
 
   constructor(connection: pg.ClientConfig, channel: string, changed: () => void, logger: Logger) {
     this.#connection = connection
@@ -119,9 +120,12 @@ class Listener {
     try {
       await client.connect()
       await client.query(`LISTEN ${pg.escapeIdentifier(this.#channel)}`)
+      this.#isAway = false
       this.#changed()
     } catch (error) {
-      this.#logger.warn({ cause: errorChain(error) }, 'changes of the schema are not heard of')
+      // Once for each time that it goes away.
+      if (!this.#isAway) this.#logger.warn({ cause: errorChain(error) }, 'changes of the schema are not heard of')
+      this.#isAway = true
       await client.end().catch(() => {})
     }
   }
