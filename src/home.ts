@@ -12,6 +12,7 @@ import { dirname, join } from 'node:path'
 import { createHash } from 'node:crypto'
 import { readIfThere, writeDurably } from './lib/durable-file.ts'
 import { AppError } from './model/errors.ts'
+import type { ServiceName } from './model/service-routes.ts'
 import { identify, type ProcessIdentity } from './compute/process.ts'
 
 export type Home = {
@@ -59,9 +60,10 @@ export function homeAt(root: string): Home {
 
 export const controlSocket = (home: Home): string => join(home.run, 'control.sock')
 export const apiSocket = (home: Home): string => join(home.run, 'api.sock')
-/** Where the auth process answers, and where control answers it. */
-export const authSocket = (home: Home): string => join(home.run, 'auth.sock')
-export const authControlSocket = (home: Home): string => join(home.run, 'auth-control.sock')
+/** Where a service answers, and where control answers it. */
+export const serviceSocket = (home: Home, service: ServiceName): string => join(home.run, `${service}.sock`)
+export const serviceControlSocket = (home: Home, service: ServiceName): string =>
+  join(home.run, `${service}-control.sock`)
 export const adminSocket = (home: Home): string => join(home.run, 'admin.sock')
 
 /** Makes the folder if need be and checks that it can be used. Throws `config_invalid`. */

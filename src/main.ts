@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { createPrinter } from './cli/printer.ts'
 import { readConfig } from './config.ts'
 import { errorChain, isAppError } from './model/errors.ts'
+import { serviceNames } from './model/service-routes.ts'
 
 const help = `pgrove: a self-hosted Postgres platform that answers the Neon API
 
@@ -65,11 +66,22 @@ async function main(): Promise<void> {
       return await (await import('./processes/control-child.ts')).runControlChild()
     case 'edge':
       return (await import('./processes/edge-child.ts')).runEdgeChild()
-    case 'auth':
-      return (await import('./processes/auth-child.ts')).runAuthChild()
+    case 'service':
+      return await runService(rest[0])
     default:
       err.line(`pgrove: there is no command ${JSON.stringify(command)}\n`)
       err.line(help)
+      process.exitCode = 2
+  }
+}
+
+async function runService(name: string | undefined): Promise<void> {
+  switch (serviceNames.find((each) => each === name)) {
+    case 'auth':
+      return (await import('./processes/auth-child.ts')).runAuthChild()
+    case 'data-api':
+      return (await import('./processes/data-api-child.ts')).runDataApiChild()
+    case undefined:
       process.exitCode = 2
   }
 }

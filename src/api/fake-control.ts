@@ -31,6 +31,7 @@ import type { Role } from '../model/role.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { noUsage } from '../model/usage.ts'
 import { fakeAuth } from './fake-auth.ts'
+import { fakeDataApi } from './fake-data-api.ts'
 
 export const validKey = 'napi_valid'
 
@@ -84,6 +85,7 @@ export const jwks: Jwks = {
   audience: undefined,
   roleNames: ['authenticated'],
   authIntegrationId: undefined,
+  dataApiId: undefined,
   createdAt: then,
   updatedAt: then,
 }
@@ -540,6 +542,7 @@ export function fakeControl(replacements: Replacements = {}): Control {
     },
     authMailbox: { list: async () => [], empty: async () => {} },
     auth: fakeAuth(then),
+    dataApi: fakeDataApi(then),
     idempotency: fakeIdempotency(),
   }
   return control

@@ -14,11 +14,11 @@ import { branches } from './branches.ts'
 import { connectionUri } from './connection-uri.ts'
 import { consumption } from './consumption.ts'
 import { costs } from './costs.ts'
+import { dataApi } from './data-api.ts'
 import { databases } from './databases.ts'
 import { endpoints } from './endpoints.ts'
 import { events } from './events.ts'
 import type { Handlers } from './handler.ts'
-import { branchServices } from './branch-services.ts'
 import { invitations } from './invitations.ts'
 import { jwks } from './jwks.ts'
 import { operations } from './operations.ts'
@@ -61,7 +61,7 @@ export const handlers: Handlers = {
   ...projectPermissions,
   ...auditLog,
   ...organizationLimits,
-  ...branchServices,
+  ...dataApi,
   ...authIntegrations,
   ...authUsers,
   ...authOauthProviders,

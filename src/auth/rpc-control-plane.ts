@@ -4,6 +4,7 @@
 
 import { connectRpc, type RpcClient, type RpcMethods, type RpcServer } from '../lib/rpc.ts'
 import type { Logger } from '../lib/logger.ts'
+import { asRecord, isDatabaseName, isEndpointId, isText, isUuid } from '../lib/rpc-params.ts'
 import { authEventTypes, type AuthEventType } from '../model/auth.ts'
 import { authMailKinds, type AuthMail, type AuthTarget, type AuthTargetName } from '../model/auth-target.ts'
 import { AppError } from '../model/errors.ts'
@@ -84,16 +85,11 @@ export function pushTargetChanged(server: RpcServer, changed: TargetChanged): Pr
   return server.notify(targetChangedEvent, changed)
 }
 
-const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-const endpointPattern = /^[a-z0-9-]{1,63}$/
-const longestDatabaseBytes = 63
-
 function readName(params: unknown): AuthTargetName {
   const { kind, id, endpointId, database } = asRecord(params)
   if (kind === 'project' && isUuid(id)) return { kind, id }
-  const isDatabase = database === undefined || isText(database, longestDatabaseBytes)
-  if (kind === 'endpoint' && typeof endpointId === 'string' && endpointPattern.test(endpointId) && isDatabase)
-    return { kind, endpointId, database }
+  const isDatabase = database === undefined || isDatabaseName(database)
+  if (kind === 'endpoint' && isEndpointId(endpointId) && isDatabase) return { kind, endpointId, database }
   throw new AppError('bad_request', 'not the name of an integration')
 }
 
@@ -130,14 +126,4 @@ function readEvents(params: unknown): AuthEvent[] {
       throw new AppError('bad_request', 'an event is too long')
     return { id, type: known, body: body as Record<string, unknown>, at }
   })
-}
-
-const isUuid = (value: unknown): value is string => typeof value === 'string' && uuidPattern.test(value)
-
-/** Postgres stores no NUL. */
-const isText = (value: unknown, mostBytes: number): value is string =>
-  typeof value === 'string' && value !== '' && !value.includes('\0') && Buffer.byteLength(value) <= mostBytes
-
-function asRecord(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }

@@ -67,7 +67,7 @@ export class ServiceChildren {
   async #start(service: ServiceName, pauseMs: number): Promise<void> {
     const { main, bounds, environment, logFd, define, changed, say } = this.#options
     const { nodeOptions, settings } = await define(service)
-    const process_ = fork(main, [service], {
+    const process_ = fork(main, ['service', service], {
       ...bounds([...process.execArgv, ...nodeOptions]),
       env: environment(),
       stdio: ['ignore', logFd, logFd, 'ipc'],

@@ -7,28 +7,31 @@ import { fileURLToPath } from 'node:url'
 import type { Config } from '../config.ts'
 import {
   apiSocket,
-  authControlSocket,
-  authSocket,
   controlSocket,
   lockHome,
   openHome,
   removeDrafts,
+  serviceControlSocket,
+  serviceSocket,
   type Home,
 } from '../home.ts'
 import { allowedEnvironment } from '../lib/run.ts'
 import { AppError, errorChain, toErrorCode } from '../model/errors.ts'
+import type { ServiceName } from '../model/service-routes.ts'
 import { findBounds, type ForkCommand } from '../processes/bounds.ts'
 import type { AuthProcessSettings } from '../processes/auth-settings.ts'
 import type { EdgeSettings } from '../processes/edge-settings.ts'
 import type { ControlReady, FromControl, FromEdge, Ports, ToControl, ToEdge } from '../processes/messages.ts'
-import { authOffset, edgeOffset, findUidRange, ownerAt } from '../processes/uids.ts'
+import type { ServiceSettings } from '../processes/service-settings.ts'
+import { edgeOffset, findUidRange, ownerAt, serviceOffsets } from '../processes/uids.ts'
 import type { Printer } from './printer.ts'
 import { ServiceChildren, type ServiceDefinition } from './service-children.ts'
 
 const main = fileURLToPath(new URL(import.meta.url.endsWith('.js') ? '../main.js' : '../main.ts', import.meta.url))
 const stopTimeoutMs = 120_000
 const restartPauseMs = 500
-const authNodeOptions = ['--max-semi-space-size=4', '--max-old-space-size=512']
+/** What strangers send ends as garbage soon, and however much of it there is, others need memory as well. */
+const serviceNodeOptions = ['--max-semi-space-size=4', '--max-old-space-size=512']
 
 export async function start(config: Config, printer: Printer): Promise<void> {
   const home = await openHome(config.home, config.isRoot)
@@ -138,7 +141,7 @@ class Watch {
       mockSecret: ready.mockSecret,
       controlSocket: controlSocket(this.#home),
       apiSocket: apiSocket(this.#home),
-      serviceSockets: { auth: authSocket(this.#home) },
+      serviceSockets: socketsOf(this.#home),
       trustedProxies: config.trustedProxies,
       logLevel: config.logLevel,
       owner,
@@ -204,31 +207,23 @@ class Watch {
       logFd,
       changed: (service, isUp) => send(this.#edge, { kind: 'service', service, isUp } satisfies ToEdge),
       say: (text) => this.#printer.line(text),
-      define: async (service) => {
-        switch (service) {
-          case 'auth':
-            return await this.#defineAuth(ready)
-        }
-      },
+      define: (service) => this.#defineService(service, ready),
     })
   }
 
-  async #defineAuth(ready: ControlReady): Promise<ServiceDefinition> {
+  async #defineService(service: ServiceName, ready: ControlReady): Promise<ServiceDefinition> {
     const [config, home] = [this.#config, this.#home]
     const range = config.isRoot ? await findUidRange(home) : undefined
     const edge = range && ownerAt(range, edgeOffset)
-    const settings: AuthProcessSettings = {
+    const shared: ServiceSettings = {
       domains: [ready.domain],
-      socket: authSocket(home),
-      controlSocket: authControlSocket(home),
-      hasDevelopmentProvider: config.hasDevelopmentProvider,
-      countsAddresses: config.rateLimits !== 'off',
+      socket: serviceSocket(home, service),
+      controlSocket: serviceControlSocket(home, service),
       logLevel: config.logLevel,
       // Its group lets it through to the sockets of computes, as it does the edge.
-      owner: range && edge && { uid: ownerAt(range, authOffset).uid, gid: edge.gid, edgeUid: edge.uid },
+      owner: range && edge && { uid: ownerAt(range, serviceOffsets[service]).uid, gid: edge.gid, edgeUid: edge.uid },
     }
-    // What strangers send ends as garbage soon, and however much of it there is, others need memory as well.
-    return { nodeOptions: authNodeOptions, settings, socket: settings.socket }
+    return { nodeOptions: serviceNodeOptions, settings: settingsOf(service, shared, config), socket: shared.socket }
   }
 
   #again(work: () => Promise<unknown>): void {
@@ -284,6 +279,22 @@ class Watch {
     if (connection !== undefined) this.#printer.line(`try        psql '${connection}'`)
     this.#printer.line('ready')
   }
+}
+
+function settingsOf(service: ServiceName, shared: ServiceSettings, config: Config): ServiceSettings {
+  switch (service) {
+    case 'auth': {
+      const { hasDevelopmentProvider, rateLimits } = config
+      const settings: AuthProcessSettings = { ...shared, hasDevelopmentProvider, countsAddresses: rateLimits !== 'off' }
+      return settings
+    }
+    case 'data-api':
+      return shared
+  }
+}
+
+function socketsOf(home: Home): EdgeSettings['serviceSockets'] {
+  return { auth: serviceSocket(home, 'auth'), 'data-api': serviceSocket(home, 'data-api') }
 }
 
 function toAddress(

@@ -12,3 +12,5 @@ export const templateDatabase = 'neondb'
 export const socketPort = 5432
 /** Owns the schema `neon_auth` of every database with sign-in, and nothing else; the auth process comes in as this role. */
 export const authRole = 'pgrove_auth'
+/** As which the Data API's process comes in; may become what `authenticator` may become, and owns nothing. */
+export const dataApiRole = 'pgrove_data_api'

@@ -8,7 +8,7 @@ import type { PgMajor } from '../model/compute.ts'
 import { AppError } from '../model/errors.ts'
 import { isReservedRoleName } from '../model/role.ts'
 import { parseVerifier } from '../pgwire/scram-verifier.ts'
-import { authRole, serviceRole, tenantGroupRole } from './postgres-service.ts'
+import { authRole, dataApiRole, serviceRole, tenantGroupRole } from './postgres-service.ts'
 import { sqlLiteral, sqlName } from './sql-text.ts'
 
 export type DesiredRole = { name: string; verifier?: string | undefined; login: boolean }
@@ -151,7 +151,7 @@ const listQuery = `
     EXISTS (SELECT FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
             WHERE m.member = r.oid AND g.rolname = '${tenantGroupRole}') AS tenant
   FROM pg_roles r JOIN pg_authid a ON a.oid = r.oid
-  WHERE r.rolname !~ '^pg_' AND r.rolname NOT IN ('${serviceRole}', '${tenantGroupRole}', '${authRole}')
+  WHERE r.rolname !~ '^pg_' AND r.rolname NOT IN ('${serviceRole}', '${tenantGroupRole}', '${authRole}', '${dataApiRole}')
   ORDER BY r.rolname`
 
 /** All that are not Postgres' or ours, those that a tenant made by SQL among them. */

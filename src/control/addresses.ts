@@ -1,5 +1,6 @@
 // Which names and strings lead a client to an endpoint.
 
+import { servicePlaceOf, type ServiceName } from '../model/service-routes.ts'
 import type { ConnectionDetails } from './params.ts'
 
 export type AddressOptions = {
@@ -38,11 +39,12 @@ export class Addresses {
     return `${endpointId}-pooler.${this.#options.domain}`
   }
 
-  /** Where an integration's Better Auth surface is, without a slash at its end. */
-  authBaseUrl(endpointId: string, database: string): string {
-    const path = `/${encodeURIComponent(database)}/auth`
+  /** Where a service answers for a database, without a slash at its end. */
+  serviceUrl(service: ServiceName, endpointId: string, database: string): string {
+    const { label, root } = servicePlaceOf(service)
+    const path = `/${encodeURIComponent(database)}${root}`
     if (!this.#options.domainResolves) return `${this.#plainOrigin()}/${endpointId}${path}`
-    return `${this.#namedOrigin(`${endpointId}.neonauth.${this.#options.domain}`)}${path}`
+    return `${this.#namedOrigin(`${endpointId}.${label}.${this.#options.domain}`)}${path}`
   }
 
   /** Root of the Stack surface, which all integrations share. */

@@ -7,6 +7,7 @@ import { failpoint } from '../lib/failpoint.ts'
 import type { Branch } from '../model/branch.ts'
 import type { BranchId, ProjectId } from '../model/ids.ts'
 import { moveIntegration } from '../store/auth/copies.ts'
+import { moveDataApis } from '../store/data-apis.ts'
 import { getBranch, moveBranchPlace } from '../store/branches.ts'
 import { listBranchEndpoints, moveEndpoints, setEndpointDeleted } from '../store/endpoints.ts'
 import { lockProject } from '../store/projects.ts'
@@ -37,17 +38,21 @@ export async function swapBranches(
   const serves = moved.some(({ type, disabled }) => type === 'read_write' && !disabled)
   if (restored.timelineId && (previews.length > 0 || !serves)) await computes.suspend(restored.timelineId, 'chain')
   await failpoint('swap.suspended')
-  const integrations = await store.transaction(async (sql) => {
+  const { integrations, dataApis } = await store.transaction(async (sql) => {
     await lockProject(sql, projectId)
     for (const { id } of previews) await setEndpointDeleted(sql, id, true)
     await moveEndpoints(sql, target.id, restored.id)
     const oldName = await freeBranchName(sql, projectId, ids.oldName ?? `${target.name} (old)`)
     await moveBranchPlace(sql, { from: target, to: restored, oldName })
-    return await moveIntegration(sql, target.id, restored.id)
+    return {
+      integrations: await moveIntegration(sql, target.id, restored.id),
+      dataApis: await moveDataApis(sql, target.id, restored.id),
+    }
   })
   await failpoint('swap.committed')
   for (const { id } of [...moved, ...previews]) await computes.changed(id)
   for (const id of integrations) await control.authPlane.changed({ integrationId: id, what: 'all' })
+  for (const id of dataApis) await control.dataApiPlane.changed({ dataApiId: id, what: 'all' })
 }
 
 /** A branch that a snapshot was restored into and that may still take another's place. */

@@ -18,6 +18,7 @@ import {
   setDefaultBranch,
   updateBranch,
 } from '../store/branches.ts'
+import { countDataApis } from '../store/data-apis.ts'
 import type { Sql } from '../store/database.ts'
 import { copyDatabases } from '../store/databases.ts'
 import { insertEndpoint, listBranchEndpoints } from '../store/endpoints.ts'
@@ -261,6 +262,9 @@ async function update(
     }
     if (expiresAt && (await countChildren(sql, branch.id)) > 0) {
       throw new AppError('unprocessable', 'a branch that has children cannot expire')
+    }
+    if (expiresAt && (await countDataApis(sql, branch.id)) > 0) {
+      throw new AppError('unprocessable', 'a branch with a Data API cannot expire; disable that first')
     }
     if (input.protected === true && branch.expiresAt && expiresAt === undefined) {
       throw new AppError('unprocessable', 'a branch that expires cannot be protected; clear its expires_at first')

@@ -129,10 +129,13 @@ export class Computes {
     return state
   }
 
-  /** What lies in the future did not happen: the edge is not trusted to keep a compute awake for ever. */
-  noteActivity(endpointId: string, at: number, openSessions: number): void {
+  /**
+   * What lies in the future did not happen: whoever tells us is not trusted to keep a compute awake for ever. `openSessions`: where it is known
+   * there.
+   */
+  noteActivity(endpointId: string, at: number, openSessions?: number): void {
     const found = this.servingEndpoint(endpointId)
-    if (found) found.serving.openSessions = openSessions
+    if (found && openSessions !== undefined) found.serving.openSessions = openSessions
     const seen = Math.min(at, Date.now())
     if (!found || seen <= found.serving.lastActivityAt) return
     found.serving.lastActivityAt = seen

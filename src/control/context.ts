@@ -13,6 +13,7 @@ import type { Owner, PgMajor } from '../model/compute.ts'
 import type { ActiveComputes } from './active-computes.ts'
 import type { Addresses } from './addresses.ts'
 import type { AuthPlane } from './auth/auth-plane.ts'
+import type { DataApiPlane } from './data-api/data-api-plane.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Computes } from './computes.ts'
 import type { Sizes } from './sizes.ts'
@@ -79,5 +80,6 @@ export type ControlContext = {
   prices: PriceTable
   authOperator: AuthOperator
   authPlane: AuthPlane
+  dataApiPlane: DataApiPlane
   limits: Limits
 }

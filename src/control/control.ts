@@ -25,6 +25,7 @@ import type { OrganizationPlan } from '../model/plan.ts'
 import type { Place } from './access.ts'
 import type { AuthControl } from './auth/auth-control.ts'
 import type { AuthMailboxControl } from './auth/mailbox.ts'
+import type { DataApiControl } from './data-api/data-api-control.ts'
 import type { OrganizationBill, ProjectBill } from './billing/bills.ts'
 import type { Requirement } from './authorization.ts'
 import type { LimitChange } from './organization-limits.ts'
@@ -416,6 +417,7 @@ export interface Control {
   auth: AuthControl
   /** Mails of those apps that no server took. */
   authMailbox: AuthMailboxControl
+  dataApi: DataApiControl
   idempotency: {
     /**
      * Claims the key for this caller. `replay`: the request was answered before; `busy`: it is being answered now; `new`: go on, then

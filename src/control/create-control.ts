@@ -29,13 +29,15 @@ import { connectionUriControl } from './connection-uris.ts'
 import { consumptionControl } from './consumption.ts'
 import type { Control } from './control.ts'
 import type { ControlContext } from './context.ts'
+import { dataApiControl } from './data-api/control.ts'
+import { DataApiPlane, type DataApiActivity, type DataApiListener } from './data-api/data-api-plane.ts'
 import { databaseControl } from './databases.ts'
 import { currentAwakeReasons, endpointControl } from './endpoints.ts'
 import { eventControl, forgetOldEvents } from './events.ts'
 import { idempotencyControl } from './idempotency.ts'
 import { invitationControl } from './invitations.ts'
 import { jwksControl } from './jwks.ts'
-import { KeySets } from './key-sets.ts'
+import { KeySets } from '../lib/key-sets.ts'
 import { Journal } from './journal.ts'
 import { Metering } from './metering/metering.ts'
 import { Metrics, type ComputeSizeReport, type EndpointTraffic, type Latencies } from './metrics.ts'
@@ -131,6 +133,7 @@ export type ControlParts = Omit<
   | 'activeComputes'
   | 'audit'
   | 'authPlane'
+  | 'dataApiPlane'
   | 'computes'
   | 'sizes'
   | 'metering'
@@ -185,6 +188,11 @@ export type ControlPlane = {
     recordEvents(integrationId: string, events: readonly AuthEvent[]): Promise<void>
     onChanged(listener: AuthListener): void
   }
+  /** What the Data API's process asks for. */
+  dataApi: Pick<DataApiPlane, 'findTarget' | 'wake'> & {
+    reportActivity(activity: readonly DataApiActivity[], run: string): void
+    onChanged(listener: DataApiListener): void
+  }
   /** For `pgrove status`. */
   report(): Promise<{ endpoints: EndpointReport[]; pool: { started: number; unstarted: number } }>
   /** For `pgrove org`. */
@@ -200,6 +208,7 @@ export function createControl(parts: ControlParts): ControlPlane {
     ...given,
     audit: new AuditLog(get),
     authPlane: new AuthPlane(get),
+    dataApiPlane: new DataApiPlane(get),
     rateLimiter: new RateLimiter(() => context.store, rateLimits),
     branchLocks: new KeyedLock(),
     historyLocks: new KeyedLock(),
@@ -225,6 +234,7 @@ export function createControl(parts: ControlParts): ControlPlane {
   const quotas = new QuotaEnforcement(context)
   context.computes.onChanged((endpointId) => context.pastReads.endpointChanged(endpointId))
   context.computes.onChanged((endpointId, what) => context.authPlane.changed({ endpointId, what }))
+  context.computes.onChanged((endpointId, what) => context.dataApiPlane.changed({ endpointId, what }))
   let open = false
   watchExits(context, () => open)
   return {
@@ -320,6 +330,12 @@ export function createControl(parts: ControlParts): ControlPlane {
       recordEvents: (integrationId, events) => storeEvents(context, integrationId, events),
       onChanged: (listener) => context.authPlane.onChanged(listener),
     },
+    dataApi: {
+      findTarget: (name) => context.dataApiPlane.findTarget(name),
+      wake: (id) => context.dataApiPlane.wake(id),
+      reportActivity: (activity, run) => context.dataApiPlane.reportActivity(activity, run),
+      onChanged: (listener) => context.dataApiPlane.onChanged(listener),
+    },
     report: async () => ({ endpoints: await reportEndpoints(context), pool: context.pool.counts() }),
     organizations: { ...organizationAdmin(context), ...billingAdmin(context) },
   }
@@ -371,6 +387,7 @@ function surface(context: ControlContext, metrics: Metrics): Control {
     webhooks: webhookControl(context),
     auth: authControl(context),
     authMailbox: authMailboxControl(context),
+    dataApi: dataApiControl(context),
     idempotency: idempotencyControl(context),
   }
 }

@@ -12,7 +12,7 @@ import { listSigningKeys } from '../store/auth/signing-keys.ts'
 import { listJwks } from '../store/jwks.ts'
 import { getRoleAccess, type RoleAccessRow } from '../store/role-access.ts'
 import type { ControlContext } from './context.ts'
-import type { KeySet, KeySets } from './key-sets.ts'
+import type { KeySet, KeySets } from '../lib/key-sets.ts'
 import { currentVerifier } from './role-access.ts'
 import { revealRolePassword } from './role-secrets.ts'
 

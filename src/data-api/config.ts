@@ -3,7 +3,7 @@
 //
 // Source: https://docs.postgrest.org/en/v14/references/configuration.html
 
-import type { JsPath } from './request/js-path.ts'
+import type { JsPath } from '../lib/js-path.ts'
 
 export type TransactionEnd = 'commit' | 'commit-allow-override' | 'rollback' | 'rollback-allow-override'
 
@@ -34,6 +34,8 @@ export type DataApiConfig = {
   jwtAud: string | undefined
   /** `jwt-cache-max-entries` */
   jwtCacheMaxEntries: number
+  /** Ours: after so long a token is verified again, with the keys that there are then. Undefined: never. */
+  jwtCacheMaxLifetimeSeconds: number | undefined
   /** `server-cors-allowed-origins`. Undefined or empty: all. */
   serverCorsAllowedOrigins: readonly string[] | undefined
   /** `server-timing-enabled` */
@@ -60,6 +62,7 @@ export const defaultConfig: DataApiConfig = {
   jwtRoleClaimKey: [{ kind: 'key', key: 'role' }],
   jwtAud: undefined,
   jwtCacheMaxEntries: 1000,
+  jwtCacheMaxLifetimeSeconds: undefined,
   serverCorsAllowedOrigins: undefined,
   serverTimingEnabled: false,
   serverTraceHeader: undefined,

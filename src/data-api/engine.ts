@@ -22,7 +22,7 @@ import { Timing } from './response/timing.ts'
 export type DataApiOptions = {
   config: DataApiConfig
   connections: ConnectionSource
-  cache: SchemaCacheKeeper
+  cache: Pick<SchemaCacheKeeper, 'get' | 'again'>
   keys: KeySource
   logger: Logger
 }

@@ -11,19 +11,25 @@ import type { SchemaCache } from './schema-cache/schema-cache.ts'
 /** A miss asks again only of what is older than that, in milliseconds. */
 const youngMs = 2_000
 
-/** Of the database that the connections lead to. */
+/** Of the database that the connections lead to. `weighed`: is told of how many bytes each one was made. */
 export function keeperOf(
   connections: ConnectionSource,
   config: Parameters<typeof loadSchemaCache>[1],
   logger: Logger,
+  weighed: (bytes: number) => void = () => {},
 ): SchemaCacheKeeper {
   const load = async (): Promise<SchemaCache> => {
     const connection = await connections.connect()
     let isSound = false
     try {
-      const ask: AskText = async (text, values) =>
-        (await connection.query({ text, ...(values && { values }) })).rows[0]?.[0] ?? ''
+      let bytes = 0
+      const ask: AskText = async (text, values) => {
+        const said = (await connection.query({ text, ...(values && { values }) })).rows[0]?.[0] ?? ''
+        bytes += said.length
+        return said
+      }
       const loaded = await loadSchemaCache(ask, config)
+      weighed(bytes)
       isSound = true
       return loaded
     } finally {

@@ -16,6 +16,7 @@ export type SnapshotId = Id<'snapshot'>
 export type OrganizationId = Id<'organization'>
 export type UserId = Id<'user'>
 export type AuthIntegrationId = Id<'auth integration'>
+export type DataApiId = Id<'data api'>
 
 const adjectives =
   'aged ancient autumn billowing bitter black blue bold broad broken calm cold cool crimson curly damp dark dawn delicate divine dry empty falling fancy flat floral fragrant frosty gentle green hidden holy icy jolly late lingering little lively long lucky misty morning muddy mute nameless noisy odd old orange patient plain polished proud purple quiet rapid raspy red restless rough round royal shiny shrill shy silent small snowy soft solitary sparkling spring square steep still summer super sweet throbbing tight tiny twilight wandering weathered white wild winter wispy withered yellow young'.split(
@@ -52,6 +53,7 @@ export const newOperationId = (): OperationId => crypto.randomUUID() as Operatio
 export const newChainId = (): ChainId => crypto.randomUUID() as ChainId
 export const newUserId = (): UserId => crypto.randomUUID() as UserId
 export const newAuthIntegrationId = (): AuthIntegrationId => crypto.randomUUID() as AuthIntegrationId
+export const newDataApiId = (): DataApiId => crypto.randomUUID() as DataApiId
 
 /** Short, because it is part of a Unix socket's path, which may have 107 bytes at most (sun_path). */
 export const newTimelineId = (): TimelineId => randomText(lettersAndDigits, 12) as TimelineId

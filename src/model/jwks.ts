@@ -1,4 +1,4 @@
-import type { AuthIntegrationId, BranchId, ProjectId } from './ids.ts'
+import type { AuthIntegrationId, BranchId, DataApiId, ProjectId } from './ids.ts'
 
 /** A place where the public keys of a project's tokens are published. */
 export type Jwks = {
@@ -15,6 +15,8 @@ export type Jwks = {
   roleNames: string[] | undefined
   /** The branch's own sign-in publishes it: its keys are rows here, and nothing is fetched. */
   authIntegrationId: AuthIntegrationId | undefined
+  /** It was given when a Data API was enabled, and goes with that. */
+  dataApiId: DataApiId | undefined
   createdAt: Date
   updatedAt: Date
 }

@@ -9,7 +9,8 @@ const route = (host: string | undefined, target: string): string => {
   if (!found) return 'control'
   if (found.surface === 'none') return 'none'
   if (found.surface === 'stack') return `stack ${found.path}`
-  return `${found.endpointId} ${found.database ?? '-'} ${found.path}`
+  const database = found.database ?? '-'
+  return `${found.surface === 'rest' ? 'rest ' : ''}${found.endpointId} ${database} ${found.path}`
 }
 
 test('a request names its integration by host or path, and its surface by what follows', () => {
@@ -27,6 +28,12 @@ test('a request names its integration by host or path, and its surface by what f
     ['127.0.0.1', '/ep-a/a%2Fb/auth/ok', 'ep-a a/b /ok'],
     ['127.0.0.1', '/ep-a/%C3%A9t%C3%A9/auth/ok', 'ep-a été /ok'],
     ['127.0.0.1', '/ep-a/auth/auth/auth/x', 'ep-a auth /auth/x'],
+    ['ep-a.apirest.db.test', '/neondb/rest/v1/items?id=eq.1', 'rest ep-a neondb /items?id=eq.1'],
+    ['ep-a.apirest.db.test', '/neondb/rest/v1', 'rest ep-a neondb /'],
+    ['127.0.0.1:4400', '/ep-a/my%20db/rest/v1/rpc/f', 'rest ep-a my db /rpc/f'],
+    ['127.0.0.1', '/ep-a/rest/rest/v1/auth', 'rest ep-a rest /auth'],
+    ['ep-a.apirest.db.test', '/neondb/auth/ok', 'none'],
+    ['ep-a.apirest.db.test', '/.well-known/jwks.json', 'none'],
     ['127.0.0.1', '/api/v1', 'stack /'],
     ['127.0.0.1', '/api/v1/users/me?a=b', 'stack /users/me?a=b'],
     ['db.test', '/api/v1/users', 'stack /users'],
@@ -40,7 +47,10 @@ test('everything else goes on to control as before', () => {
     ['127.0.0.1', '/api/v2/projects/auth/create'],
     ['127.0.0.1', '/api/v11/users'],
     ['127.0.0.1', '/API/v1/users'],
-    ['127.0.0.1', '/ep-a/neondb/rest/v1'],
+    ['127.0.0.1', '/ep-a/neondb/rest'],
+    ['127.0.0.1', '/ep-a/neondb/rest/v2/items'],
+    ['127.0.0.1', '/ep-a/neondb/rest/v11'],
+    ['127.0.0.1', '/ep-a/rest/v1'],
     ['127.0.0.1', '/ep-a/auth'],
     ['127.0.0.1', '/ep-a/x/y/auth'],
     ['127.0.0.1', '/EP-a/neondb/auth'],

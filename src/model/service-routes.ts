@@ -2,24 +2,47 @@
 // service, the service itself for the rest.
 //
 //   ep-….neonauth.<domain>/<database>/auth/…      /<endpoint>/<database>/auth/…      /api/v1/…
+//   ep-….apirest.<domain>/<database>/rest/v1/…    /<endpoint>/<database>/rest/v1/…
 
-export const serviceNames = ['auth'] as const
+export const serviceNames = ['auth', 'data-api'] as const
 export type ServiceName = (typeof serviceNames)[number]
 
+/** What answers at the path of a database. */
+type SurfaceName = 'better_auth' | 'rest'
+
+type DatabaseRoute<Service extends ServiceName, Surface extends SurfaceName> = {
+  service: Service
+  surface: Surface
+  endpointId: string
+  database: string
+  /** Below the surface's root, with its query. */
+  path: string
+}
+
 export type ServiceRoute =
-  | {
-      service: 'auth'
-      surface: 'better_auth'
-      endpointId: string
-      /** Undefined for the key set at the root of an endpoint's host. */
-      database: string | undefined
-      /** Below the surface's root, with its query. */
-      path: string
-    }
+  | DatabaseRoute<'auth', 'better_auth'>
+  /** The key set at the root of an endpoint's host, whatever the database. */
+  | (Omit<DatabaseRoute<'auth', 'better_auth'>, 'database'> & { database: undefined })
+  | DatabaseRoute<'data-api', 'rest'>
   /** Which project it is for, the surface finds out. */
   | { service: 'auth'; surface: 'stack'; path: string }
   /** A host or path of a service, that leads nowhere in it. */
   | { service: ServiceName; surface: 'none' }
+
+/** `label` stands between an endpoint and the domain, `root` behind the database; both as Neon has them. */
+const places = [
+  { service: 'auth', surface: 'better_auth', label: 'neonauth', root: '/auth' },
+  { service: 'data-api', surface: 'rest', label: 'apirest', root: '/rest/v1' },
+] as const
+type Place = (typeof places)[number]
+
+export function servicePlaceOf(service: ServiceName): Place {
+  const place = places.find((each) => each.service === service)
+  if (!place) throw new Error(`service ${service} has no place`)
+  return place
+}
+
+export const serviceLabels: readonly string[] = places.map(({ label }) => label)
 
 const endpointPattern = /^ep-[a-z0-9-]{1,60}$/
 const stackRoot = '/api/v1'
@@ -37,10 +60,10 @@ export function serviceRouteOf(
   const query = at < 0 ? '' : target.slice(at)
   const named = endpointOfHost(host, domains)
   if (named) {
-    const { service, endpointId } = named
-    if (path === rootKeySet)
-      return { service, surface: 'better_auth', endpointId, database: undefined, path: path + query }
-    return routeBelow(service, endpointId, path, query) ?? { service, surface: 'none' }
+    const { place, endpointId } = named
+    if (place.service === 'auth' && path === rootKeySet)
+      return { service: 'auth', surface: 'better_auth', endpointId, database: undefined, path: path + query }
+    return routeBelow(place, endpointId, path, query) ?? { service: place.service, surface: 'none' }
   }
   if (path === stackRoot || path.startsWith(`${stackRoot}/`)) {
     const below = path.slice(stackRoot.length) || '/'
@@ -49,33 +72,40 @@ export function serviceRouteOf(
       : { service: 'auth', surface: 'none' }
   }
   const [, endpointId = '', rest] = /^\/([^/]+)(\/.+)$/.exec(path) ?? []
-  return rest !== undefined && endpointPattern.test(endpointId)
-    ? routeBelow('auth', endpointId, rest, query)
-    : undefined
+  if (rest === undefined || !endpointPattern.test(endpointId)) return undefined
+  for (const place of places) {
+    const route = routeBelow(place, endpointId, rest, query)
+    if (route) return route
+  }
+  return undefined
 }
-
-/** What stands between an endpoint's label and the domain, as Neon has it. */
-const services: Readonly<Record<string, ServiceName>> = { neonauth: 'auth' }
-export const serviceLabels = Object.keys(services)
 
 function endpointOfHost(
   host: string | undefined,
   domains: readonly string[],
-): { service: ServiceName; endpointId: string } | undefined {
+): { place: Place; endpointId: string } | undefined {
   const name = (host ?? '').toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
   const [, endpointId = '', label = '', domain = ''] = /^([^.]+)\.([^.]+)\.(.+)$/.exec(name) ?? []
-  const service = Object.hasOwn(services, label) ? services[label] : undefined
-  return service && domains.includes(domain) && endpointPattern.test(endpointId) ? { service, endpointId } : undefined
+  const place = places.find((each) => each.label === label)
+  return place && domains.includes(domain) && endpointPattern.test(endpointId) ? { place, endpointId } : undefined
 }
 
-/** `/<database>/auth…` */
-function routeBelow(service: ServiceName, endpointId: string, path: string, query: string): ServiceRoute | undefined {
-  const [, encoded = '', rest] = /^\/([^/]+)\/auth(\/.*)?$/.exec(path) ?? []
+/** `/<database>/auth…`, `/<database>/rest/v1…` */
+function routeBelow(place: Place, endpointId: string, path: string, query: string): ServiceRoute | undefined {
+  const [, encoded = '', rest = ''] = /^\/([^/]+)(\/.*)$/.exec(path) ?? []
+  const { root, service } = place
+  if (rest !== root && !rest.startsWith(`${root}/`)) return undefined
   const database = databaseOf(encoded)
   if (database === undefined) return undefined
-  const below = rest ?? '/'
+  const below = rest.slice(root.length) || '/'
   if (!isPlain(below)) return { service, surface: 'none' }
-  return { service, surface: 'better_auth', endpointId, database, path: below + query }
+  const route = { endpointId, database, path: below + query }
+  switch (service) {
+    case 'auth':
+      return { service, surface: place.surface, ...route }
+    case 'data-api':
+      return { service, surface: place.surface, ...route }
+  }
 }
 
 /** Undefined for what can be no name of a database. A slash in one has to be encoded; it divides nothing then. */

@@ -9,16 +9,17 @@ import { Assignments } from '../compute/assignments.ts'
 import { allOf } from '../compute/confinement.ts'
 import { Supervisor } from '../compute/supervisor.ts'
 import { fillTemplate } from '../compute/template.ts'
-import { authControlPlaneMethods, pushTargetChanged } from '../auth/rpc-control-plane.ts'
+import * as authRpc from '../auth/rpc-control-plane.ts'
 import type { Config } from '../config.ts'
+import * as dataApiRpc from '../data-api/branches/rpc-control-plane.ts'
 import {
   adminSocket,
   apiSocket,
-  authControlSocket,
   controlSocket,
   loadApiKey,
   loadCell,
   loadMasterKey,
+  serviceControlSocket,
   type Home,
 } from '../home.ts'
 import { Addresses } from '../control/addresses.ts'
@@ -30,11 +31,11 @@ import { ensureCertificates } from '../lib/certificates.ts'
 import { Cipher } from '../lib/cipher.ts'
 import { setFailpoints } from '../lib/failpoint.ts'
 import type { Logger } from '../lib/logger.ts'
-import { serveRpc } from '../lib/rpc.ts'
+import { serveRpc, type RpcMethods, type RpcServer } from '../lib/rpc.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import { defaultPgMajor, type PgMajor } from '../model/compute.ts'
 import { AppError, isAppError } from '../model/errors.ts'
-import { serviceLabels } from '../model/service-routes.ts'
+import { serviceLabels, type ServiceName } from '../model/service-routes.ts'
 import type { Store } from '../store/database.ts'
 import { latencyBucketsSeconds } from '../proxy/control-plane.ts'
 import { askToPark, controlPlaneMethods, pushEndpointChanged } from '../proxy/rpc-control-plane.ts'
@@ -49,7 +50,7 @@ import { readAuthOperator } from './auth-operator.ts'
 import { readPrices } from './prices.ts'
 import { organizationMethods } from './organization-methods.ts'
 import { listInstallations, PostgresTrees } from './postgres-trees.ts'
-import { authOffset, controlDatabaseOffset, edgeOffset, findUidRange, ownerAt, templateOffset } from './uids.ts'
+import { controlDatabaseOffset, edgeOffset, findUidRange, ownerAt, serviceOffsets, templateOffset } from './uids.ts'
 
 export type ControlProcess = {
   ready: ControlReady
@@ -213,13 +214,16 @@ async function start(
   closers.push(() => rpc.close())
   plane.proxy.onEndpointChanged((endpointId, what, notice) => pushEndpointChanged(rpc, endpointId, what, notice))
   plane.proxy.parkWith((request) => askToPark(rpc, request))
-  const authRpc = await serveRpc(authControlSocket(home), authControlPlaneMethods(plane.auth), {
-    mode: 0o600,
-    uid: ownerOf(authOffset)?.uid,
-    logger,
-  })
-  closers.push(() => authRpc.close())
-  plane.auth.onChanged((changed) => pushTargetChanged(authRpc, changed))
+  const serveService = async (service: ServiceName, methods: RpcMethods): Promise<RpcServer> => {
+    const uid = ownerOf(serviceOffsets[service])?.uid
+    const server = await serveRpc(serviceControlSocket(home, service), methods, { mode: 0o600, uid, logger })
+    closers.push(() => server.close())
+    return server
+  }
+  const auth = await serveService('auth', authRpc.authControlPlaneMethods(plane.auth))
+  plane.auth.onChanged((changed) => authRpc.pushTargetChanged(auth, changed))
+  const dataApi = await serveService('data-api', dataApiRpc.dataApiControlPlaneMethods(plane.dataApi))
+  plane.dataApi.onChanged((changed) => dataApiRpc.pushTargetChanged(dataApi, changed))
   const admin = await serveRpc(
     adminSocket(home),
     {
@@ -264,8 +268,9 @@ async function start(
     },
     setPorts: (actual) => {
       ports = actual
-      // Part of every address that the auth process was told.
+      // Part of every address that services were told.
       void plane.context.authPlane.changed({ what: 'all' })
+      void plane.context.dataApiPlane.changed({ what: 'all' })
     },
     exampleConnection: () => exampleConnection(plane.control, store, { kind: 'user', userId: user.id, keyId: 0 }),
     async stop({ computes }) {

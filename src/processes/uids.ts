@@ -6,6 +6,7 @@ import type { Home } from '../home.ts'
 import { readIfThere, writeDurably } from '../lib/durable-file.ts'
 import { AppError } from '../model/errors.ts'
 import type { Owner } from '../model/compute.ts'
+import type { ServiceName } from '../model/service-routes.ts'
 
 export type UidRange = { first: number; size: number }
 
@@ -51,7 +52,7 @@ async function isMapped({ first, size }: UidRange): Promise<boolean> {
 export const edgeOffset = 0
 export const controlDatabaseOffset = 1
 export const templateOffset = 2
-export const authOffset = 3
+export const serviceOffsets: Readonly<Record<ServiceName, number>> = { auth: 3, 'data-api': 4 }
 
 export function ownerAt(range: UidRange, offset: number): Owner {
   const uid = range.first + (offset % range.size)

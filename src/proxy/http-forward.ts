@@ -9,7 +9,7 @@ import { isIP } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Logger } from '../lib/logger.ts'
 import { errorChain } from '../model/errors.ts'
-import { isAllowed } from './allow-list.ts'
+import { isAllowed } from '../lib/allow-list.ts'
 
 export type ForwardTarget = {
   socketPath: string

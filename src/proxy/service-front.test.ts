@@ -21,7 +21,7 @@ async function start(t: TestContext, trustedProxies: readonly string[] = []): Pr
   const wanted: ServiceName[] = []
   const services = new ServiceFront({
     domains: ['db.test'],
-    sockets: { auth: socket },
+    sockets: { auth: socket, 'data-api': join(folder, 'data-api.sock') },
     want: (service) => wanted.push(service),
     trustedProxies,
     logger: silentLogger,

@@ -87,4 +87,4 @@ export class ServiceFront {
 }
 
 /** In messages. */
-const whose: Readonly<Record<ServiceName, string>> = { auth: 'sign-in' }
+const whose: Readonly<Record<ServiceName, string>> = { auth: 'sign-in', 'data-api': 'the Data API' }

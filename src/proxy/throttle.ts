@@ -2,7 +2,7 @@
 //
 // Nobody else's attempts count, and right passwords do not either; those who share a network with a guesser are slowed, not shut out.
 
-import { plainAddress } from './allow-list.ts'
+import { plainAddress } from '../lib/allow-list.ts'
 import { refusals } from './errors.ts'
 
 type Record = { failures: number; lastFailureAt: number; waiting: number }

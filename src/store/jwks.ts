@@ -1,4 +1,4 @@
-import type { AuthIntegrationId, BranchId, ProjectId } from '../model/ids.ts'
+import type { AuthIntegrationId, BranchId, DataApiId, ProjectId } from '../model/ids.ts'
 import type { Jwks } from '../model/jwks.ts'
 import type { Row, Sql } from './database.ts'
 
@@ -12,14 +12,15 @@ const toJwks = (row: Row): Jwks => ({
   audience: (row['jwt_audience'] as string | null) ?? undefined,
   roleNames: (row['role_names'] as string[] | null) ?? undefined,
   authIntegrationId: (row['auth_integration_id'] as AuthIntegrationId | null) ?? undefined,
+  dataApiId: (row['data_api_id'] as DataApiId | null) ?? undefined,
   createdAt: row['created_at'] as Date,
   updatedAt: row['updated_at'] as Date,
 })
 
 export async function insertJwks(sql: Sql, jwks: Omit<Jwks, 'createdAt' | 'updatedAt'>): Promise<Jwks> {
   const [row] = await sql.query(
-    `insert into project_jwks (id, project_id, branch_id, jwks_url, private_allowed, provider_name, jwt_audience, role_names, auth_integration_id)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning *`,
+    `insert into project_jwks (id, project_id, branch_id, jwks_url, private_allowed, provider_name, jwt_audience, role_names, auth_integration_id, data_api_id)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning *`,
     [
       jwks.id,
       jwks.projectId,
@@ -30,17 +31,20 @@ export async function insertJwks(sql: Sql, jwks: Omit<Jwks, 'createdAt' | 'updat
       jwks.audience ?? null,
       jwks.roleNames === undefined ? null : JSON.stringify(jwks.roleNames),
       jwks.authIntegrationId ?? null,
+      jwks.dataApiId ?? null,
     ],
   )
   return toJwks(row ?? {})
 }
 
 export async function listJwks(sql: Sql, projectId: string): Promise<Jwks[]> {
-  // An integration may move to another branch with its endpoint, and its key set is of the branch where it is.
+  // What they belong to may move to another branch with its endpoint, and they are of the branch where it is.
   const rows = await sql.query(
-    `select j.id, j.project_id, coalesce(a.branch_id, j.branch_id) as branch_id, j.jwks_url, j.private_allowed, j.provider_name,
-            j.jwt_audience, j.role_names, j.auth_integration_id, j.created_at, j.updated_at
-       from project_jwks j left join auth_integrations a on a.id = j.auth_integration_id
+    `select j.id, j.project_id, coalesce(a.branch_id, d.branch_id, j.branch_id) as branch_id, j.jwks_url, j.private_allowed, j.provider_name,
+            j.jwt_audience, j.role_names, j.auth_integration_id, j.data_api_id, j.created_at, j.updated_at
+       from project_jwks j
+       left join auth_integrations a on a.id = j.auth_integration_id
+       left join data_apis d on d.id = j.data_api_id
       where j.project_id = $1 order by j.created_at, j.id`,
     [projectId],
   )

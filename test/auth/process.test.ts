@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { adminSocket, apiSocket, authControlSocket, authSocket, controlSocket, homeAt } from '../../src/home.ts'
+import { adminSocket, apiSocket, controlSocket, homeAt, serviceControlSocket, serviceSocket } from '../../src/home.ts'
 import { eventually } from '../support/eventually.ts'
 import { pgroveProcesses, pidOf } from '../support/leftovers.ts'
 import { makeProject, type TestProject } from '../support/neon.ts'
@@ -121,15 +121,15 @@ test('it has no rights but its own, and none of our secrets', { skip: !isRoot },
   }
   const connect = `require('node:net').connect(process.argv[1]).on('error', () => process.exit(3)).on('connect', () => process.exit(0))`
   const reach = (socket: string): Promise<unknown> => asIt(process.execPath, '-e', connect, socket)
-  for (const socket of [controlSocket(places), apiSocket(places), adminSocket(places), authSocket(places)])
+  for (const socket of [controlSocket(places), apiSocket(places), adminSocket(places), serviceSocket(places, 'auth')])
     await assert.rejects(reach(socket), { code: 3 }, socket)
-  await reach(authControlSocket(places))
+  await reach(serviceControlSocket(places, 'auth'))
 
   const edge = await readFile(`/proc/${await pidOf(server, 'edge')}/status`, 'utf8')
   const edgeUid = Number(/^Uid:\t(\d+)/m.exec(edge)?.[1])
   assert.notEqual(edgeUid, uid)
   await assert.rejects(
-    run(process.execPath, ['-e', connect, authControlSocket(places)], { uid: edgeUid, gid, cwd: '/' }),
+    run(process.execPath, ['-e', connect, serviceControlSocket(places, 'auth')], { uid: edgeUid, gid, cwd: '/' }),
     { code: 3 },
     'signing keys are told to nobody else',
   )

@@ -1,7 +1,7 @@
 // Refusals of ours, in the form that the library's clients read.
 
 import { isAppError, type AppError } from '../../model/errors.ts'
-import { errorAnswer } from '../errors.ts'
+import { errorAnswer } from '../../lib/error-answer.ts'
 
 /** Rejects with what is no refusal: it is for whoever writes the log. */
 export function refusal(error: unknown): Response {

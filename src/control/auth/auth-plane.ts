@@ -2,38 +2,41 @@
 
 import type { AuthIntegration, OauthProvider } from '../../model/auth.ts'
 import type { AuthTarget, AuthTargetName, TargetOauthProvider } from '../../model/auth-target.ts'
-import { AppError, isAppError } from '../../model/errors.ts'
-import type { AuthIntegrationId, EndpointId } from '../../model/ids.ts'
+import type { AuthIntegrationId } from '../../model/ids.ts'
 import { listAuthDomains } from '../../store/auth/domains.ts'
 import { listAuthKeys } from '../../store/auth/keys.ts'
 import { listOauthProviders } from '../../store/auth/oauth-providers.ts'
 import { listSigningKeys } from '../../store/auth/signing-keys.ts'
 import { findAuthTarget } from '../../store/auth/targets.ts'
-import { getEndpointTarget } from '../../store/endpoints.ts'
 import type { ControlContext } from '../context.ts'
+import { PreparedData } from '../prepared-data.ts'
+import { ServiceWakes, type WokenDatabase } from '../service-wakes.ts'
 import { authRolePassword } from './auth-role.ts'
-import { AuthDatabases } from './copies.ts'
+import { ensurePrepared } from './copies.ts'
 import { integrationSecret, openClientSecret, openSigningKey } from './secrets.ts'
 
 /** Neither is named: all. `address`: only where its compute answers. */
 export type AuthChange = { integrationId?: string; endpointId?: string; what: 'address' | 'all' }
 export type AuthListener = (changed: AuthChange) => Promise<void>
 
-export type WokenDatabase = { socketDir: string; generation: string; password: string }
-
-const mostRemembered = 10_000
-const mostTries = 5
-
 export class AuthPlane {
-  readonly databases: AuthDatabases
+  /** Which data is ready for which integration. */
+  readonly databases: PreparedData
   readonly #context: () => ControlContext
   readonly #listeners = new Set<AuthListener>()
-  /** Of those that were found: a wake has to work while the control database is away. */
-  readonly #endpoints = new Map<string, EndpointId>()
+  readonly #wakes: ServiceWakes
 
   constructor(context: () => ControlContext) {
     this.#context = context
-    this.databases = new AuthDatabases(context)
+    this.databases = new PreparedData((id, timelineId) => ensurePrepared(context(), id, timelineId))
+    this.#wakes = new ServiceWakes({
+      context,
+      endpointOf: async (id) => (await findAuthTarget(context().store, { kind: 'project', id }))?.endpointId,
+      passwordOf: authRolePassword,
+      wake: (endpointId) => context().computes.wakeInPassing(endpointId),
+      prepare: (id, timelineId) => this.databases.ensure(id, timelineId),
+      missing: 'no sign-in is set up any more',
+    })
   }
 
   onChanged(listener: AuthListener): void {
@@ -57,7 +60,7 @@ export class AuthPlane {
       listSigningKeys(store, integration.id),
       listAuthKeys(store, integration.id),
     ])
-    this.#remember(integration.id, endpointId)
+    this.#wakes.remember(integration.id, endpointId)
     return {
       integrationId: integration.id,
       version: found.version,
@@ -67,7 +70,7 @@ export class AuthPlane {
       branchId: integration.branchId,
       endpointId,
       database: integration.databaseName,
-      baseUrl: addresses.authBaseUrl(endpointId, integration.databaseName),
+      baseUrl: addresses.serviceUrl('auth', endpointId, integration.databaseName),
       stackUrl: addresses.stackUrl(),
       appName: integration.name ?? found.projectName,
       settings: integration.settings,
@@ -85,46 +88,8 @@ export class AuthPlane {
   }
 
   /** Throws what a connect would hear. A compute that runs already does not stay awake for it. */
-  async wake(integrationId: string): Promise<WokenDatabase> {
-    const { computes } = this.#context()
-    const endpointId = await this.#endpointOf(integrationId)
-    for (let tries = 1; ; tries++) {
-      const { socketDir, generation } = await computes.wakeInPassing(endpointId)
-      const serving = computes.servingEndpoint(endpointId)
-      if (serving) {
-        await this.databases.ensure(integrationId, serving.timelineId)
-        return { socketDir, generation, password: await this.#passwordOf(endpointId) }
-      }
-      // It went to sleep again right away: it does not stay awake for us.
-      if (tries === mostTries)
-        throw new AppError('unavailable', 'the compute went away; try again', { retryAfterSeconds: 1 })
-    }
-  }
-
-  async #endpointOf(integrationId: string): Promise<EndpointId> {
-    try {
-      const found = await findAuthTarget(this.#context().store, { kind: 'project', id: integrationId })
-      if (!found) throw new AppError('not_found', 'no sign-in is set up any more')
-      this.#remember(integrationId, found.endpointId)
-      return found.endpointId
-    } catch (error) {
-      const known = this.#endpoints.get(integrationId)
-      if (known && isAppError(error, 'control_database_unavailable')) return known
-      throw error
-    }
-  }
-
-  /** Of whatever serves the endpoint at this moment: a restore puts another timeline in its place. */
-  async #passwordOf(endpointId: EndpointId): Promise<string> {
-    const { store, assignments, cipher } = this.#context()
-    try {
-      const target = await getEndpointTarget(store, endpointId)
-      return authRolePassword(cipher, target?.serviceKeyId ?? '')
-    } catch (error) {
-      const assignment = await assignments.read(endpointId)
-      if (!assignment || !isAppError(error, 'control_database_unavailable')) throw error
-      return authRolePassword(cipher, assignment.spec.serviceKeyId)
-    }
+  wake(integrationId: string): Promise<WokenDatabase> {
+    return this.#wakes.wake(integrationId)
   }
 
   /** None where a shared one leads nowhere: the operator has taken his credentials back. */
@@ -147,15 +112,6 @@ export class AuthPlane {
     const { clientId, microsoftTenantId } = provider
     if (clientId === undefined || clientSecret === undefined) return []
     return [{ id, type, clientId, clientSecret, microsoftTenantId, isDevelopment: false, endpoints }]
-  }
-
-  #remember(integrationId: string, endpointId: EndpointId): void {
-    this.#endpoints.delete(integrationId)
-    this.#endpoints.set(integrationId, endpointId)
-    for (const oldest of this.#endpoints.keys()) {
-      if (this.#endpoints.size <= mostRemembered) break
-      this.#endpoints.delete(oldest)
-    }
   }
 }
 

@@ -2,11 +2,10 @@
 //
 // A branch that is made from another has the users of that one and an integration of its own: same settings, other id, other signing keys, no
 // client keys until they are asked for. So nothing that opens the one opens the other. Where a restored branch takes another's place, the
-// integration moves there with the endpoints. Sessions never come along: `AuthDatabases` asks of all data, before anybody is served from it,
+// integration moves there with the endpoints. Sessions never come along: `ensurePrepared` asks of all data, before anybody is served from it,
 // whether it has been made ready for this integration, and removes them where it has not.
 
 import { authVersion } from '../../compute/auth/schema.ts'
-import { SingleFlight } from '../../lib/single-flight.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import type { Branch } from '../../model/branch.ts'
 import { AppError } from '../../model/errors.ts'
@@ -22,6 +21,7 @@ import {
   setSealedEmailServer,
 } from '../../store/auth/integrations.ts'
 import { listOauthProviders, putOauthProvider } from '../../store/auth/oauth-providers.ts'
+import { renameDataApisDatabase } from '../../store/data-apis.ts'
 import type { Sql } from '../../store/database.ts'
 import { listBranchEndpoints } from '../../store/endpoints.ts'
 import type { ControlContext } from '../context.ts'
@@ -79,9 +79,10 @@ export async function settleCopiedAuth(
   if (hasUsers || !dropsWithoutUsers) return
   await deleteIntegration(control.store, integration.id)
   await control.authPlane.changed({ integrationId: integration.id, what: 'all' })
+  await control.dataApiPlane.changed({ branchId: branch.id, what: 'all' })
 }
 
-/** In the transaction that renames a database: its name is part of where its integration answers. */
+/** In the transaction that renames a database: its name is part of where its services answer. */
 export async function databaseRenamed(
   control: ControlContext,
   sql: Sql,
@@ -89,6 +90,7 @@ export async function databaseRenamed(
   from: string,
   to: string,
 ): Promise<void> {
+  await renameDataApisDatabase(sql, branchId, { from, to })
   if ((await renameIntegrationsDatabase(sql, branchId, { from, to })) === undefined) return
   const integration = await getIntegrationOfBranch(sql, branchId)
   if (integration) await setKeySetUrl(sql, integration.id, (await authUrls(control, sql, integration)).jwksUrl)
@@ -101,45 +103,18 @@ export async function branchAuthChanged(control: ControlContext, branchId: Branc
   }
 }
 
-const mostRemembered = 10_000
-
-/** Which data is ready for which integration. */
-export class AuthDatabases {
-  readonly #context: () => ControlContext
-  readonly #preparing = new SingleFlight<void>()
-  /** What has been seen to be so, and stays so: a wake has to work while the control database is away. */
-  readonly #prepared = new Map<string, TimelineId>()
-
-  constructor(context: () => ControlContext) {
-    this.#context = context
-  }
-
-  /** Before anybody is served from this data, whose compute runs. Throws where it cannot be made ready. */
-  async ensure(integrationId: string, timelineId: TimelineId): Promise<void> {
-    if (this.#prepared.get(integrationId) === timelineId) return
-    await this.#preparing.run(`${integrationId} ${timelineId}`, () => this.#ensure(integrationId, timelineId))
-  }
-
-  async #ensure(integrationId: string, timelineId: TimelineId): Promise<void> {
-    const control = this.#context()
-    const row = await getPrepared(control.store, integrationId)
-    if (!row) throw new AppError('not_found', 'no sign-in is set up any more')
-    const { databaseName, prepared } = row
-    const isOurs = prepared?.timelineId === timelineId
-    if (!isOurs || prepared.version !== authVersion) {
-      await prepareDatabase(control, timelineId, databaseName, { forgetsSessions: !isOurs })
-      await failpoint('auth.copy.prepared')
-      await setPrepared(control.store, integrationId, { timelineId, version: authVersion })
-    }
-    this.#remember(integrationId, timelineId)
-  }
-
-  #remember(integrationId: string, timelineId: TimelineId): void {
-    this.#prepared.delete(integrationId)
-    this.#prepared.set(integrationId, timelineId)
-    for (const oldest of this.#prepared.keys()) {
-      if (this.#prepared.size <= mostRemembered) break
-      this.#prepared.delete(oldest)
-    }
-  }
+/** In a compute that runs. */
+export async function ensurePrepared(
+  control: ControlContext,
+  integrationId: string,
+  timelineId: TimelineId,
+): Promise<void> {
+  const row = await getPrepared(control.store, integrationId)
+  if (!row) throw new AppError('not_found', 'no sign-in is set up any more')
+  const { databaseName, prepared } = row
+  const isOurs = prepared?.timelineId === timelineId
+  if (isOurs && prepared.version === authVersion) return
+  await prepareDatabase(control, timelineId, databaseName, { forgetsSessions: !isOurs })
+  await failpoint('auth.copy.prepared')
+  await setPrepared(control.store, integrationId, { timelineId, version: authVersion })
 }

@@ -7,7 +7,6 @@ import { KeyedLock } from '../../lib/keyed-lock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { defaultAuthSettings, hasSdkKeys, type AuthIntegration } from '../../model/auth.ts'
 import type { Branch } from '../../model/branch.ts'
-import type { Caller } from '../../model/caller.ts'
 import { AppError } from '../../model/errors.ts'
 import { setPrepared } from '../../store/auth/copies.ts'
 import {
@@ -25,7 +24,8 @@ import { liveBranch, visibleProject } from '../access.ts'
 import { syncedBranch } from '../catalog.ts'
 import type { ControlContext } from '../context.ts'
 import { assertDisplayName } from '../names.ts'
-import { projectLocked, schedule, type ChainPlan } from '../operations/schedule.ts'
+import { atRest, restPlan } from '../operations/at-rest.ts'
+import { projectLocked, schedule } from '../operations/schedule.ts'
 import type { AuthControl, ShownIntegration } from './auth-control.ts'
 import { authChanged } from './auth-plane.ts'
 import { changeIntegration, visibleIntegration } from './find.ts'
@@ -74,6 +74,7 @@ export function integrationControl(control: ControlContext): Integrations {
       })
       await failpoint('auth.create.committed')
       await authChanged(control, result.integration.id)
+      await control.dataApiPlane.changed({ branchId: result.integration.branchId, what: 'all' })
       return result
     },
 
@@ -100,6 +101,7 @@ export function integrationControl(control: ControlContext): Integrations {
       await changeIntegration(control, caller, { ...place, branchId }, async (sql, { id }) => {
         await deleteIntegration(sql, id)
       })
+      await control.dataApiPlane.changed({ branchId, what: 'all' })
     },
 
     async createKeys(caller, place) {
@@ -136,14 +138,6 @@ export function integrationControl(control: ControlContext): Integrations {
       )
     },
   }
-}
-
-/** No operation, but at a time when none is at work. */
-const restPlan: ChainPlan = { kind: 'auth', operations: [], exclusive: true }
-
-/** Throws `locked` where the project has operations at work and goes on having them for a second. */
-async function atRest(control: ControlContext, caller: Caller, projectId: string): Promise<void> {
-  await schedule(control, caller, projectId, async () => ({ result: undefined, plan: restPlan }))
 }
 
 /** Where sign-in can be enabled. Throws `not_found`, `already_exists`, `unprocessable`. */

@@ -42,6 +42,7 @@ async function insertKeySet(control: ControlContext, sql: Sql, integration: Auth
     audience: undefined,
     roleNames: [...authKeySetRoles],
     authIntegrationId: integration.id,
+    dataApiId: undefined,
   })
 }
 

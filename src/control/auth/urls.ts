@@ -25,6 +25,6 @@ export async function authUrls(
   }
   const endpoint = (await listBranchEndpoints(sql, branchId)).find(({ type }) => type === 'read_write')
   if (!endpoint) return { baseUrl: undefined, jwksUrl: '' }
-  const baseUrl = addresses.authBaseUrl(endpoint.id, databaseName)
+  const baseUrl = addresses.serviceUrl('auth', endpoint.id, databaseName)
   return { baseUrl, jwksUrl: `${baseUrl}/.well-known/jwks.json` }
 }

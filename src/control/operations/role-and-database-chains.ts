@@ -7,6 +7,7 @@ import { readActivity } from '../../compute/activity.ts'
 import type { Branch } from '../../model/branch.ts'
 import { AppError } from '../../model/errors.ts'
 import { deleteIntegrationOfDatabase } from '../../store/auth/integrations.ts'
+import { deleteDataApiOfDatabase } from '../../store/data-apis.ts'
 import { deleteDatabase, markDatabaseDeleting, updateDatabase } from '../../store/databases.ts'
 import type { Sql } from '../../store/database.ts'
 import { deleteRole, getRole, markRoleDeleting, setRolePassword } from '../../store/roles.ts'
@@ -27,8 +28,8 @@ type Change<Input> = {
   undone?(sql: Sql, input: Input, control: ControlContext): Promise<void>
   /** Roles, and with them who may come in. */
   changesAccess?: boolean
-  /** Databases, and with them where users may sign in. */
-  changesAuth?: boolean
+  /** Databases, and with them where services answer for them. */
+  changesServices?: boolean
 }
 
 /** Only if nobody has come to use it meanwhile. */
@@ -74,7 +75,9 @@ function changeChain<Input extends { branchId: Branch['id'] }>(change: Change<In
     async ended(control, chain) {
       const { branchId } = inputOf({ chain })
       if (change.changesAccess) await branchAccessChanged(control, branchId)
-      if (change.changesAuth) await branchAuthChanged(control, branchId)
+      if (!change.changesServices) return
+      await branchAuthChanged(control, branchId)
+      await control.dataApiPlane.changed({ branchId, what: 'all' })
     },
   }
 }
@@ -141,7 +144,7 @@ export const updateDatabaseChain = changeChain<DatabaseUpdateInput>({
     await updateDatabase(sql, id, from)
     await databaseRenamed(control, sql, branchId, name, from.name)
   },
-  changesAuth: true,
+  changesServices: true,
 })
 
 export const deleteDatabaseChain = changeChain<DatabaseInput>({
@@ -150,7 +153,8 @@ export const deleteDatabaseChain = changeChain<DatabaseInput>({
   async finished(sql, { id, branchId, name }) {
     await deleteDatabase(sql, id)
     await deleteIntegrationOfDatabase(sql, branchId, name)
+    await deleteDataApiOfDatabase(sql, branchId, name)
   },
-  changesAuth: true,
+  changesServices: true,
   undone: (sql, { id }) => markDatabaseDeleting(sql, id, false),
 })

@@ -5,14 +5,17 @@
 import { createHash } from 'node:crypto'
 import { errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose'
 import type { DataApiConfig } from '../config.ts'
-import { DataApiError, type DataApiErrorCode } from '../errors.ts'
+import { DataApiError, isDataApiError, type DataApiErrorCode } from '../errors.ts'
 import type { Identity } from '../execution/context.ts'
-import { followJsPath } from '../request/js-path.ts'
+import { followJsPath } from '../../lib/js-path.ts'
 
 /** Finds the key that a token says it is signed with. Undefined: tokens cannot be verified here. */
 export type KeySource = JWTVerifyGetKey | undefined
 
-type Config = Pick<DataApiConfig, 'dbAnonRole' | 'jwtRoleClaimKey' | 'jwtAud' | 'jwtCacheMaxEntries'>
+type Config = Pick<
+  DataApiConfig,
+  'dbAnonRole' | 'jwtRoleClaimKey' | 'jwtAud' | 'jwtCacheMaxEntries' | 'jwtCacheMaxLifetimeSeconds'
+>
 
 const leewaySeconds = 30
 const algorithms = [
@@ -36,7 +39,7 @@ export class Authentication {
   readonly #config: Config
   readonly #keys: KeySource
   /** Verified signatures by a hash of the token; the oldest goes first. */
-  readonly #verified = new Map<string, JWTPayload>()
+  readonly #verified = new Map<string, { claims: JWTPayload; until: number }>()
 
   constructor(config: Config, keys: KeySource) {
     this.#config = config
@@ -64,8 +67,9 @@ export class Authentication {
     if (!this.#keys) throw new DataApiError({ code: 'PGRST300', message: 'Server lacks JWT secret' })
     const hash = createHash('sha256').update(token).digest('base64')
     const known = this.#verified.get(hash)
-    const claims = known ?? (await this.#verify(token, this.#keys))
-    if (!known) this.#remember(hash, claims)
+    const isKnown = known !== undefined && known.until > performance.now()
+    const claims = isKnown ? known.claims : await this.#verify(token, this.#keys)
+    if (!isKnown) this.#remember(hash, claims)
     assertInTime(claims)
     assertAudience(claims, this.#config.jwtAud)
     return claims
@@ -81,6 +85,7 @@ export class Authentication {
       })
       return payload
     } catch (error) {
+      if (isDataApiError(error)) throw error
       if (error instanceof errors.JWTClaimValidationFailed)
         throw badClaim(`The JWT '${error.claim}' claim must be a number`)
       if (error instanceof errors.JOSEAlgNotAllowed || error instanceof errors.JOSENotSupported)
@@ -91,10 +96,12 @@ export class Authentication {
   }
 
   #remember(hash: string, claims: JWTPayload): void {
-    if (this.#config.jwtCacheMaxEntries <= 0) return
-    this.#verified.set(hash, claims)
+    const { jwtCacheMaxEntries: most, jwtCacheMaxLifetimeSeconds: lifetime = Infinity } = this.#config
+    if (most <= 0) return
+    this.#verified.delete(hash)
+    this.#verified.set(hash, { claims, until: performance.now() + lifetime * 1000 })
     const [oldest] = this.#verified.keys()
-    if (this.#verified.size > this.#config.jwtCacheMaxEntries && oldest !== undefined) this.#verified.delete(oldest)
+    if (this.#verified.size > most && oldest !== undefined) this.#verified.delete(oldest)
   }
 }
 

@@ -3,7 +3,7 @@
 // https://docs.postgrest.org/en/v14/references/configuration.html
 
 import { defaultConfig, type DataApiConfig, type TransactionEnd } from '../config.ts'
-import { parseJsPath } from '../request/js-path.ts'
+import { parseJsPath } from '../../lib/js-path.ts'
 
 export type ServerOptions = {
   dbUri: string | undefined

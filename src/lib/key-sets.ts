@@ -2,25 +2,28 @@
 //
 // The address is a tenant's to choose (`outbound-urls.ts`), and what comes back is shown to nobody.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose'
-import { SingleFlight } from '../lib/single-flight.ts'
 import { AppError } from '../model/errors.ts'
-import type { Jwks } from '../model/jwks.ts'
-import { requestOutbound } from './outbound-urls.ts'
+import { requestOutbound } from './outbound-requests.ts'
+import { SingleFlight } from './single-flight.ts'
 
 export type KeySet = ReturnType<typeof createLocalJWKSet>
 
-const freshMs = 10 * 60_000
+/** Older ones are fetched anew while they go on being used: nobody waits for a publisher whose keys are known. */
+const freshMs = 5 * 60_000
 /** While the publisher is away, keys are good for so long. */
 const usableMs = 60 * 60_000
 /** Between two fetches of one set, whoever asks: tokens with made-up key ids, and a publisher that is away. */
 const pauseMs = 30_000
 const fetchTimeoutMs = 5_000
+const mostTries = 3
+const retryPauseMs = 200
 const mostBytes = 64 * 1024
 const mostSets = 1_000
 
-/** Keys from inside are for those who may reach inside. */
-type Place = Pick<Jwks, 'url' | 'privateAllowed'>
+/** `privateAllowed`: whether the URL may lead into a private network. Keys from inside are for those who may reach inside. */
+type Place = { url: string; privateAllowed: boolean }
 
 type Known = { keys: KeySet | undefined; fetchedAt: number; triedAt: number }
 
@@ -31,10 +34,12 @@ export class KeySets {
   /** `renewed`: the token's key is not among those that were had. Throws `unauthorized` where there are none. */
   async get(place: Place, { renewed = false } = {}): Promise<KeySet> {
     const known = this.#known.get(nameOf(place))
-    const now = Date.now()
-    const due = !known?.keys || renewed || now - known.fetchedAt > freshMs
-    const current = due && (!known || now - known.triedAt > pauseMs) ? await this.#renew(place) : known
-    if (current?.keys && now - current.fetchedAt < usableMs) return current.keys
+    const isUsable = isUsableAt(known, Date.now())
+    const isDue = !isUsable || renewed || Date.now() - known.fetchedAt > freshMs
+    const isPaused = known !== undefined && Date.now() - known.triedAt <= pauseMs
+    const renewal = isDue && !isPaused ? this.#renew(place) : undefined
+    const current = isUsable && !renewed ? known : ((await renewal) ?? known)
+    if (isUsableAt(current, Date.now())) return current.keys
     // Not which address: whoever shows a token is nobody yet, and it may be one of an inner network.
     throw new AppError('unauthorized', 'a key set of this project cannot be read; the token cannot be checked')
   }
@@ -59,9 +64,24 @@ export class KeySets {
   }
 }
 
+function isUsableAt(known: Known | undefined, now: number): known is Known & { keys: KeySet } {
+  return known?.keys !== undefined && now - known.fetchedAt < usableMs
+}
+
 const nameOf = ({ url, privateAllowed }: Place): string => `${privateAllowed ? 'anywhere' : 'public'} ${url}`
 
-async function fetchKeys({ url, privateAllowed }: Place): Promise<KeySet> {
+async function fetchKeys(place: Place): Promise<KeySet> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await fetchOnce(place)
+    } catch (error) {
+      if (tries === mostTries) throw error
+      await delay(retryPauseMs)
+    }
+  }
+}
+
+async function fetchOnce({ url, privateAllowed }: Place): Promise<KeySet> {
   const { status, body } = await requestOutbound(url, {
     privateAllowed,
     headers: { accept: 'application/json, application/jwk-set+json' },
