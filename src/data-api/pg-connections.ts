@@ -36,6 +36,8 @@ export class PgConnections implements ConnectionSource {
       allowExitOnIdle: true,
     })
     this.#pool.on('error', () => {})
+    // One that breaks while it is used is told to whoever waits for its answers.
+    this.#pool.on('connect', (client) => client.on('error', () => {}))
   }
 
   async connect(): Promise<DataApiConnection> {

@@ -184,7 +184,7 @@ export async function pgroveProcesses(home: string): Promise<PgroveProcess[]> {
   return found
 }
 
-export async function pidOf(server: TestServer, role: 'control' | 'edge' | 'auth'): Promise<number> {
+export async function pidOf(server: TestServer, role: 'control' | 'edge' | 'auth' | 'data-api'): Promise<number> {
   return await eventually(`${role} runs`, async () => {
     const found = (await pgroveProcesses(server.home)).find((each) => each.role === role && each.parent === server.pid)
     return found?.pid

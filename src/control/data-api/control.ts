@@ -8,8 +8,8 @@ import type { Branch } from '../../model/branch.ts'
 import type { Caller } from '../../model/caller.ts'
 import type { DataApi } from '../../model/data-api.ts'
 import { AppError, errorChain } from '../../model/errors.ts'
-import { newDataApiId, type DataApiId } from '../../model/ids.ts'
-import type { Project } from '../../model/project.ts'
+import { newDataApiId, type DataApiId, type OrganizationId } from '../../model/ids.ts'
+import type { Jwks } from '../../model/jwks.ts'
 import {
   deleteDataApi,
   getAvailableSchemas,
@@ -43,7 +43,8 @@ export function dataApiControl(control: ControlContext): DataApiControl {
       const { projectId, branchId } = place
       const authProvider = input.authProvider ?? (input.jwksUrl === undefined ? 'neon_auth' : 'external')
       assertInput(authProvider, input)
-      await visibleProject(control.store, caller, projectId, 'project:write')
+      const { orgId } = await visibleProject(control.store, caller, projectId, 'project:write')
+      const keySet = authProvider === 'external' ? await keySetOf(control.store, caller, orgId, input) : undefined
       await atRest(control, caller, projectId)
       const before = await syncedBranch(control, caller, projectId, branchId)
       using _lock = await locks.acquire(before.id, 'enable')
@@ -68,7 +69,7 @@ export function dataApiControl(control: ControlContext): DataApiControl {
           preparedTimelineId: timelineId,
           schemas,
         })
-        if (authProvider === 'external') await insertKeySet(sql, caller, project, api, input)
+        if (keySet) await insertKeySet(sql, api, keySet)
         return { result: { id: api.id, endpointId }, plan: restPlan }
       })
       await failpoint('data-api.enable.committed')
@@ -175,22 +176,26 @@ async function existing(sql: Sql, place: DataApiPlace): Promise<{ api: DataApi; 
   )
 }
 
-async function insertKeySet(
+type KeySet = Pick<Jwks, 'url' | 'privateAllowed' | 'providerName'>
+
+/** Throws `bad_request`. */
+async function keySetOf(
   sql: Sql,
   caller: Caller,
-  project: Project,
-  { id, branchId, audience }: DataApi,
+  orgId: OrganizationId,
   { jwksUrl = '', providerName }: EnableDataApiInput,
-): Promise<void> {
-  const privateAllowed = await mayNamePrivate(sql, caller, project.orgId)
+): Promise<KeySet> {
+  const privateAllowed = await mayNamePrivate(sql, caller, orgId)
   const { hostname } = assertOutboundUrl(jwksUrl, { privateAllowed, field: 'jwks_url' })
+  return { url: jwksUrl, privateAllowed, providerName: providerName ?? hostname.slice(0, 64) }
+}
+
+async function insertKeySet(sql: Sql, { id, projectId, branchId, audience }: DataApi, keySet: KeySet): Promise<void> {
   await insertJwks(sql, {
+    ...keySet,
     id: crypto.randomUUID(),
-    projectId: project.id,
+    projectId,
     branchId,
-    url: jwksUrl,
-    privateAllowed,
-    providerName: providerName ?? hostname.slice(0, 64),
     audience,
     roleNames: undefined,
     authIntegrationId: undefined,
