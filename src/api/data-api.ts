@@ -58,9 +58,8 @@ export const dataApi = {
     return ok({
       url,
       status,
-      settings: api.settings
-        ? { ...settings, ...(anonymous === undefined ? {} : { db_anon_role: anonymous ?? '' }) }
-        : null,
+      // neonctl takes null for settings that could not be read.
+      settings: { ...settings, ...(anonymous === undefined ? {} : { db_anon_role: anonymous ?? '' }) },
       available_schemas: schemas ? [...schemas] : null,
     })
   },

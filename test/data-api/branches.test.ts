@@ -67,7 +67,7 @@ test('two users see their own rows, somebody else none, and nobody writes in the
 test('it shows itself, and a second time it is there already', async () => {
   const { status, body } = await request(server, 'GET', place())
   assert.equal(status, 200)
-  assert.deepEqual(body, { url: app.url, status: 'active', settings: null, available_schemas: ['public'] })
+  assert.deepEqual(body, { url: app.url, status: 'active', settings: {}, available_schemas: ['public'] })
   assert.equal((await request(server, 'POST', place(), { auth_provider: 'neon_auth' })).status, 409)
   assert.equal(app.url, urlOf(server, app.project.endpointId, app.project.database))
 })
