@@ -12,6 +12,7 @@ import { authSignIn } from './rows/auth-sign-in.ts'
 import { branch, branchLarge } from './rows/branch-running-parent.ts'
 import { connectLatency } from './rows/connect-latency.ts'
 import { crashStart } from './rows/crash-start.ts'
+import { dataApi } from './rows/data-api.ts'
 import { dataPathRows } from './rows/data-path.ts'
 import { density } from './rows/density.ts'
 import { idle } from './rows/idle.ts'
@@ -53,6 +54,7 @@ const rows: readonly Row[] = [
   noisyNeighbour,
   largeOrganization,
   authSignIn,
+  dataApi,
 ]
 
 const { values, positionals } = parseArgs({

@@ -13,6 +13,8 @@ export type DataApiConnection = {
     values?: readonly (string | Buffer | null)[]
     name?: string | undefined
   }): Promise<QueryResult>
+  /** What `send` sends goes out as one. */
+  together<T>(send: () => T): T
   /** `isSound`: outside of a transaction, with no role or setting left behind. Anything else is closed, never used again. */
   release(isSound: boolean): void
 }

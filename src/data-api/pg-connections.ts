@@ -1,5 +1,6 @@
 // Connections to any Postgres, by `pg`, as a pool. Statements of a request are sent one behind the other without waiting.
 
+import type { Writable } from 'node:stream'
 import pg from 'pg'
 import type { ConnectionSource, DataApiConnection, QueryResult } from './connections.ts'
 import { DataApiError } from './errors.ts'
@@ -86,6 +87,17 @@ class PooledConnection implements DataApiConnection {
     const { rows } = await this.#client.query<(string | null)[]>(query)
     if (isPrepared) this.#prepared.add(name)
     return { rows }
+  }
+
+  together<T>(send: () => T): T {
+    // `pg` shows it in none of its types.
+    const { stream } = (this.#client as unknown as { connection: { stream: Writable } }).connection
+    stream.cork()
+    try {
+      return send()
+    } finally {
+      stream.uncork()
+    }
   }
 
   release(isSound: boolean): void {

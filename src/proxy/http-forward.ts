@@ -48,6 +48,7 @@ const idleTimeoutMs = 130_000
 
 /** Nothing was sent before these: nobody was there, and trying again is safe. */
 const neverConnected = new Set(['ECONNREFUSED', 'ENOENT', 'EAGAIN'])
+const brokenOff = new Set(['ECONNRESET', 'EPIPE'])
 
 export function forward(incoming: IncomingMessage, outgoing: ServerResponse, target: ForwardTarget): void {
   const headers = requestHeaders(incoming, target.trustedProxies)
@@ -87,7 +88,7 @@ export function forward(incoming: IncomingMessage, outgoing: ServerResponse, tar
         return answerAway(incoming, outgoing, target.whose)
       }
       // It died under a request that changes nothing.
-      if (error.code === 'ECONNRESET' && isRepeatable(incoming)) return answerAway(incoming, outgoing, target.whose)
+      if (brokenOff.has(error.code ?? '') && isRepeatable(incoming)) return answerAway(incoming, outgoing, target.whose)
       answerJson(outgoing, 502, `${target.whose} broke off the request`)
     })
     // Control may answer and hang up in the middle of a body. What is left of it is not kept waiting for a reader.

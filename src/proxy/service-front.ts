@@ -18,13 +18,14 @@ export type ServiceFrontOptions = {
 }
 
 const startPatienceMs = 10_000
+const keepMs = 20_000
 /** A start takes a second: whoever comes after so many may come again. */
 const mostWaiting = 1_000
 
 export class ServiceFront {
   readonly #options: ServiceFrontOptions
-  /** A connection for each request, through a Unix socket: where one cannot be had, nothing was sent, and trying again is safe. */
-  readonly #agent = new Agent({ keepAlive: false })
+  /** Services keep a connection open for longer than that, so that none is closed under a request. */
+  readonly #agent = new Agent({ keepAlive: true, timeout: keepMs })
   readonly #up = new Set<ServiceName>()
   readonly #waiting = new Map<() => void, ServiceName>()
 

@@ -223,6 +223,10 @@ class Connection implements DataApiConnection {
     }
   }
 
+  together<T>(send: () => T): T {
+    return this.#connection.together(send)
+  }
+
   release(isSound: boolean): void {
     this.#connection.release(isSound && !this.#isLost)
     this.#permit()

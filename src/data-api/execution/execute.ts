@@ -75,7 +75,7 @@ async function transaction(
   const endsAtOnce = !needsALook(request, plan) && !rollsBack(request.preferences.tx, config.dbTxEnd)
   // After a failure a COMMIT is a ROLLBACK.
   const all = endsAtOnce ? [...statements, { text: 'COMMIT' }] : statements
-  const results = await drained(all.map((statement) => connection.query(statement)))
+  const results = await drained(connection.together(() => all.map((statement) => connection.query(statement))))
   const answer = results[statements.length - 1]
   if (plan.negotiated.plan) {
     if (!endsAtOnce) await end(connection, request, config)
