@@ -98,7 +98,7 @@ class Client {
     const end = text.indexOf('\r\n\r\n')
     if (end < 0) return undefined
     const head = text.slice(0, end)
-    if (!/^HTTP\/1\.1 2/.test(head)) this.#answered?.reject(new Error(`answered ${text.slice(0, 500)}`))
+    if (!head.startsWith('HTTP/1.1 2')) this.#answered?.reject(new Error(`answered ${text.slice(0, 500)}`))
     const length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? 0)
     return end + 4 + length
   }
