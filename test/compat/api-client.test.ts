@@ -481,7 +481,7 @@ const respelled: Readonly<Record<string, string>> = {
   deleteProjectJwks: 'deleteProjectJWKS',
 }
 
-/** They are called in `api-client-auth.test.ts` and `data-api-clients.test.ts`. */
+/** They are called in `api-client-auth.test.ts` and `test/api/data-api.test.ts`. */
 const isOfServices = (name: string): boolean => name.includes('NeonAuth') || name.includes('DataAPI')
 
 test('nothing that is written was left out', () => {

@@ -1,4 +1,4 @@
-// The Data API of a branch under the clients that people have for it, unmodified: the API's client, neonctl, neon-js, postgrest-js, and the
+// The Data API of a branch under the clients that people have for it, unmodified: neonctl, neon-js, postgrest-js, and the
 // example as a reader runs it.
 
 import assert from 'node:assert/strict'
@@ -11,10 +11,10 @@ import { run } from '../../src/lib/run.ts'
 import { CookieJar } from '../support/cookie-jar.ts'
 import { makeNotesApp, tokenOf, type NotesApp } from '../support/data-api-app.ts'
 import { makeNeonctl, type Neonctl } from '../support/neonctl.ts'
-import { makeProject, refusal } from '../support/neon.ts'
+import { makeProject } from '../support/neon.ts'
 import { query } from '../support/postgres.ts'
 import { assertQuiet } from '../support/quiet.ts'
-import { apiClient, packageRoot, startServer, type TestServer } from '../support/server.ts'
+import { packageRoot, startServer, type TestServer } from '../support/server.ts'
 
 const page = 'http://localhost:5173'
 const realFetch = globalThis.fetch
@@ -78,28 +78,6 @@ test("PostgREST's own clients with a token", async () => {
     assert.equal(count, 1)
     assert.equal((await client.from('notes').delete().eq('body', 'hello')).status, 204)
   }
-})
-
-test("the API's client", async () => {
-  const api = apiClient(server)
-  const { id, branchId, database } = await makeProject(server)
-  const place = [id, branchId, database] as const
-  assert.equal((await refusal(api.getProjectBranchDataApi(...place))).status, 404)
-  const made = await api.createProjectBranchDataApi(...place, { auth_provider: 'neon_auth' })
-  assert.equal(made.status, 201)
-  assert.equal((await refusal(api.createProjectBranchDataApi(...place, {}))).status, 409)
-  await api.updateProjectBranchDataApi(...place, { settings: { db_max_rows: 10 } })
-  const { data } = await api.getProjectBranchDataApi(...place)
-  assert.deepEqual(data, {
-    url: made.data.url,
-    status: 'active',
-    settings: { db_max_rows: 10 },
-    available_schemas: ['public'],
-  })
-  await api.updateProjectBranchDataApi(...place, {})
-  assert.deepEqual((await api.getProjectBranchDataApi(...place)).data.settings, { db_max_rows: 10 })
-  assert.equal((await api.deleteProjectBranchDataApi(...place)).status, 200)
-  assert.equal((await refusal(api.deleteProjectBranchDataApi(...place))).status, 404)
 })
 
 test('neonctl', async () => {

@@ -72,57 +72,6 @@ test('it shows itself, and a second time it is there already', async () => {
   assert.equal(app.url, urlOf(server, app.project.endpointId, app.project.database))
 })
 
-test('what is wrong is refused before anything is done', async () => {
-  const project = await makeProject(server)
-  const path = dataApiPath(project, project.branchId)
-  const table: [body: unknown, status: number, message: RegExp][] = [
-    [{ auth_provider: 'external' }, 400, /jwks_url/],
-    [{ auth_provider: 'neon_auth', jwks_url: 'https://example.com/jwks' }, 400, /auth_provider external/],
-    [{ auth_provider: 'external', jwks_url: 'ftp://example.com/x' }, 400, /jwks_url must be an https URL/],
-    [{ auth_provider: 'clerk' }, 400, /auth_provider/],
-    [{ jwt_audience: '' }, 400, /jwt_audience/],
-    [{ settings: { db_schemas: [] } }, 400, /db_schemas/],
-    [{ settings: { db_max_rows: 0 } }, 400, /db_max_rows/],
-    [{ settings: { db_max_rows: 1.5 } }, 400, /db_max_rows/],
-    [{ settings: { jwt_role_claim_key: 'role' } }, 400, /jwt_role_claim_key/],
-    [{ settings: { openapi_mode: 'follow-privileges' } }, 400, /openapi_mode/],
-    [{ settings: { server_cors_allowed_origins: 'https://a\r\nX: y' } }, 400, /one line/],
-  ]
-  for (const [body, status, message] of table) {
-    const answer = await request(server, 'POST', path, body)
-    assert.equal(answer.status, status, JSON.stringify(body))
-    assert.match(String(answer.body['message']), message)
-  }
-  assert.equal((await request(server, 'POST', dataApiPath(project, project.branchId, 'nothing'), {})).status, 404)
-  assert.equal((await request(server, 'GET', path)).status, 404)
-  assert.equal((await request(server, 'PATCH', path, {})).status, 404)
-  assert.equal((await request(server, 'DELETE', path)).status, 404)
-  const roles = 'SELECT FROM pg_roles WHERE rolname IN ($1, $2, $3, $4)'
-  const names = ['authenticator', 'authenticated', 'anonymous', 'pgrove_data_api']
-  assert.equal((await query(project.uri, roles, names)).length, 0)
-  // Roles of the API are not bound by policies.
-  const role = { role: { name: 'authenticated' } }
-  await settle(await request(server, 'POST', `/projects/${project.id}/branches/${project.branchId}/roles`, role))
-  const unfit = await request(server, 'POST', path, {})
-  assert.equal(unfit.status, 422)
-  assert.match(String(unfit.body['message']), /role authenticated/)
-  assert.equal((await ask(urlOf(server, project.endpointId, project.database))).status, 404)
-})
-
-test('a branch that expires has none, and one that has one does not expire', async () => {
-  const expires_at = new Date(Date.now() + 86_400_000).toISOString()
-  const child = await makeChild(server, app.project, { expires_at })
-  const refused = await request(server, 'POST', dataApiPath(app.project, child.branch.id), {})
-  assert.equal(refused.status, 422)
-  assert.match(String(refused.body['message']), /expires_at/)
-  const path = `/projects/${app.project.id}/branches/${child.branch.id}`
-  assert.equal((await request(server, 'PATCH', path, { branch: { expires_at: null } })).status, 200)
-  assert.equal((await request(server, 'POST', dataApiPath(app.project, child.branch.id))).status, 201)
-  const again = await request(server, 'PATCH', path, { branch: { expires_at } })
-  assert.equal(again.status, 422)
-  assert.match(String(again.body['message']), /Data API/)
-})
-
 test('a child has none until it is given one, and then its own users come in and no others', async () => {
   const child = await makeChild(server, app.project)
   const url = urlOf(server, child.endpointId, app.project.database)
