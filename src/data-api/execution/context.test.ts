@@ -4,7 +4,7 @@ import { planRequest } from '../plan/plan-request.ts'
 import { defaultConfig } from '../config.ts'
 import { parseRequest } from '../request/parse-request.ts'
 import { keyOf, type SchemaCache } from '../schema-cache/schema-cache.ts'
-import { beginStatements } from './context.ts'
+import { beginStatement } from './context.ts'
 
 const name = { schema: 'public', name: 'clubs' }
 const cache: SchemaCache = {
@@ -24,15 +24,15 @@ const cache: SchemaCache = {
   loadedAt: 0,
 }
 
-function begun(method: string, role: string): string[] {
+function begun(method: string, role: string): string {
   const request = parseRequest({ method, target: '/clubs', headers: {}, body: Buffer.from('{}') }, defaultConfig)
   const { action } = request
   if (action.kind !== 'read' && action.kind !== 'mutate') return assert.fail()
-  return beginStatements(planRequest(request, action, cache, defaultConfig), { role, claims: '{}' }, cache, method)
+  return beginStatement(planRequest(request, action, cache, defaultConfig), { role, claims: '{}' }, cache, method)
 }
 
 test('a transaction begins whatever kind it is to be, and what is refused of that ends it', () => {
-  assert.deepEqual(begun('GET', 'anyone'), ['BEGIN', 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY'])
-  assert.deepEqual(begun('POST', 'anyone'), ['BEGIN', 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE'])
-  assert.deepEqual(begun('GET', 'careful'), ['BEGIN', 'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY'])
+  assert.equal(begun('GET', 'anyone'), 'BEGIN; SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY')
+  assert.equal(begun('POST', 'anyone'), 'BEGIN; SET TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE')
+  assert.equal(begun('GET', 'careful'), 'BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY')
 })

@@ -14,7 +14,7 @@ export type Identity = {
 
 type Config = Pick<DataApiConfig, 'dbExtraSearchPath' | 'appSettings'>
 
-/** One statement; every name and value is a parameter. */
+/** One statement; every name and value is a parameter. The function is named in full: whose path it is asked on is not known yet. */
 export function settingsStatement(
   request: ApiRequest,
   identity: Identity,
@@ -43,7 +43,7 @@ export function settingsStatement(
   ]
   return toStatement(
     sql`SELECT ${join(
-      settings.map(([name, value]) => sql`set_config(${param(name)}, ${param(value)}, true)`),
+      settings.map(([name, value]) => sql`pg_catalog.set_config(${param(name)}, ${param(value)}, true)`),
       ', ',
     )}`,
   )
@@ -55,15 +55,15 @@ const isolations = new Set(['serializable', 'repeatable read', 'read committed',
 
 /**
  * What begins a transaction. Its kind is said in it: a BEGIN that is refused for its kind (on a standby, say) would leave what follows outside of
- * any, as whoever logged in.
+ * any, as whoever logged in; one that has begun fails until it is ended.
  */
-export function beginStatements(plan: ActionPlan, identity: Identity, cache: SchemaCache, method: string): string[] {
+export function beginStatement(plan: ActionPlan, identity: Identity, cache: SchemaCache, method: string): string {
   const ofFunction = plan.kind === 'call' ? plan.call.function.isolation : undefined
   const ofRole = cache.roleSettings?.get(identity.role)?.find(([name]) => name === isolationSetting)?.[1]
   const asked = (ofFunction ?? ofRole)?.toLowerCase()
   const level = asked !== undefined && isolations.has(asked) ? asked.toUpperCase() : 'READ COMMITTED'
   const mode = isReadOnly(plan, method) ? 'READ ONLY' : 'READ WRITE'
-  return ['BEGIN', `SET TRANSACTION ISOLATION LEVEL ${level} ${mode}`]
+  return `BEGIN; SET TRANSACTION ISOLATION LEVEL ${level} ${mode}`
 }
 
 function isReadOnly(plan: ActionPlan, method: string): boolean {

@@ -1,7 +1,7 @@
 // Does what was planned, in one transaction on one connection: BEGIN, the settings, the main statement, and the end, sent without waiting where
 // nothing has to be looked at in between.
 //
-// A connection is used again only when its transaction has certainly ended: a role or a claim that is left on one would be the next caller's.
+// A connection is used again only when its transaction has certainly ended, and nothing of it is left (`session.ts`).
 
 import { createHash } from 'node:crypto'
 import type { DataApiConfig } from '../config.ts'
@@ -12,8 +12,9 @@ import type { ApiRequest } from '../request/request.ts'
 import type { SchemaCache } from '../schema-cache/schema-cache.ts'
 import { countPlanStatement, explainStatement, mainStatement } from '../sql/main-statement.ts'
 import { qualified, toStatement, type Statement } from '../sql/snippet.ts'
-import { beginStatements, settingsStatement, type Identity } from './context.ts'
+import { beginStatement, settingsStatement, type Identity } from './context.ts'
 import type { MainResult } from './result.ts'
+import { Session } from './session.ts'
 
 type Config = Pick<
   DataApiConfig,
@@ -32,19 +33,14 @@ export type Work = {
 export async function execute(connections: ConnectionSource, work: Work): Promise<MainResult> {
   const statements = statementsOf(work)
   const connection = await connections.connect()
-  let isSound = false
+  const session = new Session(connection, work.plan, work.config.dbPreparedStatements)
   try {
-    const result = await transaction(connection, work, statements)
-    isSound = true
-    return result
+    return await transaction(connection, session, work, statements)
   } catch (error) {
-    isSound = await connection.query({ text: 'ROLLBACK' }).then(
-      () => true,
-      () => false,
-    )
+    session.failed(error)
     throw error
   } finally {
-    connection.release(isSound)
+    session.release()
   }
 }
 
@@ -60,7 +56,7 @@ function statementsOf({ request, plan, identity, cache, config }: Work): Sent[] 
     name: isPrepared ? nameOf(statement.text, cache.loadedAt) : undefined,
   })
   return [
-    ...beginStatements(plan, identity, cache, request.method).map((text) => ({ text })),
+    { text: beginStatement(plan, identity, cache, request.method) },
     prepared(settingsStatement(request, identity, plan, cache, config)),
     ...(config.dbPreRequest === undefined ? [] : [{ text: preRequest(config.dbPreRequest) }]),
     prepared(main),
@@ -69,13 +65,20 @@ function statementsOf({ request, plan, identity, cache, config }: Work): Sent[] 
 
 async function transaction(
   connection: DataApiConnection,
+  session: Session,
   { request, plan, config }: Work,
   statements: readonly Sent[],
 ): Promise<MainResult> {
   const endsAtOnce = !needsALook(request, plan) && !rollsBack(request.preferences.tx, config.dbTxEnd)
   // After a failure a COMMIT is a ROLLBACK.
   const all = endsAtOnce ? [...statements, { text: 'COMMIT' }] : statements
-  const results = await drained(connection.together(() => all.map((statement) => connection.query(statement))))
+  const results = await drained(
+    connection.together(() => {
+      const sent = all.map((statement) => connection.query(statement))
+      if (endsAtOnce) session.ended()
+      return sent
+    }),
+  )
   const answer = results[statements.length - 1]
   if (plan.negotiated.plan) {
     if (!endsAtOnce) await end(connection, request, config)

@@ -33,7 +33,8 @@ export class TestEngine implements AsyncDisposable {
     this.#parts = parts
   }
 
-  static async start(changed: Partial<DataApiConfig> = {}, sql = ''): Promise<TestEngine> {
+  /** `most`: connections. */
+  static async start(changed: Partial<DataApiConfig> = {}, sql = '', { most = 5 } = {}): Promise<TestEngine> {
     const postgres = await TestPostgres.start()
     const at = { host: postgres.folder, database: 'postgres' }
     const admin = new pg.Client({ ...at, user: testUser, password: testPassword })
@@ -42,7 +43,7 @@ export class TestEngine implements AsyncDisposable {
     const config = { ...defaultConfig, dbAnonRole: 'anonymous', ...changed }
     const connections = new PgConnections({
       connection: { ...at, user: 'authenticator', password: 'correct horse' },
-      most: 5,
+      most,
       longestWaitMs: 10_000,
     })
     const cache = keeperOf(connections, config, silentLogger)
