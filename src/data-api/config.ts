@@ -36,6 +36,14 @@ export type DataApiConfig = {
   jwtCacheMaxEntries: number
   /** Ours: after so long a token is verified again, with the keys that there are then. Undefined: never. */
   jwtCacheMaxLifetimeSeconds: number | undefined
+  /** `openapi-mode`: what the description at the root says; `follow-privileges`: what its reader may do. */
+  openapiMode: 'follow-privileges' | 'ignore-privileges' | 'disabled'
+  /** `openapi-server-proxy-uri`: where clients reach the API. */
+  openapiServerProxyUri: string | undefined
+  /** `openapi-security-active` */
+  openapiSecurityActive: boolean
+  /** `db-root-spec`: a function without arguments whose result stands in for the description, as `schema.name` or `name`. */
+  dbRootSpec: string | undefined
   /** `server-cors-allowed-origins`. Undefined or empty: all. */
   serverCorsAllowedOrigins: readonly string[] | undefined
   /** `server-timing-enabled` */
@@ -63,6 +71,10 @@ export const defaultConfig: DataApiConfig = {
   jwtAud: undefined,
   jwtCacheMaxEntries: 1000,
   jwtCacheMaxLifetimeSeconds: undefined,
+  openapiMode: 'disabled',
+  openapiServerProxyUri: undefined,
+  openapiSecurityActive: false,
+  dbRootSpec: undefined,
   serverCorsAllowedOrigins: undefined,
   serverTimingEnabled: false,
   serverTraceHeader: undefined,

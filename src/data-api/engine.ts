@@ -6,7 +6,10 @@ import { Authentication, type KeySource } from './authentication/identity.ts'
 import type { DataApiConfig } from './config.ts'
 import type { ConnectionSource } from './connections.ts'
 import { DataApiError, isDataApiError } from './errors.ts'
+import { ask } from './execution/ask.ts'
 import { execute } from './execution/execute.ts'
+import { asDescription, descriptionAnswer, negotiateDescription, rootSpecRequest } from './openapi/answer.ts'
+import { factsStatement } from './openapi/facts.ts'
 import { planRequest } from './plan/plan-request.ts'
 import { parseRequest } from './request/parse-request.ts'
 import type { ApiRequest, HttpRequest } from './request/request.ts'
@@ -80,6 +83,25 @@ export class DataApi {
     }
   }
 
+  async #describe(
+    request: ApiRequest,
+    identity: Awaited<ReturnType<Authentication['identify']>>,
+    cache: SchemaCache,
+    timing: Timing,
+  ): Promise<HttpAnswer> {
+    const { config, connections } = this.#options
+    const { openapiMode: mode, dbRootSpec } = config
+    if (dbRootSpec !== undefined) {
+      const mediaType = negotiateDescription(request.accept)
+      return asDescription(await this.#act(rootSpecRequest(request, dbRootSpec), identity, cache, timing), mediaType)
+    }
+    if (mode === 'disabled') throw new DataApiError({ code: 'PGRST126', message: 'Root endpoint metadata is disabled' })
+    const mediaType = negotiateDescription(request.accept)
+    const question = { request, identity, cache, config }
+    const facts = await timing.of('transaction', () => ask(connections, question, factsStatement(request.schema, mode)))
+    return await timing.of('response', async () => descriptionAnswer(request, mediaType, facts, cache, config))
+  }
+
   async #act(
     request: ApiRequest,
     identity: Awaited<ReturnType<Authentication['identify']>>,
@@ -92,10 +114,7 @@ export class DataApi {
       case 'inspect':
         return await timing.of('response', async () => inspectAnswer(request, action.resource, cache))
       case 'describe':
-        throw new DataApiError({
-          code: 'PGRST126',
-          message: 'Root endpoint metadata is disabled',
-        })
+        return await this.#describe(request, identity, cache, timing)
       case 'read':
       case 'mutate':
       case 'call': {

@@ -132,6 +132,14 @@ test('settings are replaced as a whole, and hold from the next request on', asyn
   assert.equal((summed.json as { code: string }).code, 'PGRST123')
   const nobody = await ask(`${app.url}/numbers`)
   assert.deepEqual([nobody.status, (nobody.json as { code: string }).code], [401, 'PGRST302'])
+  const description = await ask(`${app.url}/`, { token: ann })
+  assert.deepEqual([description.status, (description.json as { code: string }).code], [404, 'PGRST126'])
+  await change({ openapi_mode: 'ignore-privileges' })
+  for (const path of ['/', '/openapi.json']) {
+    const { host, basePath, paths } = (await ask(app.url + path, { token: ann })).json as Record<string, unknown>
+    assert.equal(`http://${String(host)}${String(basePath)}`, app.url)
+    assert.ok('/notes' in (paths as object))
+  }
   await change({ jwt_role_claim_key: '.nothing', db_anon_role: 'anonymous' })
   assert.equal((await ask(`${app.url}/notes`, { token: ann })).status, 403)
   await change({})

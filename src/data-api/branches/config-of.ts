@@ -9,7 +9,11 @@ import { longestBodyBytes } from './limits.ts'
 /** Where nothing is said: as long as a key set is not asked for again. */
 const defaultTokenLifetimeSeconds = 300
 
-export function configOf({ settings, audience }: Pick<DataApiTarget, 'settings' | 'audience'>): DataApiConfig {
+export function configOf({
+  settings,
+  audience,
+  url,
+}: Pick<DataApiTarget, 'settings' | 'audience' | 'url'>): DataApiConfig {
   const [first = 'public', ...others] = settings.db_schemas ?? []
   const anonymous = settings.db_anon_role === undefined ? dataApiRoles.anonymous : settings.db_anon_role
   const lifetime = settings.jwt_cache_max_lifetime ?? defaultTokenLifetimeSeconds
@@ -25,6 +29,8 @@ export function configOf({ settings, audience }: Pick<DataApiTarget, 'settings' 
     jwtAud: audience,
     jwtCacheMaxEntries: lifetime === 0 ? 0 : defaultConfig.jwtCacheMaxEntries,
     jwtCacheMaxLifetimeSeconds: lifetime,
+    openapiMode: settings.openapi_mode ?? 'disabled',
+    openapiServerProxyUri: url,
     serverCorsAllowedOrigins: namesIn(settings.server_cors_allowed_origins),
     serverTimingEnabled: settings.server_timing_enabled ?? false,
     longestBodyBytes,

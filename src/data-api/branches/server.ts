@@ -26,6 +26,9 @@ export type DataApiServerOptions = {
   logger: Logger
 }
 
+/** Neon's, beside the root. */
+const descriptionPath = '/openapi.json'
+
 export function createDataApiServer(options: DataApiServerOptions): Server {
   let atWork = 0
   return createHttpServer({
@@ -54,7 +57,7 @@ async function answerOf(options: DataApiServerOptions, request: HttpRequest): Pr
   if (route?.surface !== 'rest') return forPages(refusal(404, 'there is nothing here'), request)
   const { endpointId, database, path } = route
   const answer = await instances.use({ endpointId, database }, ({ target, engine }) =>
-    answerFrom({ target, engine }, { ...request, target: path }),
+    answerFrom({ target, engine }, { ...request, target: path === descriptionPath ? '/' : path }),
   )
   if (!answer) {
     // Who asks first whether he may ask hears why he may not.

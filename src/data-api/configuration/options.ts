@@ -21,6 +21,7 @@ export type ServerOptions = {
 
 export type Options = { config: DataApiConfig; server: ServerOptions; warnings: string[] }
 
+const modes: readonly DataApiConfig['openapiMode'][] = ['follow-privileges', 'ignore-privileges', 'disabled']
 const ends: readonly TransactionEnd[] = ['commit', 'commit-allow-override', 'rollback', 'rollback-allow-override']
 
 /** Throws a text that names the option. */
@@ -60,9 +61,14 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
   const jsPath = path === undefined ? defaultConfig.jwtRoleClaimKey : parseJsPath(path)
   if (!jsPath)
     throw new Error(`jwt-role-claim-key ${JSON.stringify(path)} is no path such as .role or .app."x-role"[0]`)
-  const mode = take('openapi-mode')
-  if (mode !== undefined && mode !== 'disabled')
-    warnings.push(`openapi-mode ${mode}: there is no description yet, so / answers 404`)
+  const mode = take('openapi-mode') ?? 'follow-privileges'
+  const openapiMode = modes.find((each) => each === mode)
+  if (!openapiMode) throw new Error(`openapi-mode is one of ${modes.join(', ')}, not ${JSON.stringify(mode)}`)
+  const proxyUri = take('openapi-server-proxy-uri', 'server-proxy-uri')
+  if (proxyUri !== undefined && !/^https?:\/\/[^/]/.test(proxyUri))
+    throw new Error(
+      `openapi-server-proxy-uri is a URL such as https://api.example.com, not ${JSON.stringify(proxyUri)}`,
+    )
   const [first = 'public', ...others] = schemas ?? []
   const config: DataApiConfig = {
     ...defaultConfig,
@@ -79,6 +85,10 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
     jwtRoleClaimKey: jsPath,
     jwtAud: take('jwt-aud'),
     jwtCacheMaxEntries: number('jwt-cache-max-entries') ?? defaultConfig.jwtCacheMaxEntries,
+    openapiMode,
+    openapiServerProxyUri: proxyUri,
+    openapiSecurityActive: flag('openapi-security-active', false),
+    dbRootSpec: take('db-root-spec', 'root-spec'),
     serverCorsAllowedOrigins: list('server-cors-allowed-origins'),
     serverTimingEnabled: flag('server-timing-enabled', false),
     serverTraceHeader: take('server-trace-header'),

@@ -6,7 +6,7 @@
 // in the place of ours, with the next caller's claims: such a connection is closed.
 
 import type { DataApiConnection } from '../connections.ts'
-import type { ActionPlan } from '../plan/plan.ts'
+import type { Doing } from './context.ts'
 
 /** None of these asks a table or looks a name up, so that they cost next to nothing. Who logged in comes first: the others are done as that. */
 const forget = [
@@ -32,12 +32,12 @@ const strangeStatements = new Set<unknown>(['26000', '42P05'])
 /** A connection while a request has it. */
 export class Session {
   readonly #connection: DataApiConnection
-  readonly #plan: ActionPlan
+  readonly #plan: Doing
   readonly #isPrepared: boolean
   #isForgotten: Promise<boolean> | undefined
   #isSound = true
 
-  constructor(connection: DataApiConnection, plan: ActionPlan, isPrepared: boolean) {
+  constructor(connection: DataApiConnection, plan: Doing, isPrepared: boolean) {
     this.#connection = connection
     this.#plan = plan
     this.#isPrepared = isPrepared

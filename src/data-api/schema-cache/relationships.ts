@@ -88,10 +88,10 @@ export function relationshipsOf(
       to.columnNames.get(key.foreignColumns[i] ?? 0) ?? '',
     ])
     const isOne = isUnique(keys, key.relation, key.columns)
-    found.push(direct(from, to, { kind: isOne ? 'o2o' : 'm2o', constraint: key.name, columns: pairs }))
-    found.push(
-      direct(to, from, { kind: isOne ? 'o2o' : 'o2m', constraint: key.name, columns: pairs.map(([a, b]) => [b, a]) }),
-    )
+    const constraint = key.name
+    found.push(direct(from, to, { kind: isOne ? 'o2o' : 'm2o', constraint, columns: pairs, isReferred: false }))
+    const back = pairs.map(([a, b]): ColumnPair => [b, a])
+    found.push(direct(to, from, { kind: isOne ? 'o2o' : 'o2m', constraint, columns: back, isReferred: true }))
   }
   return [...found, ...acrossJunctions(foreignKeys, relations, keys)]
 }

@@ -31,7 +31,8 @@ export type Relation = QualifiedName & {
 
 /** `one` of the row's relation to … */
 export type Cardinality =
-  | { kind: 'o2m' | 'm2o' | 'o2o'; constraint: string; columns: readonly ColumnPair[] }
+  /** `isReferred`: the constraint is the other relation's, whose columns refer to this one. */
+  | { kind: 'o2m' | 'm2o' | 'o2o'; constraint: string; columns: readonly ColumnPair[]; isReferred: boolean }
   | { kind: 'm2m'; junction: Junction }
 
 export type ColumnPair = readonly [own: string, foreign: string]
