@@ -83,7 +83,13 @@ async function answer(
     for (const [name, value] of Object.entries(incoming.headers))
       headers[name] = Array.isArray(value) ? value.join(', ') : value
     const request = { method: incoming.method ?? 'GET', target: incoming.url ?? '/', headers, body }
-    write(incoming, outgoing, await handle(request))
+    const made = await handle(request)
+    try {
+      write(incoming, outgoing, made)
+    } catch {
+      // Node takes no such head.
+      write(incoming, outgoing, refusal(500, 'the answer could not be written'))
+    }
   } finally {
     release()
   }

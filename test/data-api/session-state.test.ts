@@ -49,7 +49,7 @@ const left: readonly (readonly [what: string, leaves: string, shows: string, not
     null,
   ],
   ['a setting of Postgres', `set session bytea_output = 'escape'`, `show bytea_output`, 'hex'],
-  ['a zone', `set session timezone = 'Asia/Tokyo'`, `show timezone`, 'UTC'],
+  ['a zone', `set session timezone = 'Asia/Tokyo'`, `show timezone`, 'Etc/UTC'],
   ['a time that is too short', `set session statement_timeout = '1ms'`, `show statement_timeout`, '0'],
   [
     'a role',

@@ -14,7 +14,7 @@ export type Question = {
   request: ApiRequest
   identity: Identity
   cache: SchemaCache
-  config: Pick<DataApiConfig, 'dbExtraSearchPath' | 'appSettings' | 'dbPreRequest' | 'dbPreparedStatements'>
+  config: Pick<DataApiConfig, 'dbExtraSearchPath' | 'appSettings' | 'dbPreRequest'>
 }
 
 /** The one text of its answer; undefined where there is none. */
@@ -25,7 +25,7 @@ export async function ask(
 ): Promise<string | undefined> {
   const plan = { kind: 'read' } as const
   const connection = await connections.connect()
-  const session = new Session(connection, plan, config.dbPreparedStatements)
+  const session = new Session(connection, plan, undefined)
   try {
     const statements = [
       { text: beginStatement(plan, identity, cache, request.method) },

@@ -32,8 +32,9 @@ export type Work = {
 
 export async function execute(connections: ConnectionSource, work: Work): Promise<MainResult> {
   const statements = statementsOf(work)
+  const [, settings] = statements
   const connection = await connections.connect()
-  const session = new Session(connection, work.plan, work.config.dbPreparedStatements)
+  const session = new Session(connection, work.plan, settings?.name)
   try {
     return await transaction(connection, session, work, statements)
   } catch (error) {

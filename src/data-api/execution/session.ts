@@ -19,12 +19,11 @@ const forget = [
   'DISCARD SEQUENCES',
 ].join('; ')
 
-/** Prepared itself, so that it fails where everything that was prepared is gone. */
-const lookForMore = {
-  text: 'SELECT pg_catalog.pg_advisory_unlock_all(), EXISTS (SELECT FROM pg_catalog.pg_prepared_statement() AS p WHERE p.from_sql)',
-  values: [],
-  name: 'pgrove_session_state',
-}
+/** $1: the name of one that we prepared. Where it is gone the others are as well. */
+const lookForMore = `
+  SELECT pg_catalog.pg_advisory_unlock_all(),
+         pg_catalog.count(*) FILTER (WHERE p.from_sql) = 0 AND ($1::text IS NULL OR pg_catalog.count(*) FILTER (WHERE p.name = $1) = 1)
+    FROM pg_catalog.pg_prepared_statement() AS p`
 
 /** `invalid_sql_statement_name`, `duplicate_prepared_statement`: what is prepared there is not what was prepared by us. */
 const strangeStatements = new Set<unknown>(['26000', '42P05'])
@@ -33,14 +32,15 @@ const strangeStatements = new Set<unknown>(['26000', '42P05'])
 export class Session {
   readonly #connection: DataApiConnection
   readonly #plan: Doing
-  readonly #isPrepared: boolean
+  readonly #prepared: string | undefined
   #isForgotten: Promise<boolean> | undefined
   #isSound = true
 
-  constructor(connection: DataApiConnection, plan: Doing, isPrepared: boolean) {
+  /** `prepared`: the name of a statement that the request has prepared before any code of others runs. */
+  constructor(connection: DataApiConnection, plan: Doing, prepared: string | undefined) {
     this.#connection = connection
     this.#plan = plan
-    this.#isPrepared = isPrepared
+    this.#prepared = prepared
   }
 
   /** The end of the transaction has been sent. */
@@ -68,11 +68,13 @@ export class Session {
 
   /** Never rejects. What takes a query to find out is asked after calls and writes alone: the others run little that is not ours. */
   async #forget(): Promise<boolean> {
-    const { name, ...unnamed } = lookForMore
     const sent = [this.#connection.query({ text: forget })]
-    if (this.#plan.kind !== 'read') sent.push(this.#connection.query(this.#isPrepared ? { ...unnamed, name } : unnamed))
+    if (this.#plan.kind !== 'read') {
+      const name = this.#prepared === undefined ? undefined : 'pgrove_session'
+      sent.push(this.#connection.query({ text: lookForMore, values: [this.#prepared ?? null], name }))
+    }
     const [forgotten, found] = await Promise.allSettled(sent)
-    if (forgotten?.status !== 'fulfilled' || found?.status === 'rejected') return false
-    return found?.value.rows[0]?.[1] !== 't'
+    if (forgotten?.status !== 'fulfilled') return false
+    return found === undefined || (found.status === 'fulfilled' && found.value.rows[0]?.[1] === 't')
   }
 }

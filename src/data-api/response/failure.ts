@@ -38,7 +38,8 @@ function answer(status: number, body: Body, headers: readonly (readonly [string,
     status,
     headers: [
       ['Content-Type', 'application/json; charset=utf-8'],
-      ['Proxy-Status', `PostgREST; error=${body.code}`],
+      // A code that somebody has raised is any text.
+      ['Proxy-Status', `PostgREST; error=${body.code.replaceAll(/[^\u0021-\u007e]/g, '')}`],
       ...headers,
     ],
     // Keys in this order, all of them.

@@ -1,6 +1,7 @@
 // What Postgres refuses, as a status. https://docs.postgrest.org/en/v14/references/errors.html#http-status-codes
 
 import { DataApiError } from '../errors.ts'
+import { isHeader, isStatus } from './header.ts'
 
 /** As `pg` throws it. */
 export type PostgresError = Error & { code: string; detail?: string; hint?: string }
@@ -35,8 +36,8 @@ export function statusOfPostgres({ code, message }: PostgresError, isAnonymous: 
     case 'P0001':
       return 400
   }
-  const own = /^PT(\d{3})$/.exec(code)
-  if (own) return Number(own[1])
+  const own = Number(/^PT(\d{3})$/.exec(code)?.[1])
+  if (isStatus(own)) return own
   const kind = code.slice(0, 2)
   if (kind === '08' || kind === '53') return 503
   if (kind === '0L' || kind === '0P' || kind === '28') return 403
@@ -68,10 +69,13 @@ export function raisedError({ message, detail }: PostgresError): RaisedError {
   const headers = about?.['headers']
   if (!about || typeof about['status'] !== 'number' || typeof headers !== 'object' || headers === null)
     throw bad('Invalid JSON value for DETAIL')
+  const named = Object.entries(headers).map(([name, value]) => [name, String(value)] as const)
+  if (!isStatus(about['status']) || !named.every(([name, value]) => isHeader(name, value)))
+    throw bad('Invalid JSON value for DETAIL')
   return {
     status: about['status'],
     reason: typeof about['status_text'] === 'string' ? about['status_text'] : undefined,
-    headers: Object.entries(headers).map(([name, value]) => [name, String(value)] as const),
+    headers: named,
     body: {
       code: said['code'],
       details: said['details'] ?? null,

@@ -9,6 +9,7 @@ import { mediaTypeName, type MediaType } from '../request/media-type.ts'
 import type { ApiRequest } from '../request/request.ts'
 import type { SchemaCache } from '../schema-cache/schema-cache.ts'
 import type { HttpAnswer } from './answer.ts'
+import { isHeader, isStatus } from './header.ts'
 
 type Header = readonly [name: string, value: string]
 
@@ -170,16 +171,10 @@ function setByDatabase(text: string | undefined): Header[] {
   })
 }
 
-/** Nothing that would end the header, or be another one. */
-const isHeader = (name: string, value: string): boolean =>
-  /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) && !/[\r\n\0]/.test(value) && !framing.has(name.toLowerCase())
-
-const framing = new Set(['content-length', 'transfer-encoding', 'connection'])
-
 function statusSet(text: string | undefined): number | undefined {
   if (text === undefined) return undefined
   const status = Number(text)
-  if (!Number.isInteger(status) || status < 200 || status > 599)
+  if (!isStatus(status))
     throw new DataApiError({ code: 'PGRST112', message: 'response.status guc must be a valid status code' })
   return status
 }
