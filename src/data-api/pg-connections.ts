@@ -11,6 +11,9 @@ export type PgConnectionsOptions = {
   most: number
   /** `db-pool-acquisition-timeout`, in milliseconds. */
   longestWaitMs: number
+  /** `db-pool-max-idletime`, `db-pool-max-lifetime`. Undefined: 10 seconds; as long as it likes. */
+  idleSeconds?: number
+  lifetimeSeconds?: number
 }
 
 /** Statements that a connection keeps prepared; one that has them all is closed, and another begins anew. */
@@ -27,13 +30,15 @@ export class PgConnections implements ConnectionSource {
   readonly #pool: pg.Pool
   readonly #longestWaitMs: number
 
-  constructor({ connection, most, longestWaitMs }: PgConnectionsOptions) {
+  constructor({ connection, most, longestWaitMs, idleSeconds = 10, lifetimeSeconds = 0 }: PgConnectionsOptions) {
     this.#longestWaitMs = longestWaitMs
     this.#pool = new pg.Pool({
       ...connection,
       max: most,
       pipeline: true,
       connectionTimeoutMillis: longestWaitMs,
+      idleTimeoutMillis: idleSeconds * 1000,
+      maxLifetimeSeconds: lifetimeSeconds,
       allowExitOnIdle: true,
     })
     this.#pool.on('error', () => {})
@@ -56,6 +61,11 @@ export class PgConnections implements ConnectionSource {
         : new DataApiError({ code: 'PGRST000', message: 'Database client error. Retrying the connection.', cause })
     }
     return new PooledConnection(client)
+  }
+
+  get counts(): { open: number; idle: number; waiting: number } {
+    const { totalCount: open, idleCount: idle, waitingCount: waiting } = this.#pool
+    return { open, idle, waiting }
   }
 
   async close(): Promise<void> {

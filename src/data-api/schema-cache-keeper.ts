@@ -11,12 +11,19 @@ import type { SchemaCache } from './schema-cache/schema-cache.ts'
 /** A miss asks again only of what is older than that, in milliseconds. */
 const youngMs = 2_000
 
-/** Of the database that the connections lead to. `weighed`: is told of how many bytes each one was made. */
+/** What becomes of the looks at a schema. */
+export type KeeperEvents = {
+  /** `bytes`: of which it was made. */
+  loaded?: (bytes: number) => void
+  failed?: () => void
+}
+
+/** Of the database that the connections lead to. */
 export function keeperOf(
   connections: ConnectionSource,
   config: Parameters<typeof loadSchemaCache>[1],
   logger: Logger,
-  weighed: (bytes: number) => void = () => {},
+  { loaded: told, failed }: KeeperEvents = {},
 ): SchemaCacheKeeper {
   const load = async (): Promise<SchemaCache> => {
     const connection = await connections.connect()
@@ -29,9 +36,12 @@ export function keeperOf(
         return said
       }
       const loaded = await loadSchemaCache(ask, config)
-      weighed(bytes)
+      told?.(bytes)
       isSound = true
       return loaded
+    } catch (error) {
+      failed?.()
+      throw error
     } finally {
       connection.release(isSound)
     }
@@ -80,6 +90,7 @@ export class SchemaCacheKeeper {
       this.#cache = await loading
       return this.#cache
     } catch (cause) {
+      this.#isStale = true
       this.#logger.warn({ cause: errorChain(cause) }, 'the schema cache could not be loaded')
       if (this.#cache) return this.#cache
       if (cause instanceof DataApiError) throw cause

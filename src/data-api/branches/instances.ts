@@ -95,7 +95,7 @@ export class Instances {
       schemaChanged: () => keeper.reload(),
       logger,
     })
-    const keeper = keeperOf(connections, config, logger, (bytes) => this.#weigh(made, bytes))
+    const keeper = keeperOf(connections, config, logger, { loaded: (bytes) => this.#weigh(made, bytes) })
     const cache = {
       // A compute that has just woken may have another schema.
       get: async () => {

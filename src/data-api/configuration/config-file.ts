@@ -1,7 +1,10 @@
 // PostgREST's configuration file: `name = value`, texts in quotes, `#` begins a comment. Names are as PostgREST has them.
 
-/** Throws a text that names the line. */
-export function parseConfigFile(text: string): Map<string, string> {
+/** `$(NAME)` in a text is a variable's value. Throws a text that names the line. */
+export function parseConfigFile(
+  text: string,
+  environment: Readonly<Record<string, string | undefined>> = {},
+): Map<string, string> {
   const found = new Map<string, string>()
   for (const [i, line] of text.split(/\r?\n/).entries()) {
     const trimmed = line.trim()
@@ -9,7 +12,7 @@ export function parseConfigFile(text: string): Map<string, string> {
     const match = /^([A-Za-z0-9._-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^"#]*))\s*(?:#.*)?$/.exec(trimmed)
     if (!match) throw new Error(`line ${i + 1} is no setting; write name = "value"`)
     const [, name = '', quoted, plain = ''] = match
-    found.set(name, quoted === undefined ? plain.trim() : quoted.replaceAll(/\\(.)/g, '$1'))
+    found.set(name, quoted === undefined ? plain.trim() : unquoted(quoted, environment))
   }
   return found
 }
@@ -24,4 +27,11 @@ export function configOfEnvironment(environment: Readonly<Record<string, string 
     found.set(app ? `app.settings.${(app[1] ?? '').toLowerCase()}` : rest.toLowerCase().replaceAll('_', '-'), value)
   }
   return found
+}
+
+function unquoted(text: string, environment: Readonly<Record<string, string | undefined>>): string {
+  return text.replaceAll(/\\(.)|\$\(([A-Za-z_]\w*)\)/g, (whole, escaped?: string, name?: string) => {
+    if (escaped !== undefined) return escaped
+    return (name === undefined ? undefined : environment[name]) ?? whole
+  })
 }

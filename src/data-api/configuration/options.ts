@@ -17,7 +17,25 @@ export type ServerOptions = {
   channel: string | undefined
   jwtSecret: string | undefined
   jwtSecretIsBase64: boolean
+  /** `db-config`: whether the database may say options too. */
+  asksDatabase: boolean
+  /** `db-pre-config`: a function that sets them, as `schema.name` or `name`. */
+  preConfig: string | undefined
+  /** `db-pool-max-lifetime`, `db-pool-max-idletime`, in seconds. */
+  poolLifetimeSeconds: number
+  poolIdleSeconds: number
+  /** `server-unix-socket`: takes the place of host and port. */
+  unixSocket: string | undefined
+  /** As files have it. */
+  unixSocketMode: number
+  /** `admin-server-port`; undefined: none. */
+  adminPort: number | undefined
+  adminHost: string
+  logLevel: LogLevel
 }
+
+export const logLevels = { crit: 'fatal', error: 'error', warn: 'warn', info: 'info', debug: 'debug' } as const
+export type LogLevel = (typeof logLevels)[keyof typeof logLevels]
 
 export type Options = { config: DataApiConfig; server: ServerOptions; warnings: string[] }
 
@@ -94,21 +112,47 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
     serverTraceHeader: take('server-trace-header'),
     appSettings: Object.fromEntries([...rest].filter(([name]) => name.startsWith('app.settings.'))),
   }
+  const jwtSecret = take('jwt-secret')
+  assertSecret(jwtSecret)
+  const host = hostOf(take('server-host'))
+  const level = take('log-level') ?? 'warn'
+  if (!isLogLevel(level))
+    throw new Error(`log-level is one of ${Object.keys(logLevels).join(', ')}, not ${JSON.stringify(level)}`)
+  const mode_ = take('server-unix-socket-mode') ?? '660'
+  if (!/^[0-7]{3}$/.test(mode_) || Number.parseInt(mode_, 8) < 0o600)
+    throw new Error(`server-unix-socket-mode is between 600 and 777, not ${JSON.stringify(mode_)}`)
   const isListening = flag('db-channel-enabled', true)
   const channel = take('db-channel') ?? 'pgrst'
   const server: ServerOptions = {
     dbUri: take('db-uri'),
-    host: hostOf(take('server-host')),
+    host,
     port: number('server-port') ?? 3000,
     pool: number('db-pool') ?? 10,
     poolWaitMs: (number('db-pool-acquisition-timeout') ?? 10) * 1000,
     channel: isListening ? channel : undefined,
-    jwtSecret: take('jwt-secret'),
+    jwtSecret,
     jwtSecretIsBase64: flag('jwt-secret-is-base64', false),
+    asksDatabase: flag('db-config', true),
+    preConfig: take('db-pre-config'),
+    poolLifetimeSeconds: number('db-pool-max-lifetime') ?? 1800,
+    poolIdleSeconds: number('db-pool-max-idletime', 'db-pool-timeout') ?? 30,
+    unixSocket: take('server-unix-socket'),
+    unixSocketMode: Number.parseInt(mode_, 8),
+    adminPort: number('admin-server-port'),
+    adminHost: hostOf(take('admin-server-host') ?? host),
+    logLevel: logLevels[level],
   }
   for (const name of rest.keys())
     if (!name.startsWith('app.settings.')) warnings.push(`${name} is not known here, and does nothing`)
   return { config, server, warnings }
+}
+
+const isLogLevel = (text: string): text is keyof typeof logLevels => Object.hasOwn(logLevels, text)
+
+/** A short text can be guessed from one token. */
+function assertSecret(secret: string | undefined): void {
+  if (secret === undefined || secret.trimStart().startsWith('{') || secret.length >= 32) return
+  throw new Error('jwt-secret must have 32 characters at least, or be a JSON Web Key or a set of them')
 }
 
 /** PostgREST's words for all addresses. */

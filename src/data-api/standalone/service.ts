@@ -1,0 +1,242 @@
+// A Data API over any Postgres, as PostgREST is one: configured by file, environment and database, and anew while it serves.
+//
+// What is configured anew is another engine in the place of the one before, over the same connections; requests that have begun end as they began.
+
+import { once } from 'node:events'
+import { chmod, rm } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import pg from 'pg'
+import { createLogger, type Logger } from '../../lib/logger.ts'
+import { AppError, errorChain } from '../../model/errors.ts'
+import { createAdminServer } from '../admin-server.ts'
+import { keysOfSecret } from '../authentication/secret.ts'
+import { askDatabase } from '../configuration/in-database.ts'
+import { readOptions, type Options } from '../configuration/options.ts'
+import { DataApi } from '../engine.ts'
+import { createHttpServer } from '../http-server.ts'
+import { PgConnections } from '../pg-connections.ts'
+import { keeperOf, type SchemaCacheKeeper } from '../schema-cache-keeper.ts'
+import { Listener, type Change } from './listener.ts'
+
+/** Options by the names that they have in a file. */
+export type Said = ReadonlyMap<string, string>
+
+type Current = { options: Options; said: Said; engine: DataApi; keeper: SchemaCacheKeeper }
+
+const unshown = new Set(['jwt-secret', 'db-uri'])
+const connectTimeoutMs = 10_000
+
+export class DataApiService {
+  readonly #read: () => Promise<Said>
+  readonly #logger: Logger
+  readonly #connections: PgConnections
+  readonly #connection: pg.ClientConfig
+  readonly #servers: Server[] = []
+  readonly #loads = { loaded: 0, failed: 0 }
+  readonly #mostConnections: number
+  #current: Current
+  #listener: Listener | undefined
+  #reloading: Promise<void> = Promise.resolve()
+
+  private constructor(read: () => Promise<Said>, said: Said, options: Options, dbUri: string) {
+    const { server } = options
+    this.#read = read
+    this.#logger = createLogger({ level: server.logLevel, process: 'data-api' })
+    this.#connection = { connectionString: dbUri, application_name: 'pgrove data-api' }
+    this.#mostConnections = server.pool
+    this.#connections = new PgConnections({
+      connection: this.#connection,
+      most: server.pool,
+      longestWaitMs: server.poolWaitMs,
+      idleSeconds: server.poolIdleSeconds,
+      lifetimeSeconds: server.poolLifetimeSeconds,
+    })
+    this.#current = this.#made(said, options)
+  }
+
+  /** `read`: what file and environment say; asked again for each reload. Throws `config_invalid`. */
+  static async start(read: () => Promise<Said>): Promise<DataApiService> {
+    const said = await read()
+    const options = optionsOf(said)
+    const { dbUri } = options.server
+    if (dbUri === undefined)
+      throw new AppError(
+        'config_invalid',
+        'which database? give --db-uri postgres://…, or db-uri in the file that --config names',
+      )
+    const service = new DataApiService(read, said, options, dbUri)
+    try {
+      await service.#configure(said)
+      await service.#listen(options)
+    } catch (error) {
+      await service.close()
+      throw error
+    }
+    return service
+  }
+
+  get warnings(): readonly string[] {
+    return this.#current.options.warnings
+  }
+
+  /** Where it listens: a port of an address, or the path of a socket. */
+  get place(): string {
+    const address = this.#servers[0]?.address()
+    const { host } = this.#current.options.server
+    return typeof address === 'object' && address !== null ? `http://${host}:${address.port}` : String(address)
+  }
+
+  get adminPlace(): string | undefined {
+    const address = this.#servers[1]?.address()
+    return typeof address === 'object' && address !== null ? `http://${address.address}:${address.port}` : undefined
+  }
+
+  /** How many relations there are. */
+  async relations(): Promise<number> {
+    return (await this.#current.keeper.get()).relations.size
+  }
+
+  reloadSchema(): void {
+    this.#current.keeper.reload()
+  }
+
+  /** Where it cannot be read, what was before goes on. */
+  reloadConfig(): void {
+    this.#reloading = this.#reloading.then(async () => {
+      try {
+        await this.#configure(await this.#read())
+        this.#logger.info('configured anew')
+      } catch (error) {
+        this.#logger.error({ cause: errorChain(error) }, 'the configuration cannot be read; the one before goes on')
+      }
+    })
+  }
+
+  async close(): Promise<void> {
+    for (const server of this.#servers) {
+      server.close()
+      server.closeIdleConnections()
+    }
+    await this.#listener?.close()
+    await this.#reloading
+    await this.#connections.close()
+  }
+
+  #made(said: Said, options: Options): Current {
+    const { config, server } = options
+    const keeper = keeperOf(this.#connections, config, this.#logger, {
+      loaded: () => void this.#loads.loaded++,
+      failed: () => void this.#loads.failed++,
+    })
+    const keys = keysOfSecret(server.jwtSecret, server.jwtSecretIsBase64)
+    const engine = new DataApi({ config, connections: this.#connections, cache: keeper, keys, logger: this.#logger })
+    return { options, said, engine, keeper }
+  }
+
+  async #configure(ofFiles: Said): Promise<void> {
+    const options = optionsOf(ofFiles)
+    const inDatabase = await this.#askDatabase(options)
+    const said = new Map([...ofFiles, ...inDatabase])
+    if (isSame(said, this.#current.said)) return
+    try {
+      this.#current = this.#made(said, optionsOf(said))
+    } catch (error) {
+      this.#logger.error({ cause: errorChain(error) }, 'options in the database cannot be used; they are left out')
+      this.#current = this.#made(ofFiles, options)
+    }
+  }
+
+  /** Nothing where it cannot be asked: once it can be, the listener says so. */
+  async #askDatabase({ server }: Options): Promise<Said> {
+    if (!server.asksDatabase) return new Map()
+    const client = new pg.Client({ ...this.#connection, connectionTimeoutMillis: connectTimeoutMs })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      return await askDatabase(client, server.preConfig)
+    } catch (error) {
+      this.#logger.error({ cause: errorChain(error) }, 'the database cannot be asked for options')
+      return new Map()
+    } finally {
+      await client.end().catch(() => {})
+    }
+  }
+
+  async #listen({ server, config }: Options): Promise<void> {
+    const http = createHttpServer({
+      handle: (request) => this.#current.engine.handle(request),
+      longestBodyBytes: config.longestBodyBytes,
+    })
+    this.#servers.push(http)
+    if (server.unixSocket === undefined) await open(http, { host: server.host, port: server.port })
+    else await openSocket(http, server.unixSocket, server.unixSocketMode)
+    if (server.adminPort !== undefined) {
+      const admin = createAdminServer({
+        isLive: () => http.listening,
+        isReady: () => this.#isReady(),
+        pool: () => ({ ...this.#connections.counts, most: this.#mostConnections }),
+        schemaLoads: () => this.#loads,
+        config: () => shown(this.#current.said),
+      })
+      this.#servers.push(admin)
+      await open(admin, { host: server.adminHost, port: server.adminPort })
+    }
+    if (server.channel !== undefined) {
+      const heard = (change: Change): void => {
+        if (change !== 'config') this.reloadSchema()
+        if (change !== 'schema') this.reloadConfig()
+      }
+      this.#listener = new Listener(this.#connection, server.channel, heard, this.#logger)
+    }
+  }
+
+  async #isReady(): Promise<boolean> {
+    try {
+      await this.#current.keeper.get()
+      const connection = await this.#connections.connect()
+      const isSound = await connection.query({ text: 'SELECT 1' }).then(
+        () => true,
+        () => false,
+      )
+      connection.release(isSound)
+      return isSound
+    } catch {
+      return false
+    }
+  }
+}
+
+/** Throws `config_invalid`. */
+function optionsOf(said: Said): Options {
+  try {
+    return readOptions(said)
+  } catch (cause) {
+    const what = cause instanceof Error ? cause.message : 'it cannot be read'
+    throw new AppError('config_invalid', `the configuration of the Data API: ${what}`, { cause })
+  }
+}
+
+const isSame = (a: Said, b: Said): boolean =>
+  a.size === b.size && [...a].every(([name, value]) => b.get(name) === value)
+
+async function open(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
+  server.listen(port, host)
+  await once(server, 'listening').catch((cause: unknown) => {
+    throw new AppError('config_invalid', `cannot listen on ${host}:${port}; choose another port`, { cause })
+  })
+}
+
+async function openSocket(server: Server, path: string, mode: number): Promise<void> {
+  await rm(path, { force: true })
+  server.listen(path)
+  await once(server, 'listening').catch((cause: unknown) => {
+    throw new AppError('config_invalid', `cannot listen at ${path}; choose another server-unix-socket`, { cause })
+  })
+  await chmod(path, mode)
+}
+
+const shown = (said: Said): string =>
+  [...said]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name} = ${unshown.has(name) ? '"…"' : JSON.stringify(value)}\n`)
+    .join('')
