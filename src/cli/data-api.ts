@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { configOfEnvironment, parseConfigFile } from '../data-api/configuration/config-file.ts'
-import { DataApiService, type Said } from '../data-api/standalone/service.ts'
+import { StandaloneApi, type Said } from '../data-api/standalone/standalone-api.ts'
 import { AppError, errorChain } from '../model/errors.ts'
 import type { Printer } from './printer.ts'
 
@@ -18,7 +18,7 @@ export type DataApiArguments = {
 const mayBeFiles = ['jwt-secret', 'db-uri'] as const
 
 export async function dataApi(given: DataApiArguments, printer: Printer): Promise<void> {
-  const service = await DataApiService.start(() => read(given))
+  const service = await StandaloneApi.start(() => read(given))
   for (const warning of service.warnings) printer.line(warning)
   process.on('SIGUSR1', () => service.reloadSchema())
   process.on('SIGUSR2', () => service.reloadConfig())

@@ -26,7 +26,7 @@ type Current = { options: Options; said: Said; engine: DataApi; keeper: SchemaCa
 const unshown = new Set(['jwt-secret', 'db-uri'])
 const connectTimeoutMs = 10_000
 
-export class DataApiService {
+export class StandaloneApi {
   readonly #read: () => Promise<Said>
   readonly #logger: Logger
   readonly #connections: PgConnections
@@ -55,7 +55,7 @@ export class DataApiService {
   }
 
   /** `read`: what file and environment say; asked again for each reload. Throws `config_invalid`. */
-  static async start(read: () => Promise<Said>): Promise<DataApiService> {
+  static async start(read: () => Promise<Said>): Promise<StandaloneApi> {
     const said = await read()
     const options = optionsOf(said)
     const { dbUri } = options.server
@@ -64,7 +64,7 @@ export class DataApiService {
         'config_invalid',
         'which database? give --db-uri postgres://…, or db-uri in the file that --config names',
       )
-    const service = new DataApiService(read, said, options, dbUri)
+    const service = new StandaloneApi(read, said, options, dbUri)
     try {
       await service.#configure(said)
       await service.#listen(options)
