@@ -46,14 +46,16 @@ function relation(cursor: Cursor, depth: number): SelectRelation | undefined | f
 
 function relationHead(cursor: Cursor, isSpread: boolean): Omit<SelectRelation, 'children'> | undefined {
   const alias = isSpread ? undefined : aliasOf(cursor)
+  if (cursor.comes('count()')) return undefined
   const name = fieldName(cursor)
-  if (name === undefined || name === 'count') return undefined
+  if (name === undefined) return undefined
   let hint: string | undefined
   let join: JoinType | undefined
   while (cursor.eat('!')) {
+    const isName = cursor.comes('"')
     const word = fieldName(cursor)
     if (word === undefined) return undefined
-    if (word === 'inner' || word === 'left') join = word
+    if (!isName && (word === 'inner' || word === 'left')) join = word
     else hint = word
   }
   return cursor.eat('(') ? { kind: 'relation', isSpread, relation: name, alias, hint, join } : undefined

@@ -8,6 +8,7 @@ import { SignJWT } from 'jose'
 import { TestPostgres, testPassword, testUser } from '../../../src/proxy/test-support/postgres.ts'
 import { keysOfSecret } from '../../../src/data-api/authentication/secret.ts'
 import { defaultConfig, type DataApiConfig } from '../../../src/data-api/config.ts'
+import type { ConnectionSource } from '../../../src/data-api/connections.ts'
 import { DataApi } from '../../../src/data-api/engine.ts'
 import { createHttpServer } from '../../../src/data-api/http-server.ts'
 import { PgConnections } from '../../../src/data-api/pg-connections.ts'
@@ -40,14 +41,13 @@ export class TestEngine implements AsyncDisposable {
     const admin = new pg.Client({ ...at, user: testUser, password: testPassword })
     await admin.connect()
     await admin.query(club + sql)
-    const config = { ...defaultConfig, dbAnonRole: 'anonymous', ...changed }
+    const config = configOf(changed)
     const connections = new PgConnections({
       connection: { ...at, user: 'authenticator', password: 'correct horse' },
       most,
       longestWaitMs: 10_000,
     })
-    const cache = keeperOf(connections, config, silentLogger)
-    const engine = new DataApi({ config, connections, cache, keys: keysOfSecret(secret, false), logger: silentLogger })
+    const engine = engineOver(connections, config)
     const server = createHttpServer({
       handle: (request) => engine.handle(request),
       longestBodyBytes: config.longestBodyBytes,
@@ -56,6 +56,11 @@ export class TestEngine implements AsyncDisposable {
     await once(server, 'listening')
     const { port } = server.address() as AddressInfo
     return new TestEngine(`http://127.0.0.1:${port}`, admin, { postgres, connections, server })
+  }
+
+  /** Beside the one that is asked over HTTP: of the same database, told something else. */
+  another(changed: Partial<DataApiConfig>): DataApi {
+    return engineOver(this.#parts.connections, configOf(changed))
   }
 
   async ask(path: string, { method = 'GET', body, headers = {}, as }: Ask = {}): Promise<Answer> {
@@ -87,6 +92,18 @@ export class TestEngine implements AsyncDisposable {
     await this.admin.end()
     await postgres[Symbol.asyncDispose]()
   }
+}
+
+const configOf = (changed: Partial<DataApiConfig>): DataApiConfig => ({
+  ...defaultConfig,
+  dbAnonRole: 'anonymous',
+  ...changed,
+})
+
+/** Anything may stand between it and its connections. */
+export function engineOver(connections: ConnectionSource, config: DataApiConfig): DataApi {
+  const cache = keeperOf(connections, config, silentLogger)
+  return new DataApi({ config, connections, cache, keys: keysOfSecret(secret, false), logger: silentLogger })
 }
 
 export async function tokenOf(claims: Record<string, unknown>, key = secret): Promise<string> {

@@ -1,0 +1,88 @@
+// Whatever is asked of whatever schema: the same as by another way (`support/generated-reads.ts`, `support/generated-writes.ts`).
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import fc from 'fast-check'
+import type { DataApi } from '../../src/data-api/engine.ts'
+import type { HttpAnswer } from '../../src/data-api/response/answer.ts'
+import { TestEngine } from './support/engine.ts'
+import { expectedOf, reads, targetOf, type Node } from './support/generated-reads.ts'
+import { ident, schemas, schemaSql, type Schema } from './support/generated-schema.ts'
+
+let engine: TestEngine
+before(async () => {
+  engine = await TestEngine.start()
+})
+after(() => engine[Symbol.asyncDispose]())
+
+const header = ({ headers }: HttpAnswer, name: string): string | undefined =>
+  headers.find(([each]) => each === name)?.[1]
+
+async function ask(
+  api: DataApi,
+  method: string,
+  target: string,
+  headers: Record<string, string> = {},
+  body = '',
+): Promise<HttpAnswer & { text: string }> {
+  const answer = await api.handle({ method, target, headers, body: Buffer.from(body) })
+  const text = String(answer.body)
+  assert.ok(answer.status < 500, `${method} ${target}: ${answer.status} ${text}`)
+  if (answer.status >= 300) {
+    assert.deepEqual(Object.keys(JSON.parse(text) as object), ['code', 'details', 'hint', 'message'], text)
+  }
+  return { ...answer, text }
+}
+
+/** Compared by Postgres: no number loses a digit on the way. */
+async function assertSame(actual: string, expected: string, what: string): Promise<void> {
+  const { rows } = await engine.admin.query<{ same: boolean }>('select $1::jsonb = $2::jsonb as same', [
+    actual,
+    expected,
+  ])
+  if (rows[0]?.same !== true) assert.equal(actual, expected, what)
+}
+
+/** Of a schema that is there for as long as it takes. */
+async function within<T>(schema: Schema, work: (api: DataApi) => Promise<T>): Promise<T> {
+  await engine.admin.query(schemaSql(schema))
+  try {
+    return await work(engine.another({ dbSchemas: [schema.name] }))
+  } finally {
+    await engine.admin.query(`drop schema ${ident(schema.name)} cascade`)
+  }
+}
+
+const some = { minLength: 15, maxLength: 15 }
+const readsOf = (schema: Schema): fc.Arbitrary<Node> =>
+  fc.constantFrom(...schema.tables).chain((table) => reads(schema, table))
+
+test('reads', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      schemas.chain((schema) => fc.tuple(fc.constant(schema), fc.array(readsOf(schema), some))),
+      async ([schema, nodes]) => {
+        await within(schema, async (api) => {
+          for (const node of nodes) {
+            const target = targetOf(node)
+            const what = `${decodeURIComponent(target)}\n${schemaSql(schema)}`
+            const expected = await expectedOf(engine.admin, schema, node)
+            const answer = await ask(api, 'GET', target, { prefer: 'count=exact' })
+            // A table and a column by one name, and both lead somewhere.
+            if (answer.status === 300) continue
+            const { offset = 0 } = node
+            if (offset > expected.total) {
+              assert.equal(answer.status, 416, `${answer.text}\n${what}`)
+              continue
+            }
+            assert.equal(answer.status, expected.rows < expected.total ? 206 : 200, `${answer.text}\n${what}`)
+            await assertSame(answer.text, expected.body, what)
+            const range = expected.rows === 0 ? '*' : `${offset}-${offset + expected.rows - 1}`
+            assert.equal(header(answer, 'Content-Range'), `${range}/${expected.total}`, what)
+          }
+        })
+      },
+    ),
+    { numRuns: Number(process.env['RUNS'] ?? 12), endOnFailure: true },
+  )
+})
