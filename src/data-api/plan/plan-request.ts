@@ -1,6 +1,7 @@
 // Decides what will be done for a request, with the schema cache and nothing else.
 
 import type { DataApiConfig } from '../config.ts'
+import { invalidPreferences } from '../request/preferences.ts'
 import type { Action, ApiRequest } from '../request/request.ts'
 import { findRelation } from '../schema-cache/lookup.ts'
 import { keyOf, type SchemaCache } from '../schema-cache/schema-cache.ts'
@@ -20,6 +21,7 @@ export function planRequest(
   config: Config,
 ): ActionPlan {
   const { schema, topRange: range, accept, preferences } = request
+  assertTimezone(request, cache)
   const isDefaultSelect = request.query.select.length === 1 && isStar(request)
   switch (action.kind) {
     case 'read': {
@@ -57,6 +59,12 @@ export function planRequest(
       return { kind: 'call', call, read, negotiated, count: preferences.count, isHead, isWrite }
     }
   }
+}
+
+/** Throws PGRST122. */
+function assertTimezone({ preferences: { handling, timezone } }: ApiRequest, cache: SchemaCache): void {
+  if (handling !== 'strict' || timezone === undefined || cache.timezones.has(timezone)) return
+  throw invalidPreferences([`timezone=${timezone}`])
 }
 
 function isStar({ query: { select } }: ApiRequest): boolean {

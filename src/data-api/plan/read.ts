@@ -84,7 +84,9 @@ class Planner {
         if (!embed) return
         for (const name of [item.relation, item.alias]) if (name !== undefined) named.set(name, embed)
       })
-    const select = items.flatMap((item) => (item.kind === 'field' ? [this.#select(root.relation, item)] : []))
+    const select = items.flatMap((item) =>
+      item.kind === 'field' ? this.#expanded(root.relation, item).map((each) => this.#select(root.relation, each)) : [],
+    )
     const conditions = isRoot && !this.#options.hasRootConditions ? [] : this.#conditions(root.relation, own, named)
     return {
       from: root.from,
@@ -133,13 +135,18 @@ class Planner {
     }
   }
 
+  /** All columns by their names, where one of them is written in a way of its own. */
+  #expanded(relation: Relation | undefined, item: SelectField): SelectField[] {
+    const isAll = item.field.name === '*' && !item.aggregate
+    const columns = isAll && relation && this.#cache.representations.length > 0 ? [...relation.columns.keys()] : []
+    if (!columns.some((name) => representation(this.#cache, relation, name, 'to json'))) return [item]
+    return columns.map((name) => ({ ...item, field: { name, path: [] } }))
+  }
+
   #select(relation: Relation | undefined, item: SelectField): PlannedSelect {
     if (item.aggregate && !this.#config.dbAggregatesEnabled)
       throw new DataApiError({ code: 'PGRST123', message: 'Use of aggregate functions is not allowed' })
-    if (item.field.name === '*' && !item.aggregate) {
-      const transformed = this.#cache.representations.length > 0 && relation ? [...relation.columns.keys()] : []
-      if (!transformed.some((name) => representation(this.#cache, relation, name, 'to json'))) return { kind: 'all' }
-    }
+    if (item.field.name === '*' && !item.aggregate) return { kind: 'all' }
     const field = planField(relation, item.field)
     const last = item.field.path.findLast(({ operand }) => operand.kind === 'key')?.operand
     const alias =

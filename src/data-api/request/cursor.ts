@@ -11,11 +11,14 @@ export const deepest = 64
 export class Cursor {
   readonly text: string
   at = 0
+  readonly #columnsBefore: number
   #furthest = 0
   #expected: string[] = []
 
-  constructor(text: string) {
+  /** `columnsBefore`: what PostgREST reads in front of the text and counts as well. */
+  constructor(text: string, columnsBefore = 0) {
     this.text = text
+    this.#columnsBefore = columnsBefore
   }
 
   get isAtEnd(): boolean {
@@ -53,10 +56,16 @@ export class Cursor {
     if (this.at === this.#furthest && !this.#expected.includes(what)) this.#expected.push(what)
   }
 
+  /** From here on it can be nothing else: what was understood further on in another way does not count. */
+  insist(what: string): void {
+    this.#furthest = this.at
+    this.#expected = [what]
+  }
+
   /** The end of what went wrong where most was understood. `what`: `select parameter` … */
   failure(what: string): DataApiError {
     // Columns are counted from one, in characters.
-    const column = Array.from(this.text.slice(0, this.#furthest)).length + 1
+    const column = this.#columnsBefore + Array.from(this.text.slice(0, this.#furthest)).length + 1
     const next = this.text.slice(this.#furthest)
     const unexpected =
       next === ''
@@ -76,8 +85,13 @@ function listed(words: readonly string[]): string {
 }
 
 /** The whole text by one rule; what is left over is a failure as well. */
-export function parseAll<T>(text: string, what: string, rule: (cursor: Cursor) => T | undefined): T {
-  const cursor = new Cursor(text)
+export function parseAll<T>(
+  text: string,
+  what: string,
+  rule: (cursor: Cursor) => T | undefined,
+  columnsBefore?: number,
+): T {
+  const cursor = new Cursor(text, columnsBefore)
   const result = rule(cursor)
   if (result === undefined) throw cursor.failure(what)
   if (!cursor.isAtEnd) {

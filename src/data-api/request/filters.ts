@@ -61,8 +61,9 @@ export function parseLogic(key: string, value: string): At<LogicGroup> {
   const isNegated = words.at(-1) === 'not'
   if (isNegated) words.pop()
   const at = words.length === 0 ? [] : namesOf(words.join('.'))
+  const columnsBefore = (isNegated ? 'not.' : '').length + operator.length
   // What follows the tree is ignored, as it always was.
-  const found = parseBeginning(value, 'logic tree', (cursor) => children(cursor, 0))
+  const found = parseBeginning(value, 'logic tree', (cursor) => children(cursor, 0), columnsBefore)
   return { at, value: { kind: 'group', operator, isNegated, children: found } }
 }
 
@@ -71,14 +72,20 @@ function namesOf(path: string): string[] {
   return [...at, last.name]
 }
 
-function parseBeginning<T>(text: string, what: string, rule: (cursor: Cursor) => T | undefined): T {
+function parseBeginning<T>(
+  text: string,
+  what: string,
+  rule: (cursor: Cursor) => T | undefined,
+  columnsBefore: number,
+): T {
   let found: T | undefined
-  parseAll(text, what, (cursor) => {
+  const beginning = (cursor: Cursor): true | undefined => {
     found = rule(cursor)
     if (found === undefined) return undefined
     cursor.at = cursor.text.length
     return true
-  })
+  }
+  parseAll(text, what, beginning, columnsBefore)
   return found as T
 }
 
@@ -92,7 +99,9 @@ function children(cursor: Cursor, depth: number): LogicTree[] | undefined {
   const found: LogicTree[] = []
   do {
     cursor.skipBlanks()
+    const start = cursor.at
     const child = group(cursor, depth) ?? condition(cursor)
+    if (child === undefined) noteGroup(cursor, start)
     if (child === undefined || child === false) return undefined
     found.push(child)
     cursor.skipBlanks()
@@ -115,6 +124,17 @@ function group(cursor: Cursor, depth: number): LogicGroup | undefined | false {
     isNegated: negation !== undefined,
     children: found,
   }
+}
+
+/** Of what is no condition: where it begins as a group does, it is one that goes wrong. */
+function noteGroup(cursor: Cursor, start: number): void {
+  const match = /(?:not\.)?(?:and|or)/y
+  match.lastIndex = start
+  const [word] = match.exec(cursor.text) ?? []
+  cursor.at = start + (word?.length ?? 0)
+  if (word !== undefined) return cursor.insist('"("')
+  cursor.expected('negation operator (not)')
+  cursor.expected('logic operator (and, or)')
 }
 
 function condition(cursor: Cursor): Filter | undefined {
@@ -156,6 +176,7 @@ function listElement(cursor: Cursor, mayBeArray: boolean): string {
 function negatable(cursor: Cursor, readValue: ReadValue): { isNegated: boolean; operation: Operation } | undefined {
   const isNegated = cursor.comes('not.')
   if (isNegated) cursor.at += 4
+  else cursor.expected('"not"')
   const operation = operationOf(cursor, readValue)
   return operation && { isNegated, operation }
 }

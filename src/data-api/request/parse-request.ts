@@ -4,7 +4,7 @@ import type { DataApiConfig } from '../config.ts'
 import { DataApiError } from '../errors.ts'
 import { parseAccept, parseMediaType, type MediaType } from './media-type.ts'
 import { parsePayload } from './payload.ts'
-import { parsePreferences } from './preferences.ts'
+import { invalidPreferences, parsePreferences } from './preferences.ts'
 import { parseQuery, rangeAt } from './query-params.ts'
 import type { Action, ApiRequest, HttpRequest, Payload, Resource } from './request.ts'
 import type { RowRange } from './syntax.ts'
@@ -22,13 +22,7 @@ export function parseRequest(http: HttpRequest, config: Pick<DataApiConfig, 'dbS
   const isCallByQuery = action.kind === 'call' && action.method !== 'POST'
   const query = parseQuery(search, isCallByQuery)
   const preferences = parsePreferences(headers['prefer'])
-  if (preferences.handling === 'strict' && preferences.invalid.length > 0) {
-    throw new DataApiError({
-      code: 'PGRST122',
-      message: 'Invalid preferences given with handling=strict',
-      details: `Invalid preferences: ${preferences.invalid.join(', ')}`,
-    })
-  }
+  if (preferences.handling === 'strict' && preferences.invalid.length > 0) throw invalidPreferences(preferences.invalid)
   const contentType: MediaType =
     headers['content-type'] === undefined ? { kind: 'json' } : parseMediaType(headers['content-type'])
   const payload = payloadOf(action, http.body, contentType, query.columns !== undefined)

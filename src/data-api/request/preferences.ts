@@ -1,5 +1,7 @@
 // `Prefer`: what a client would like. https://docs.postgrest.org/en/v14/references/api/preferences.html
 
+import { DataApiError } from '../errors.ts'
+
 export type Preferences = {
   resolution: 'merge-duplicates' | 'ignore-duplicates' | undefined
   return: 'representation' | 'minimal' | 'headers-only' | undefined
@@ -56,3 +58,10 @@ function isKnown(name: string, value: string): boolean {
   if (name === 'max-affected') return /^\d{1,15}$/.test(value)
   return Object.hasOwn(choices, name) && (choices[name as keyof typeof choices] as readonly string[]).includes(value)
 }
+
+export const invalidPreferences = (all: readonly string[]): DataApiError =>
+  new DataApiError({
+    code: 'PGRST122',
+    message: 'Invalid preferences given with handling=strict',
+    details: `Invalid preferences: ${all.join(', ')}`,
+  })

@@ -19,12 +19,21 @@ function items(cursor: Cursor, depth: number): SelectItem[] | undefined {
   const found: SelectItem[] = []
   do {
     cursor.skipBlanks()
+    const start = cursor.at
+    cursor.expected('"..."')
     const item = relation(cursor, depth) ?? selectedField(cursor)
+    if (item === undefined) noteField(cursor, start)
     if (item === undefined || item === false) return undefined
     found.push(item)
     cursor.skipBlanks()
   } while (cursor.eat(','))
   return found
+}
+
+function noteField(cursor: Cursor, start: number): void {
+  cursor.at = start
+  cursor.expected('"*"')
+  cursor.expected('"count()"')
 }
 
 /** Undefined, and nothing read, where no parenthesis follows: then it is a field. False: it is a relation, and goes wrong. */

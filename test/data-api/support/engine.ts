@@ -40,7 +40,14 @@ export class TestEngine implements AsyncDisposable {
     const at = { host: postgres.folder, database: 'postgres' }
     const admin = new pg.Client({ ...at, user: testUser, password: testPassword })
     await admin.connect()
-    await admin.query(club + sql)
+    try {
+      await admin.query(club + sql)
+    } catch (error) {
+      // Whoever wrote that is told, and nothing is left behind.
+      await admin.end()
+      await postgres[Symbol.asyncDispose]()
+      throw error
+    }
     const config = configOf(changed)
     const connections = new PgConnections({
       connection: { ...at, user: 'authenticator', password: 'correct horse' },
@@ -75,7 +82,7 @@ export class TestEngine implements AsyncDisposable {
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
     const text = await response.text()
-    const isJson = response.headers.get('content-type')?.includes('json') === true && text !== ''
+    const isJson = /^[\w./+-]*json\b/.test(response.headers.get('content-type') ?? '') && text !== ''
     return {
       status: response.status,
       headers: response.headers,
