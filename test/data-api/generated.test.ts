@@ -7,6 +7,7 @@ import type { DataApi } from '../../src/data-api/engine.ts'
 import type { HttpAnswer } from '../../src/data-api/response/answer.ts'
 import { TestEngine } from './support/engine.ts'
 import { expectedOf, reads, targetOf, type Node } from './support/generated-reads.ts'
+import { contentsOf, requestOf, statementOf, writes, type Write } from './support/generated-writes.ts'
 import { ident, schemas, schemaSql, type Schema } from './support/generated-schema.ts'
 
 let engine: TestEngine
@@ -79,6 +80,56 @@ test('reads', async () => {
             await assertSame(answer.text, expected.body, what)
             const range = expected.rows === 0 ? '*' : `${offset}-${offset + expected.rows - 1}`
             assert.equal(header(answer, 'Content-Range'), `${range}/${expected.total}`, what)
+          }
+        })
+      },
+    ),
+    { numRuns: Number(process.env['RUNS'] ?? 12), endOnFailure: true },
+  )
+})
+
+/** What a statement would do, without doing it: rows and contents, or why not. */
+async function tried(schema: Schema, write: Write): Promise<{ rows: string; contents: string } | { code: string }> {
+  const { admin } = engine
+  await admin.query('begin')
+  try {
+    const { rows } = await admin.query<{ rows: string }>(statementOf(schema, write))
+    return { rows: rows[0]?.rows ?? '', contents: await contents(schema) }
+  } catch (error) {
+    return { code: String((error as { code?: unknown }).code) }
+  } finally {
+    await admin.query('rollback')
+  }
+}
+
+const contents = async (schema: Schema): Promise<string> =>
+  (await engine.admin.query<{ contents: string }>(contentsOf(schema))).rows[0]?.contents ?? ''
+
+test('writes', async () => {
+  const writesOf = (schema: Schema): fc.Arbitrary<Write> => fc.constantFrom(...schema.tables).chain(writes)
+  await fc.assert(
+    fc.asyncProperty(
+      schemas.chain((schema) => fc.tuple(fc.constant(schema), fc.array(writesOf(schema), some))),
+      async ([schema, all]) => {
+        await within(schema, async (api) => {
+          for (const write of all) {
+            const { method, target, headers, body } = requestOf(write)
+            const what = `${method} ${decodeURIComponent(target)} ${body}\n${statementOf(schema, write)}\n${schemaSql(schema)}`
+            const before_ = await contents(schema)
+            const expected = await tried(schema, write)
+            const answer = await ask(api, method, target, headers, body)
+            if ('code' in expected) {
+              assert.equal(
+                (JSON.parse(answer.text) as { code?: unknown }).code,
+                expected.code,
+                `${answer.text}\n${what}`,
+              )
+              assert.equal(await contents(schema), before_, what)
+              continue
+            }
+            assert.ok(answer.status < 300, `${answer.text}\n${what}`)
+            await assertSame(answer.text, expected.rows, what)
+            assert.equal(await contents(schema), expected.contents, what)
           }
         })
       },
