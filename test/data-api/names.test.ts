@@ -49,3 +49,19 @@ test('a type is found where it is, whatever the path of a request', async () => 
   assert.deepEqual([missing.status, missing.json], [201, [{ level: 'senior' }]], missing.text)
   assert.equal((await engine.ask('/rpc/level_of?given=senior')).json, 'senior')
 })
+
+test('no name is one of the statement’s own', async () => {
+  const { json } = await engine.ask('/parents?select=_postgrest_t:a_b,pgrst_source:id&order=id', {
+    headers: { prefer: 'count=exact' },
+  })
+  assert.deepEqual(json, [
+    { _postgrest_t: 'x', pgrst_source: 1 },
+    { _postgrest_t: 'y', pgrst_source: 2 },
+  ])
+  const one = await engine.ask('/children?select=_postgrest_t:parent_id', {
+    headers: { accept: 'application/vnd.pgrst.object+json' },
+  })
+  assert.equal(one.status, 406)
+  const csv = await engine.ask('/parents?select=_postgrest_t:a_b&order=id', { headers: { accept: 'text/csv' } })
+  assert.equal(csv.text, '_postgrest_t\nx\ny')
+})

@@ -9,6 +9,7 @@ import { TestEngine, type Answer } from './support/engine.ts'
 const functions = `
 create function does(sql text) returns text language plpgsql volatile as $$ begin execute sql; return pg_backend_pid(); end $$;
 create function does_and_fails(sql text) returns text language plpgsql volatile as $$ begin execute sql; raise sqlstate 'PT409' using message = 'no'; end $$;
+create function rows(sql text) returns setof clubs language plpgsql volatile as $$ begin execute sql; return query select * from clubs; end $$;
 create function pid() returns integer language sql stable as $$ select pg_backend_pid() $$;
 create function is_there(name text) returns text language sql stable as $$ select current_setting(name, true) $$;
 create function answers(sql text) returns text language plpgsql volatile as $$ declare found text; begin execute sql into found; return found; end $$;
@@ -93,6 +94,18 @@ for (const [what, leaves, shows, nothing] of left) {
     assert.equal(await answer(shows), nothing)
   })
 }
+
+test('nor where the result is looked at before it may stand', async () => {
+  const accept = 'application/vnd.pgrst.object+json'
+  const leaves = `select set_config('app.user', 'ada', false), pg_advisory_lock(44)`
+  const shows = `select coalesce(nullif(current_setting('app.user', true), ''), '') || (select count(*) from pg_locks where locktype = 'advisory')`
+  const one = await engine.ask('/rpc/does', { method: 'POST', body: { sql: leaves }, headers: { accept } })
+  assert.equal(one.status, 200)
+  assert.equal(await answer(shows), '0')
+  const none = await engine.ask('/rpc/rows', { method: 'POST', body: { sql: leaves }, headers: { accept } })
+  assert.equal(none.status, 406, none.text)
+  assert.equal(await answer(shows), '0')
+})
 
 test('nor where nobody waits for the answer', async () => {
   const { port } = new URL(engine.origin)
