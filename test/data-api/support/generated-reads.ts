@@ -68,7 +68,7 @@ function linksOf({ tables }: Schema, from: Table): Link[] {
       .filter((key) => key.to === from.name)
       .map((key): Link => ({
         to,
-        target: to === from ? quote(to.name) : hinted(to.name, key.name),
+        target: hinted(to.name, key.name),
         isToOne: key.isUnique,
         pairs: key.columns.map((foreign, i) => [key.toColumns[i] ?? '', foreign] as const),
         across: undefined,
