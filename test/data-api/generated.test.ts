@@ -84,7 +84,7 @@ test('reads', async () => {
         })
       },
     ),
-    { numRuns: Number(process.env['RUNS'] ?? 12), endOnFailure: true },
+    { numRuns: 12, endOnFailure: true },
   )
 })
 
@@ -134,7 +134,7 @@ test('writes', async () => {
         })
       },
     ),
-    { numRuns: Number(process.env['RUNS'] ?? 12), endOnFailure: true },
+    { numRuns: 12, endOnFailure: true },
   )
 })
 
@@ -183,6 +183,6 @@ test('what is broken somewhere is understood or refused', async () => {
         })
       },
     ),
-    { numRuns: Number(process.env['RUNS'] ?? 8), endOnFailure: true },
+    { numRuns: 8, endOnFailure: true },
   )
 })

@@ -55,9 +55,9 @@ function linksOf({ tables }: Schema, from: Table): Link[] {
     const pairs = key.columns.map((own, i) => [own, key.toColumns[i] ?? ''] as const)
     if (key.to !== from.name && key.to !== from.shows)
       return [{ to: named(key.to), target: hinted(key.to, key.name), isToOne: true, pairs, across: undefined }]
-    // One's own name leads down; up by a column of another name.
+    // One's own name leads down; up by a column, where no table is called that.
     const [own, ...others] = key.columns
-    return own === undefined || own === from.name || others.length > 0 || from.shows !== undefined
+    return own === undefined || tables.some(({ name }) => name === own) || others.length > 0 || from.shows !== undefined
       ? []
       : [{ to: from, target: quote(own), isToOne: true, pairs, across: undefined }]
   })

@@ -95,7 +95,7 @@ const none: Value = { literal: null, json: 'null' }
 const words = [
   'id', 'name', 'Upper Case', 'a.b', 'q"uote', '日本', 'é', "it's", 'sel,ect', 'x:y', 'a->b', '(p)', 'order', 'select', 'and', 'or', 'not',
   'limit', 'columns', '100%', 'a&b=c', 'back\\slash', '$1', 'a!b', '...x', 'count', 'inner', ' padded ', 'tab\there', 'on_conflict',
-  'null', 'a/b', 'a?b', '#', 'x'.repeat(63), `${'y'.repeat(55)}ü`,
+  '_postgrest_t', 'pgrst_source', 'null', 'a/b', 'a?b', '#', 'x'.repeat(63), `${'y'.repeat(55)}ü`,
 ] // prettier-ignore
 const names = (length: number): fc.Arbitrary<string[]> =>
   fc.uniqueArray(fc.constantFrom(...words), { minLength: length, maxLength: length })
