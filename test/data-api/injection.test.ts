@@ -222,7 +222,8 @@ for (const [place, make] of Object.entries(values)) {
       const statements = await attack(make(text))
       for (const statement of statements) assert.doesNotMatch(statement, new RegExp(mark, 'i'))
       // Fewer where one was refused before anything was sent, and other ones only where a name was looked for again.
-      for (const statement of statements) if (/^WITH /.test(statement)) assert.ok(usual.includes(statement), statement)
+      for (const statement of statements)
+        if (statement.startsWith('WITH ')) assert.ok(usual.includes(statement), statement)
     }
   })
 }
