@@ -150,11 +150,15 @@ test('nothing is executed in the place of ours', async () => {
   const replaces = `do $do$ declare each record; begin
     for each in select name, parameter_types from pg_prepared_statements loop
       execute format('deallocate %I', each.name);
-      execute format('prepare %I (%s) as select 1, 1, ''"mine"''::text, null, null, null, null', each.name, (select string_agg(t::text, ', ') from unnest(each.parameter_types) t));
+      execute format('prepare %I %s as select 1, 1, ''"mine"''::text, null, null, null, null', each.name, (select '(' || string_agg(t::text, ', ') || ')' from unnest(each.parameter_types) t));
     end loop; end $do$`
-  for (const name of ['does', 'does_and_fails']) {
+  for (const [name, status] of [
+    ['does', 200],
+    ['does_and_fails', 409],
+  ] as const) {
     await engine.ask('/clubs?select=name&id=eq.1')
-    await call(name, replaces)
+    const replaced = await call(name, replaces)
+    assert.equal(replaced.status, status, replaced.text)
     for (let i = 0; i < 2; i++)
       assert.deepEqual((await engine.ask('/clubs?select=name&id=eq.1')).json, [{ name: 'Alpha' }])
   }
