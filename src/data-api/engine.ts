@@ -15,6 +15,7 @@ import { parseRequest } from './request/parse-request.ts'
 import type { ApiRequest, HttpRequest } from './request/request.ts'
 import type { HttpAnswer } from './response/answer.ts'
 import { failureAnswer } from './response/failure.ts'
+import { isHeader } from './response/header.ts'
 import { corsHeaders, inspectAnswer, preflightAnswer } from './response/inspect.ts'
 import { isPostgresError } from './response/postgres-errors.ts'
 import { successAnswer } from './response/success.ts'
@@ -63,7 +64,9 @@ export class DataApi {
         ...answer.headers,
         ...corsHeaders(http.headers['origin'], origins),
         ...(config.serverTimingEnabled ? [['Server-Timing', timing.header()] as const] : []),
-        ...(traced === undefined || /[\r\n]/.test(traced) ? [] : [[config.serverTraceHeader ?? '', traced] as const]),
+        ...(traced !== undefined && isHeader(trace ?? '', traced)
+          ? [[config.serverTraceHeader ?? '', traced] as const]
+          : []),
       ],
     }
   }

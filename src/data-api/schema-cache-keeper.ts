@@ -18,6 +18,12 @@ export type KeeperEvents = {
   failed?: () => void
 }
 
+/**
+ * All queries see the same. On no path, Postgres writes types and defaults with their schemas, so that they mean the same on whatever path a
+ * request has.
+ */
+const beginOneLook = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = ''`
+
 /** Of the database that the connections lead to. */
 export function keeperOf(
   connections: ConnectionSource,
@@ -35,7 +41,9 @@ export function keeperOf(
         bytes += said.length
         return said
       }
+      await connection.query({ text: beginOneLook })
       const loaded = await loadSchemaCache(ask, config)
+      await connection.query({ text: 'COMMIT' })
       told?.(bytes)
       isSound = true
       return loaded

@@ -56,6 +56,11 @@ const cases: readonly (readonly [what: string, path: string, expected: unknown])
     '/members?select=name,members(name)&id=eq.1',
     [{ name: 'Ada', members: [{ name: 'Bob' }, { name: 'Cy' }] }],
   ],
+  [
+    'itself, down, by the column',
+    '/members?select=name,members!mentor_id(name)&id=eq.1',
+    [{ name: 'Ada', members: [{ name: 'Bob' }, { name: 'Cy' }] }],
+  ],
   ['a view', '/senior_members?select=name,clubs(name)&member=eq.1', [{ name: 'Ada', clubs: { name: 'Alpha' } }]],
   [
     'into a view',

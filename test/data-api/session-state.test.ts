@@ -9,6 +9,7 @@ import { TestEngine, type Answer } from './support/engine.ts'
 const functions = `
 create function does(sql text) returns text language plpgsql volatile as $$ begin execute sql; return pg_backend_pid(); end $$;
 create function does_and_fails(sql text) returns text language plpgsql volatile as $$ begin execute sql; raise sqlstate 'PT409' using message = 'no'; end $$;
+create function rows(sql text) returns setof clubs language plpgsql volatile as $$ begin execute sql; return query select * from clubs; end $$;
 create function pid() returns integer language sql stable as $$ select pg_backend_pid() $$;
 create function is_there(name text) returns text language sql stable as $$ select current_setting(name, true) $$;
 create function answers(sql text) returns text language plpgsql volatile as $$ declare found text; begin execute sql into found; return found; end $$;
@@ -94,6 +95,18 @@ for (const [what, leaves, shows, nothing] of left) {
   })
 }
 
+test('nor where the result is looked at before it may stand', async () => {
+  const accept = 'application/vnd.pgrst.object+json'
+  const leaves = `select set_config('app.user', 'ada', false), pg_advisory_lock(44)`
+  const shows = `select coalesce(nullif(current_setting('app.user', true), ''), '') || (select count(*) from pg_locks where locktype = 'advisory')`
+  const one = await engine.ask('/rpc/does', { method: 'POST', body: { sql: leaves }, headers: { accept } })
+  assert.equal(one.status, 200)
+  assert.equal(await answer(shows), '0')
+  const none = await engine.ask('/rpc/rows', { method: 'POST', body: { sql: leaves }, headers: { accept } })
+  assert.equal(none.status, 406, none.text)
+  assert.equal(await answer(shows), '0')
+})
+
 test('nor where nobody waits for the answer', async () => {
   const { port } = new URL(engine.origin)
   const body = JSON.stringify({
@@ -137,11 +150,15 @@ test('nothing is executed in the place of ours', async () => {
   const replaces = `do $do$ declare each record; begin
     for each in select name, parameter_types from pg_prepared_statements loop
       execute format('deallocate %I', each.name);
-      execute format('prepare %I (%s) as select 1, 1, ''"mine"''::text, null, null, null, null', each.name, (select string_agg(t::text, ', ') from unnest(each.parameter_types) t));
+      execute format('prepare %I %s as select 1, 1, ''"mine"''::text, null, null, null, null', each.name, (select '(' || string_agg(t::text, ', ') || ')' from unnest(each.parameter_types) t));
     end loop; end $do$`
-  for (const name of ['does', 'does_and_fails']) {
+  for (const [name, status] of [
+    ['does', 200],
+    ['does_and_fails', 409],
+  ] as const) {
     await engine.ask('/clubs?select=name&id=eq.1')
-    await call(name, replaces)
+    const replaced = await call(name, replaces)
+    assert.equal(replaced.status, status, replaced.text)
     for (let i = 0; i < 2; i++)
       assert.deepEqual((await engine.ask('/clubs?select=name&id=eq.1')).json, [{ name: 'Alpha' }])
   }

@@ -66,8 +66,8 @@ function leadsTo(each: Relationship, schema: string, target: string, hint: strin
   const { constraint, columns, kind } = cardinality
   const [own, foreign] = columns.length === 1 ? (columns[0] ?? []) : []
   const isHinted = hint === undefined || hint === constraint || hint === own || hint === foreign
-  // One's own name leads to many: the way up is named by the column.
-  if (each.to.name === target) return isHinted && !(isSelf && kind === 'm2o' && hint === undefined)
+  // One's own name leads to many, by whichever key: the way up is named by the column.
+  if (each.to.name === target) return isHinted && !(isSelf && kind === 'm2o')
   const isTable = !each.fromIsView && !each.toIsView
   if (constraint === target) return isTable && isHinted
   return isTable && own === target && kind !== 'o2m' && isHinted

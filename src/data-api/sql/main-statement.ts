@@ -10,6 +10,8 @@ import { empty, ident, join, param, qualified, raw, sql, toStatement, type Snipp
 
 const source = raw('pgrst_source')
 const rows = raw('_postgrest_t')
+/** A whole row, whatever its columns are called. */
+const row = raw('_postgrest_t.*')
 
 export function mainStatement(plan: ActionPlan): Statement {
   return toStatement(mainQuery(plan))
@@ -77,7 +79,7 @@ function needsCount(count: CountPlan, { range }: ReadPlan): boolean {
 
 function totalOf(count: CountPlan, counts: boolean): Snippet {
   if (count !== 'exact' && count !== 'estimated') return raw('NULL::bigint')
-  return counts ? raw('(SELECT pg_catalog.count(*) FROM pgrst_count)') : raw('pg_catalog.count(_postgrest_t)')
+  return counts ? raw('(SELECT pg_catalog.count(*) FROM pgrst_count)') : sql`pg_catalog.count(${row})`
 }
 
 type Columns = { total: Snippet; body: Snippet; inserted?: Snippet | undefined; location?: Snippet | undefined }
@@ -86,7 +88,7 @@ function columns({ total, body, inserted, location }: Columns): Snippet {
   return join(
     [
       sql`${total} AS total_result_set`,
-      sql`pg_catalog.count(${rows}) AS page_total`,
+      sql`pg_catalog.count(${row}) AS page_total`,
       sql`${body} AS body`,
       raw(`nullif(current_setting('response.headers', true), '') AS response_headers`),
       raw(`nullif(current_setting('response.status', true), '') AS response_status`),
@@ -100,15 +102,15 @@ function columns({ total, body, inserted, location }: Columns): Snippet {
 function bodyOf(handler: Handler): Snippet {
   switch (handler.kind) {
     case 'json-array':
-      return text(handler.stripsNulls, sql`coalesce(json_agg(${rows}), '[]')`)
+      return text(handler.stripsNulls, sql`coalesce(json_agg(${row}), '[]')`)
     case 'json-object':
-      return text(handler.stripsNulls, sql`coalesce(json_agg(${rows}) -> 0, 'null')`)
+      return text(handler.stripsNulls, sql`coalesce(json_agg(${row}) -> 0, 'null')`)
     case 'csv':
       return csv()
     case 'geojson':
-      return sql`json_build_object('type', 'FeatureCollection', 'features', coalesce(json_agg(ST_AsGeoJSON(${rows})::json), '[]'))::text`
+      return sql`json_build_object('type', 'FeatureCollection', 'features', coalesce(json_agg(ST_AsGeoJSON(${row})::json), '[]'))::text`
     case 'custom':
-      return sql`${qualified(handler.handler.function)}(${rows}${handler.handler.relation ? sql`::${qualified(handler.handler.relation)}` : empty})`
+      return sql`${qualified(handler.handler.function)}((${row})${handler.handler.relation ? sql`::${qualified(handler.handler.relation)}` : empty})`
     case 'function-result':
       return sql`(array_agg(${rows}.${ident(scalarColumn)}))[1]`
     case 'none':
@@ -121,7 +123,7 @@ const text = (stripsNulls: boolean, json: Snippet): Snippet =>
 
 function csv(): Snippet {
   const header = sql`(SELECT coalesce(string_agg(pgrst_key, ','), '') FROM (SELECT json_object_keys(row_to_json(pgrst_first)) AS pgrst_key FROM (SELECT * FROM ${source} LIMIT 1) AS pgrst_first) AS pgrst_keys)`
-  return sql`${header} || E'\n' || coalesce(string_agg(substring(${rows}::text, 2, length(${rows}::text) - 2), E'\n'), '')`
+  return sql`${header} || E'\n' || coalesce(string_agg(substring((${row})::text, 2, length((${row})::text) - 2), E'\n'), '')`
 }
 
 function scalarBody(handler: Handler, isSet: boolean): Snippet {

@@ -180,31 +180,35 @@ function groupSql(columns: readonly OutputColumn[], plan: ReadPlan, alias: strin
 
 function orderSql(alias: string, { order, embeds }: ReadPlan): Snippet {
   if (order.length === 0) return empty
-  const terms = order.map((term) => {
+  const terms = order.map((term, n) => {
     const direction = term.direction === undefined ? '' : ` ${term.direction.toUpperCase()}`
     const nulls = term.nulls === undefined ? '' : ` NULLS ${term.nulls.toUpperCase()}`
-    return sql`${orderExpression(alias, term, embeds)}${raw(direction)}${raw(nulls)}`
+    return sql`${orderExpression(alias, term, n, embeds)}${raw(direction)}${raw(nulls)}`
   })
   return sql` ORDER BY ${join(terms, ', ')}`
 }
 
-function orderExpression(alias: string, term: PlannedOrder, embeds: readonly Embed[]): Snippet {
+function orderExpression(alias: string, term: PlannedOrder, n: number, embeds: readonly Embed[]): Snippet {
   const { relation } = term
   if (relation === undefined) return fieldExpression(alias, { ...term.field, transform: undefined })
   const embed = embeds.find(({ aggregateAlias }) => aggregateAlias === relation)
-  const name = hiddenName(term)
-  return sql`${ident(embed?.aggregateAlias ?? relation)}.${ident(name)}`
+  return sql`${ident(embed?.aggregateAlias ?? relation)}.${ident(hiddenName(n))}`
 }
 
-const hiddenName = ({ field }: PlannedOrder): string =>
-  `pgrst_order_${field.name}_${field.path.map(({ operand }) => (operand.kind === 'key' ? operand.key : operand.index)).join('_')}`
+/** By the term's place: what is made of a column's name may be longer than Postgres lets a name be. */
+const hiddenName = (n: number): string => `pgrst_order_${n}`
 
 function hiddenOrders({ order }: ReadPlan, { aggregateAlias }: Embed): Hidden {
-  const terms = order.filter(({ relation }) => relation === aggregateAlias)
-  return [...new Map(terms.map((term) => [hiddenName(term), term])).values()].map((term) => ({
-    name: hiddenName(term),
-    expression: (alias) => fieldExpression(alias, { ...term.field, transform: undefined }),
-  }))
+  return order.flatMap((term, n) =>
+    term.relation === aggregateAlias
+      ? [
+          {
+            name: hiddenName(n),
+            expression: (alias: string) => fieldExpression(alias, { ...term.field, transform: undefined }),
+          },
+        ]
+      : [],
+  )
 }
 
 function rangeSql({ offset, limit }: RowRange): Snippet {

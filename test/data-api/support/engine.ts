@@ -65,9 +65,9 @@ export class TestEngine implements AsyncDisposable {
     return new TestEngine(`http://127.0.0.1:${port}`, admin, { postgres, connections, server })
   }
 
-  /** Beside the one that is asked over HTTP: of the same database, told something else. */
-  another(changed: Partial<DataApiConfig>): DataApi {
-    return engineOver(this.#parts.connections, configOf(changed))
+  /** Beside the one that is asked over HTTP: of the same database, told something else. `through`: what stands between it and its connections. */
+  another(changed: Partial<DataApiConfig>, through = (source: ConnectionSource): ConnectionSource => source): DataApi {
+    return engineOver(through(this.#parts.connections), configOf(changed))
   }
 
   async ask(path: string, { method = 'GET', body, headers = {}, as }: Ask = {}): Promise<Answer> {
@@ -107,8 +107,7 @@ const configOf = (changed: Partial<DataApiConfig>): DataApiConfig => ({
   ...changed,
 })
 
-/** Anything may stand between it and its connections. */
-export function engineOver(connections: ConnectionSource, config: DataApiConfig): DataApi {
+function engineOver(connections: ConnectionSource, config: DataApiConfig): DataApi {
   const cache = keeperOf(connections, config, silentLogger)
   return new DataApi({ config, connections, cache, keys: keysOfSecret(secret, false), logger: silentLogger })
 }

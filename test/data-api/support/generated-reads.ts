@@ -3,19 +3,20 @@
 
 import fc from 'fast-check'
 import type pg from 'pg'
-import { ident, literal, sqlType, type Column, type Schema, type Table, type TypeName } from './generated-schema.ts'
+import {
+  conditions,
+  pathOf,
+  pathSql,
+  pathText,
+  quote,
+  treeParam,
+  treeSql,
+  type Path,
+  type Tree,
+} from './generated-conditions.ts'
+import { ident, literal, type Schema, type Table, type TypeName } from './generated-schema.ts'
 
-type Step = { key: string } | { index: number }
-type Path = { column: Column; steps: readonly Step[]; isText: boolean }
 type Output = { kind: 'all' } | { kind: 'column'; of: Path; cast: string | undefined; alias: string | undefined }
-type Comparison =
-  | { operator: string; value: string }
-  | { operator: 'is'; value: string }
-  | { operator: 'in'; values: readonly string[] }
-  | { operator: string; quantifier: 'any' | 'all'; values: readonly string[] }
-type Tree =
-  | { kind: 'condition'; of: Path; isNegated: boolean; comparison: Comparison }
-  | { kind: 'group'; operator: 'and' | 'or'; isNegated: boolean; children: readonly Tree[] }
 type Order = { of: Path; relation: string | undefined; direction: '' | 'asc' | 'desc'; nulls: '' | 'first' | 'last' }
 type Link = {
   to: Table
@@ -54,9 +55,9 @@ function linksOf({ tables }: Schema, from: Table): Link[] {
     const pairs = key.columns.map((own, i) => [own, key.toColumns[i] ?? ''] as const)
     if (key.to !== from.name && key.to !== from.shows)
       return [{ to: named(key.to), target: hinted(key.to, key.name), isToOne: true, pairs, across: undefined }]
-    // One's own name leads down; up by a column.
+    // One's own name leads down; up by a column, where no table is called that.
     const [own, ...others] = key.columns
-    return own === undefined || others.length > 0 || from.shows !== undefined
+    return own === undefined || tables.some(({ name }) => name === own) || others.length > 0 || from.shows !== undefined
       ? []
       : [{ to: from, target: quote(own), isToOne: true, pairs, across: undefined }]
   })
@@ -67,7 +68,7 @@ function linksOf({ tables }: Schema, from: Table): Link[] {
       .filter((key) => key.to === from.name)
       .map((key): Link => ({
         to,
-        target: to === from ? quote(to.name) : hinted(to.name, key.name),
+        target: hinted(to.name, key.name),
         isToOne: key.isUnique,
         pairs: key.columns.map((foreign, i) => [key.toColumns[i] ?? '', foreign] as const),
         across: undefined,
@@ -97,27 +98,6 @@ function linksOf({ tables }: Schema, from: Table): Link[] {
   )
   return [...up, ...down, ...across]
 }
-
-const stepsOf = (type: TypeName): fc.Arbitrary<Step[]> =>
-  type === 'jsonb'
-    ? fc.array(
-        fc.oneof(
-          fc.constantFrom('a', 'k k', '0', `"'`).map((key) => ({ key })),
-          fc.integer({ min: -1, max: 1 }).map((index) => ({ index })),
-        ),
-        { maxLength: 2 },
-      )
-    : type === 'text[]'
-      ? fc.array(
-          fc.integer({ min: 0, max: 1 }).map((index) => ({ index })),
-          { maxLength: 1 },
-        )
-      : fc.constant([])
-
-const pathOf = (columns: readonly Column[]): fc.Arbitrary<Path> =>
-  fc
-    .constantFrom(...columns)
-    .chain((column) => fc.record({ column: fc.constant(column), steps: stepsOf(column.type), isText: fc.boolean() }))
 
 const casts: Partial<Record<TypeName, readonly string[]>> = {
   integer: ['text', 'double precision', 'bigint'],
@@ -160,69 +140,9 @@ const named = (table: Table, at: string): fc.Arbitrary<Output[]> =>
     )
     .map((all) => all.map((each, i): Output => ({ ...each, alias: `o.${at}${i} "x",` })))
 
-function conditions(table: Table): fc.Arbitrary<Tree> {
-  const condition = pathOf(table.columns).chain((of) => {
-    const isJson = of.steps.length > 0
-    const { type } = of.column
-    const known = table.rows.flatMap((row) => row[table.columns.indexOf(of.column)]?.literal ?? [])
-    const value: fc.Arbitrary<string> = isJson
-      ? fc.constantFrom(...(of.isText ? ['a', '1', '', '"'] : ['1', '"a"', 'null', '[]', '{"a": 1}']))
-      : fc.oneof(
-          of.column.values.map((each) => each.literal ?? ''),
-          ...(known.length > 0 ? [fc.constantFrom(...known)] : []),
-        )
-    const isText = isJson ? of.isText : type === 'text'
-    const simple = fc.record({ operator: fc.constantFrom('eq', 'neq', 'gt', 'gte', 'lt', 'lte', 'isdistinct'), value })
-    const patterns = fc.record({
-      operator: fc.constantFrom('like', 'ilike'),
-      value: value.map((text) => text.replaceAll('\\', '*').replaceAll('a', '*')),
-    })
-    const contained = fc.record({ operator: fc.constantFrom('cs', 'cd', ...(type === 'text[]' ? ['ov'] : [])), value })
-    const many = fc.array(value, { maxLength: 3 })
-    const comparison = fc.oneof<fc.Arbitrary<Comparison>[]>(
-      simple,
-      fc.constantFrom('null', 'not_null', 'NULL').map((each) => ({ operator: 'is' as const, value: each })),
-      ...(type === 'boolean'
-        ? [fc.constantFrom('true', 'false', 'unknown').map((each) => ({ operator: 'is' as const, value: each }))]
-        : []),
-      ...(isText ? [patterns] : []),
-      ...((type === 'jsonb' && !(isJson && of.isText)) || (type === 'text[]' && !isJson) ? [contained] : []),
-      // Of arrays it would be about their elements.
-      ...(type === 'text[]' && !isJson
-        ? []
-        : [
-            many
-              .filter((all) => all.length !== 1 || all[0] !== '')
-              .map((values) => ({ operator: 'in' as const, values })),
-            fc.record({
-              operator: fc.constantFrom('eq', 'gt', 'lte'),
-              quantifier: fc.constantFrom<'any' | 'all'>('any', 'all'),
-              values: many,
-            }),
-          ]),
-    )
-    return fc.record({
-      kind: fc.constant('condition' as const),
-      of: fc.constant(of),
-      isNegated: fc.boolean(),
-      comparison,
-    })
-  })
-  return fc.letrec<{ tree: Tree }>((tie) => ({
-    tree: fc.oneof(
-      { maxDepth: 2 },
-      condition,
-      fc.record({
-        kind: fc.constant('group' as const),
-        operator: fc.constantFrom('and', 'or'),
-        isNegated: fc.boolean(),
-        children: fc.array(tie('tree'), { minLength: 1, maxLength: 3 }),
-      }),
-    ),
-  })).tree
-}
-
-const someRange = fc.option(fc.nat({ max: 4 }), { nil: undefined, freq: 2 })
+/** Mostly not: what is narrowed down at every turn is empty. */
+const seldom = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+  fc.oneof({ arbitrary: fc.constant(undefined), weight: 4 }, { arbitrary, weight: 1 })
 
 export function reads(schema: Schema, table: Table, depth = 2, at = ''): fc.Arbitrary<Node> {
   const links = depth === 0 ? [] : linksOf(schema, table)
@@ -238,9 +158,9 @@ export function reads(schema: Schema, table: Table, depth = 2, at = ''): fc.Arbi
           return fc
             .record({
               link: fc.constant(link),
-              isInner: fc.boolean(),
-              isSpread: fc.boolean(),
-              isNull: fc.option(fc.boolean(), { nil: undefined, freq: 3 }),
+              isInner: seldom(fc.constant(true)).map((each) => each ?? false),
+              isSpread: seldom(fc.constant(true)).map((each) => each ?? false),
+              isNull: seldom(fc.boolean()),
             })
             .chain((embed) =>
               reads(schema, link.to, embed.isSpread ? 0 : depth - 1, `${at}${i}`).chain((node) =>
@@ -278,10 +198,10 @@ export function reads(schema: Schema, table: Table, depth = 2, at = ''): fc.Arbi
       return fc.record({
         table: fc.constant(table),
         outputs: outputs(table, at),
-        trees: fc.array(conditions(table), { maxLength: 2 }),
-        order: fc.array(fc.oneof<fc.Arbitrary<Order>[]>(order, ...related), { maxLength: 2 }),
-        limit: someRange,
-        offset: someRange,
+        trees: seldom(fc.array(conditions(table), { minLength: 1, maxLength: 2 })).map((all) => all ?? []),
+        order: fc.array(fc.oneof<fc.Arbitrary<Order>[]>(order, ...related, ...related), { maxLength: 2 }),
+        limit: seldom(fc.nat({ max: 4 })),
+        offset: seldom(fc.nat({ max: 3 })),
         embeds: fc.constant(embeds),
       })
     })
@@ -292,30 +212,6 @@ const nameOf = ({ alias, isSpread, link }: Embed): string =>
   isSpread ? (link.target.startsWith('"') ? unquote(link.target) : link.target) : alias
 const unquote = (target: string): string =>
   JSON.parse(/^"(?:[^"\\]|\\.)*"/.exec(target.replaceAll('\t', '\\t'))?.[0] ?? '""') as string
-
-export const quote = (text: string): string => `"${text.replaceAll(/["\\]/g, (sign) => `\\${sign}`)}"`
-const pathText = ({ column, steps, isText }: Path): string =>
-  quote(column.name) +
-  steps
-    .map(
-      (step, i) => `${isText && i === steps.length - 1 ? '->>' : '->'}${'key' in step ? quote(step.key) : step.index}`,
-    )
-    .join('')
-const arrayText = (all: readonly string[]): string => `{${all.map(quote).join(',')}}`
-
-function comparisonText(comparison: Comparison, isInTree: boolean): string {
-  if ('values' in comparison) {
-    if (!('quantifier' in comparison)) return `in.(${comparison.values.map(quote).join(',')})`
-    const text = arrayText(comparison.values)
-    return `${comparison.operator}(${comparison.quantifier}).${isInTree ? quote(text) : text}`
-  }
-  return `${comparison.operator}.${isInTree && comparison.operator !== 'is' ? quote(comparison.value) : comparison.value}`
-}
-const not = (isNegated: boolean): string => (isNegated ? 'not.' : '')
-const treeText = (tree: Tree): string =>
-  tree.kind === 'group'
-    ? `${not(tree.isNegated)}${tree.operator}(${tree.children.map(treeText).join(',')})`
-    : `${pathText(tree.of)}.${not(tree.isNegated)}${comparisonText(tree.comparison, true)}`
 
 /** Rows come in one order only when they are ordered by their key. */
 const orderOf = ({ order, table }: Node): Order[] => [
@@ -346,11 +242,7 @@ function selectText({ outputs: all, embeds }: Node): string {
 function paramsOf(node: Node, prefix: string): [string, string][] {
   const { trees, limit, offset, embeds } = node
   return [
-    ...trees.map((tree): [string, string] =>
-      tree.kind === 'group'
-        ? [`${prefix}${not(tree.isNegated)}${tree.operator}`, `(${tree.children.map(treeText).join(',')})`]
-        : [`${prefix}${pathText(tree.of)}`, `${not(tree.isNegated)}${comparisonText(tree.comparison, false)}`],
-    ),
+    ...trees.map((tree) => treeParam(tree, prefix)),
     [
       `${prefix}order`,
       orderOf(node)
@@ -377,10 +269,6 @@ export function targetOf(node: Node): string {
   return `/${e(node.table.name)}?${params.map(([key, value]) => `${e(key)}=${e(value)}`).join('&')}`
 }
 
-const signs: Readonly<Record<string, string>> = {
-  eq: '=', neq: '<>', gt: '>', gte: '>=', lt: '<', lte: '<=', isdistinct: 'is distinct from', like: 'like', ilike: 'ilike', cs: '@>', cd: '<@', ov: '&&',
-} // prettier-ignore
-
 class Reference {
   readonly #client: pg.Client
   readonly #schema: string
@@ -401,10 +289,10 @@ class Reference {
         ? table.columns.map((column): [string, string] => [column.name, `t.${ident(column.name)}`])
         : [this.#output(each)],
     )
-    const conditions_ = [...where, ...trees.map((tree) => this.#tree(tree))]
+    const conditions_ = [...where, ...trees.map((tree) => treeSql(this.#schema, tree))]
     const terms = orderOf(node).map(({ of, relation, direction, nulls }) => {
       const embed = relation === undefined ? undefined : embeds.find((each) => nameOf(each) === relation)
-      return `${embed ? this.#related(embed, of) : this.#path(of, 't')} ${direction} ${nulls === '' ? '' : `nulls ${nulls}`}`
+      return `${embed ? this.#related(embed, of) : pathSql(of, 't')} ${direction} ${nulls === '' ? '' : `nulls ${nulls}`}`
     })
     const list = [
       ...columns.map(([, sql]) => `to_jsonb(${sql})::text`),
@@ -468,52 +356,17 @@ class Reference {
 
   #related({ link, node }: Embed, of: Path): string {
     const own = link.pairs.map(([name]) => `t.${ident(name)}`)
-    const conditions_ = [this.#joined(link, own, 'r'), ...node.trees.map((tree) => this.#tree(tree, 'r'))]
-    return `(select ${this.#path(of, 'r')} from ${this.#at(link.to.name)} r where ${conditions_.join(' and ')})`
+    const conditions_ = [this.#joined(link, own, 'r'), ...node.trees.map((tree) => treeSql(this.#schema, tree, 'r'))]
+    return `(select ${pathSql(of, 'r')} from ${this.#at(link.to.name)} r where ${conditions_.join(' and ')})`
   }
 
   #at(name: string): string {
     return `${ident(this.#schema)}.${ident(name)}`
   }
 
-  #path({ column, steps, isText }: Path, alias: string): string {
-    const base = `${alias}.${ident(column.name)}`
-    if (steps.length === 0) return base
-    return steps.reduce(
-      (sql, step, i) =>
-        `(${sql} ${isText && i === steps.length - 1 ? '->>' : '->'} ${'key' in step ? literal(step.key) : `(${step.index})`})`,
-      `to_jsonb(${base})`,
-    )
-  }
-
   #output({ of, cast, alias }: Extract<Output, { kind: 'column' }>): [name: string, sql: string] {
-    const path = this.#path(of, 't')
+    const path = pathSql(of, 't')
     return [alias ?? of.column.name, cast === undefined ? path : `(${path})::${cast}`]
-  }
-
-  #tree(tree: Tree, alias = 't'): string {
-    if (tree.kind === 'group') {
-      const all = `(${tree.children.map((child) => this.#tree(child, alias)).join(` ${tree.operator} `)})`
-      return tree.isNegated ? `(not ${all})` : all
-    }
-    const { of, comparison, isNegated } = tree
-    const type = of.steps.length === 0 ? sqlType(this.#schema, of.column.type) : of.isText ? 'text' : 'jsonb'
-    const left = this.#path(of, alias)
-    const typed = (text: string): string => `${literal(text)}::${type}`
-    const is = ((): string => {
-      if ('values' in comparison) {
-        const all = `array[${comparison.values.map(typed).join(', ')}]::${type}[]`
-        return 'quantifier' in comparison
-          ? `${left} ${signs[comparison.operator]} ${comparison.quantifier} (${all})`
-          : `${left} = any (${all})`
-      }
-      const { operator, value } = comparison
-      if (operator === 'is') return `${left} is ${value.replace('_', ' ')}`
-      if (operator === 'like' || operator === 'ilike')
-        return `${left} ${operator} ${literal(value.replaceAll('*', '%'))}`
-      return `${left} ${signs[operator]} ${typed(value)}`
-    })()
-    return isNegated ? `(not (${is}))` : `(${is})`
   }
 }
 
