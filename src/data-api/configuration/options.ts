@@ -2,7 +2,8 @@
 //
 // https://docs.postgrest.org/en/v14/references/configuration.html
 
-import { defaultConfig, type DataApiConfig, type TransactionEnd } from '../config.ts'
+import { defaultConfig, type DataApiConfig, type OpenapiMode, type TransactionEnd } from '../config.ts'
+import { serverOfUri } from '../openapi/server.ts'
 import { parseJsPath } from '../request/js-path.ts'
 
 export type ServerOptions = {
@@ -22,6 +23,7 @@ export type ServerOptions = {
 export type Options = { config: DataApiConfig; server: ServerOptions; warnings: string[] }
 
 const ends: readonly TransactionEnd[] = ['commit', 'commit-allow-override', 'rollback', 'rollback-allow-override']
+const openapiModes: readonly OpenapiMode[] = ['follow-privileges', 'ignore-privileges', 'disabled']
 
 /** Throws a text that names the option. */
 export function readOptions(given: ReadonlyMap<string, string>): Options {
@@ -60,9 +62,14 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
   const jsPath = path === undefined ? defaultConfig.jwtRoleClaimKey : parseJsPath(path)
   if (!jsPath)
     throw new Error(`jwt-role-claim-key ${JSON.stringify(path)} is no path such as .role or .app."x-role"[0]`)
-  const mode = take('openapi-mode')
-  if (mode !== undefined && mode !== 'disabled')
-    warnings.push(`openapi-mode ${mode}: there is no description yet, so / answers 404`)
+  const mode = take('openapi-mode') ?? 'follow-privileges'
+  const openapiMode = openapiModes.find((each) => each === mode)
+  if (!openapiMode) throw new Error(`openapi-mode is one of ${openapiModes.join(', ')}, not ${JSON.stringify(mode)}`)
+  const proxyUri = take('openapi-server-proxy-uri')
+  if (proxyUri !== undefined && !serverOfUri(proxyUri))
+    throw new Error(
+      `openapi-server-proxy-uri is a URI such as https://example.com/api, not ${JSON.stringify(proxyUri)}`,
+    )
   const [first = 'public', ...others] = schemas ?? []
   const config: DataApiConfig = {
     ...defaultConfig,
@@ -73,12 +80,16 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
     dbAggregatesEnabled: flag('db-aggregates-enabled', false),
     dbPlanEnabled: flag('db-plan-enabled', false),
     dbPreRequest: take('db-pre-request', 'pre-request'),
+    dbRootSpec: take('db-root-spec', 'root-spec'),
     dbTxEnd: txEnd,
     dbHoistedTxSettings: list('db-hoisted-tx-settings') ?? defaultConfig.dbHoistedTxSettings,
     dbPreparedStatements: flag('db-prepared-statements', true),
     jwtRoleClaimKey: jsPath,
     jwtAud: take('jwt-aud'),
     jwtCacheMaxEntries: number('jwt-cache-max-entries') ?? defaultConfig.jwtCacheMaxEntries,
+    openapiMode,
+    openapiServerProxyUri: proxyUri,
+    openapiSecurityActive: flag('openapi-security-active', false),
     serverCorsAllowedOrigins: list('server-cors-allowed-origins'),
     serverTimingEnabled: flag('server-timing-enabled', false),
     serverTraceHeader: take('server-trace-header'),
