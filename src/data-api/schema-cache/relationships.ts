@@ -88,10 +88,10 @@ export function relationshipsOf(
       to.columnNames.get(key.foreignColumns[i] ?? 0) ?? '',
     ])
     const isOne = isUnique(keys, key.relation, key.columns)
-    found.push(direct(from, to, { kind: isOne ? 'o2o' : 'm2o', constraint: key.name, columns: pairs }))
-    found.push(
-      direct(to, from, { kind: isOne ? 'o2o' : 'o2m', constraint: key.name, columns: pairs.map(([a, b]) => [b, a]) }),
-    )
+    found.push(direct(from, to, { kind: isOne ? 'o2o' : 'm2o', constraint: key.name, columns: pairs, holdsKey: true }))
+    const back = pairs.map(([a, b]): ColumnPair => [b, a])
+    const kind = isOne ? 'o2o' : 'o2m'
+    found.push(direct(to, from, { kind, constraint: key.name, columns: back, holdsKey: false }))
   }
   return [...found, ...acrossJunctions(foreignKeys, relations, keys)]
 }
