@@ -5,8 +5,9 @@ import { errorChain } from '../model/errors.ts'
 import { Authentication, type KeySource } from './authentication/identity.ts'
 import type { DataApiConfig } from './config.ts'
 import type { ConnectionSource } from './connections.ts'
-import { DataApiError, isDataApiError } from './errors.ts'
+import { isDataApiError } from './errors.ts'
 import { execute } from './execution/execute.ts'
+import { describe } from './openapi/document.ts'
 import { planRequest } from './plan/plan-request.ts'
 import { parseRequest } from './request/parse-request.ts'
 import type { ApiRequest, HttpRequest } from './request/request.ts'
@@ -92,10 +93,6 @@ export class DataApi {
       case 'inspect':
         return await timing.of('response', async () => inspectAnswer(request, action.resource, cache))
       case 'describe':
-        throw new DataApiError({
-          code: 'PGRST126',
-          message: 'Root endpoint metadata is disabled',
-        })
       case 'read':
       case 'mutate':
       case 'call': {
@@ -103,7 +100,11 @@ export class DataApi {
         const result = await timing.of('transaction', () =>
           execute(connections, { request, plan, identity, cache, config }),
         )
-        return await timing.of('response', async () => successAnswer(request, plan, result, cache, config))
+        return await timing.of('response', async () => {
+          const isFacts = plan.kind === 'describe' && !plan.isHead
+          const body = isFacts ? describe(result.body.toString(), request, cache, config) : result.body
+          return successAnswer(request, plan, { ...result, body }, cache, config)
+        })
       }
     }
   }

@@ -69,6 +69,7 @@ export function beginStatements(plan: ActionPlan, identity: Identity, cache: Sch
 function isReadOnly(plan: ActionPlan, method: string): boolean {
   switch (plan.kind) {
     case 'read':
+    case 'describe':
       return true
     case 'mutate':
       return false
