@@ -26,6 +26,7 @@ export class TestEngine implements AsyncDisposable {
   readonly origin: string
   readonly admin: pg.Client
   readonly #parts: Parts
+  readonly #others: TestEngine[] = []
 
   private constructor(origin: string, admin: pg.Client, parts: Parts) {
     this.origin = origin
@@ -39,6 +40,18 @@ export class TestEngine implements AsyncDisposable {
     const admin = new pg.Client({ ...at, user: testUser, password: testPassword })
     await admin.connect()
     await admin.query(club + sql)
+    return await TestEngine.#over(postgres, admin, changed)
+  }
+
+  /** Another one over the same database, with other options; it ends with this one. */
+  async beside(changed: Partial<DataApiConfig>): Promise<TestEngine> {
+    const other = await TestEngine.#over(this.#parts.postgres, this.admin, changed)
+    this.#others.push(other)
+    return other
+  }
+
+  static async #over(postgres: TestPostgres, admin: pg.Client, changed: Partial<DataApiConfig>): Promise<TestEngine> {
+    const at = { host: postgres.folder, database: 'postgres' }
     const config = { ...defaultConfig, dbAnonRole: 'anonymous', ...changed }
     const connections = new PgConnections({
       connection: { ...at, user: 'authenticator', password: 'correct horse' },
@@ -79,12 +92,17 @@ export class TestEngine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { postgres, connections, server } = this.#parts
+    const { postgres } = this.#parts
+    for (const each of [this, ...this.#others]) await each.#close()
+    await this.admin.end()
+    await postgres[Symbol.asyncDispose]()
+  }
+
+  async #close(): Promise<void> {
+    const { connections, server } = this.#parts
     server.close()
     server.closeAllConnections()
     await connections.close()
-    await this.admin.end()
-    await postgres[Symbol.asyncDispose]()
   }
 }
 
