@@ -1,4 +1,4 @@
-// PostgREST's options as texts, read into a configuration. What is not known, or not there yet, is said.
+// PostgREST's options as texts, read into a configuration. What is not known is said.
 //
 // https://docs.postgrest.org/en/v14/references/configuration.html
 
