@@ -7,6 +7,9 @@ import type { JsPath } from '../lib/js-path.ts'
 
 export type TransactionEnd = 'commit' | 'commit-allow-override' | 'rollback' | 'rollback-allow-override'
 
+/** Of the description at `/`: of what the request's role may use, of everything, or none. */
+export type OpenapiMode = 'follow-privileges' | 'ignore-privileges' | 'disabled'
+
 export type DataApiConfig = {
   /** `db-schemas`: the exposed ones; the first is the default. */
   dbSchemas: readonly [string, ...string[]]
@@ -22,6 +25,8 @@ export type DataApiConfig = {
   dbPlanEnabled: boolean
   /** `db-pre-request`: a function without arguments, as `schema.name` or `name`. */
   dbPreRequest: string | undefined
+  /** `db-root-spec`: a function that answers `/` in place of the description, as `schema.name` or `name`. */
+  dbRootSpec: string | undefined
   /** `db-tx-end` */
   dbTxEnd: TransactionEnd
   /** `db-hoisted-tx-settings` */
@@ -34,16 +39,12 @@ export type DataApiConfig = {
   jwtAud: string | undefined
   /** `jwt-cache-max-entries` */
   jwtCacheMaxEntries: number
-  /** Ours: after so long a token is verified again, with the keys that there are then. Undefined: never. */
-  jwtCacheMaxLifetimeSeconds: number | undefined
-  /** `openapi-mode`: what the description at the root says; `follow-privileges`: what its reader may do. */
-  openapiMode: 'follow-privileges' | 'ignore-privileges' | 'disabled'
-  /** `openapi-server-proxy-uri`: where clients reach the API. */
+  /** `openapi-mode` */
+  openapiMode: OpenapiMode
+  /** `openapi-server-proxy-uri`: where the API is reached. Undefined: where the request says that it was. */
   openapiServerProxyUri: string | undefined
   /** `openapi-security-active` */
   openapiSecurityActive: boolean
-  /** `db-root-spec`: a function without arguments whose result stands in for the description, as `schema.name` or `name`. */
-  dbRootSpec: string | undefined
   /** `server-cors-allowed-origins`. Undefined or empty: all. */
   serverCorsAllowedOrigins: readonly string[] | undefined
   /** `server-timing-enabled` */
@@ -64,17 +65,16 @@ export const defaultConfig: DataApiConfig = {
   dbAggregatesEnabled: false,
   dbPlanEnabled: false,
   dbPreRequest: undefined,
+  dbRootSpec: undefined,
   dbTxEnd: 'commit',
   dbHoistedTxSettings: ['statement_timeout', 'plan_filter.statement_cost_limit', 'default_transaction_isolation'],
   dbPreparedStatements: true,
   jwtRoleClaimKey: [{ kind: 'key', key: 'role' }],
   jwtAud: undefined,
   jwtCacheMaxEntries: 1000,
-  jwtCacheMaxLifetimeSeconds: undefined,
   openapiMode: 'disabled',
   openapiServerProxyUri: undefined,
   openapiSecurityActive: false,
-  dbRootSpec: undefined,
   serverCorsAllowedOrigins: undefined,
   serverTimingEnabled: false,
   serverTraceHeader: undefined,

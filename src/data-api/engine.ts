@@ -5,11 +5,9 @@ import { errorChain } from '../model/errors.ts'
 import { Authentication, type KeySource } from './authentication/identity.ts'
 import type { DataApiConfig } from './config.ts'
 import type { ConnectionSource } from './connections.ts'
-import { DataApiError, isDataApiError } from './errors.ts'
-import { ask } from './execution/ask.ts'
+import { isDataApiError } from './errors.ts'
 import { execute } from './execution/execute.ts'
-import { asDescription, descriptionAnswer, negotiateDescription, rootSpecRequest } from './openapi/answer.ts'
-import { factsStatement } from './openapi/facts.ts'
+import { describe } from './openapi/document.ts'
 import { planRequest } from './plan/plan-request.ts'
 import { parseRequest } from './request/parse-request.ts'
 import type { ApiRequest, HttpRequest } from './request/request.ts'
@@ -117,7 +115,6 @@ export class DataApi {
       case 'inspect':
         return await timing.of('response', async () => inspectAnswer(request, action.resource, cache))
       case 'describe':
-        return await this.#describe(request, identity, cache, timing)
       case 'read':
       case 'mutate':
       case 'call': {
@@ -125,7 +122,11 @@ export class DataApi {
         const result = await timing.of('transaction', () =>
           execute(connections, { request, plan, identity, cache, config }),
         )
-        return await timing.of('response', async () => successAnswer(request, plan, result, cache, config))
+        return await timing.of('response', async () => {
+          const isFacts = plan.kind === 'describe' && !plan.isHead
+          const body = isFacts ? describe(result.body.toString(), request, cache, config) : result.body
+          return successAnswer(request, plan, { ...result, body }, cache, config)
+        })
       }
     }
   }

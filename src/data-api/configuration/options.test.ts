@@ -14,7 +14,10 @@ db-max-rows = 100
 db-tx-end = "commit-allow-override"
 jwt-role-claim-key = ".app.role"
 app.settings.region = "eu"
-openapi-mode = "follow-privileges"
+openapi-mode = "ignore-privileges"
+openapi-server-proxy-uri = "https://example.com/api"
+openapi-security-active = true
+db-root-spec = "api.describe"
 unheard-of = "x"
 `)
   const { config, server, warnings } = readOptions(file)
@@ -27,8 +30,16 @@ unheard-of = "x"
     { kind: 'key', key: 'role' },
   ])
   assert.deepEqual(config.appSettings, { 'app.settings.region': 'eu' })
-  assert.equal(config.openapiMode, 'follow-privileges')
+  assert.deepEqual(
+    [config.openapiMode, config.openapiServerProxyUri, config.openapiSecurityActive, config.dbRootSpec],
+    ['ignore-privileges', 'https://example.com/api', true, 'api.describe'],
+  )
   assert.deepEqual(warnings, ['unheard-of is not known here, and does nothing'])
+})
+
+test('the description follows privileges unless another mode is asked for', () => {
+  assert.equal(readOptions(new Map()).config.openapiMode, 'follow-privileges')
+  assert.equal(readOptions(new Map([['openapi-mode', 'disabled']])).config.openapiMode, 'disabled')
 })
 
 test('variables have the same names', () => {
@@ -53,8 +64,10 @@ test('what is wrong is named', () => {
   assert.throws(read('server-port', 'many'), /server-port is a number/)
   assert.throws(read('db-plan-enabled', 'yes'), /db-plan-enabled is true or false/)
   assert.throws(read('db-tx-end', 'never'), /db-tx-end is one of commit/)
-  assert.throws(read('openapi-mode', 'on'), /openapi-mode is one of follow/)
-  assert.throws(read('openapi-server-proxy-uri', 'here'), /openapi-server-proxy-uri is a URL/)
+  assert.throws(read('openapi-mode', 'on'), /openapi-mode is one of follow-privileges/)
+  assert.throws(read('openapi-security-active', 'yes'), /openapi-security-active is true or false/)
+  for (const uri of ['example.com', 'ftp://example.com', 'https://'])
+    assert.throws(read('openapi-server-proxy-uri', uri), /openapi-server-proxy-uri is a URI/)
   assert.throws(read('jwt-role-claim-key', 'role'), /no path/)
   assert.throws(() => parseConfigFile('db-uri "x"'), /line 1 is no setting/)
 })

@@ -1,9 +1,10 @@
-// PostgREST's options as texts, read into a configuration. What is not known, or not there yet, is said.
+// PostgREST's options as texts, read into a configuration. What is not known is said.
 //
 // https://docs.postgrest.org/en/v14/references/configuration.html
 
-import { defaultConfig, type DataApiConfig, type TransactionEnd } from '../config.ts'
-import { parseJsPath } from '../../lib/js-path.ts'
+import { defaultConfig, type DataApiConfig, type OpenapiMode, type TransactionEnd } from '../config.ts'
+import { serverOfUri } from '../openapi/server.ts'
+import { parseJsPath } from '../request/js-path.ts'
 
 export type ServerOptions = {
   dbUri: string | undefined
@@ -41,6 +42,7 @@ export type Options = { config: DataApiConfig; server: ServerOptions; warnings: 
 
 const modes: readonly DataApiConfig['openapiMode'][] = ['follow-privileges', 'ignore-privileges', 'disabled']
 const ends: readonly TransactionEnd[] = ['commit', 'commit-allow-override', 'rollback', 'rollback-allow-override']
+const openapiModes: readonly OpenapiMode[] = ['follow-privileges', 'ignore-privileges', 'disabled']
 
 /** Throws a text that names the option. */
 export function readOptions(given: ReadonlyMap<string, string>): Options {
@@ -80,12 +82,12 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
   if (!jsPath)
     throw new Error(`jwt-role-claim-key ${JSON.stringify(path)} is no path such as .role or .app."x-role"[0]`)
   const mode = take('openapi-mode') ?? 'follow-privileges'
-  const openapiMode = modes.find((each) => each === mode)
-  if (!openapiMode) throw new Error(`openapi-mode is one of ${modes.join(', ')}, not ${JSON.stringify(mode)}`)
-  const proxyUri = take('openapi-server-proxy-uri', 'server-proxy-uri')
-  if (proxyUri !== undefined && !/^https?:\/\/[^/]/.test(proxyUri))
+  const openapiMode = openapiModes.find((each) => each === mode)
+  if (!openapiMode) throw new Error(`openapi-mode is one of ${openapiModes.join(', ')}, not ${JSON.stringify(mode)}`)
+  const proxyUri = take('openapi-server-proxy-uri')
+  if (proxyUri !== undefined && !serverOfUri(proxyUri))
     throw new Error(
-      `openapi-server-proxy-uri is a URL such as https://api.example.com, not ${JSON.stringify(proxyUri)}`,
+      `openapi-server-proxy-uri is a URI such as https://example.com/api, not ${JSON.stringify(proxyUri)}`,
     )
   const [first = 'public', ...others] = schemas ?? []
   const config: DataApiConfig = {
@@ -97,6 +99,7 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
     dbAggregatesEnabled: flag('db-aggregates-enabled', false),
     dbPlanEnabled: flag('db-plan-enabled', false),
     dbPreRequest: take('db-pre-request', 'pre-request'),
+    dbRootSpec: take('db-root-spec', 'root-spec'),
     dbTxEnd: txEnd,
     dbHoistedTxSettings: list('db-hoisted-tx-settings') ?? defaultConfig.dbHoistedTxSettings,
     dbPreparedStatements: flag('db-prepared-statements', true),
@@ -106,7 +109,6 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
     openapiMode,
     openapiServerProxyUri: proxyUri,
     openapiSecurityActive: flag('openapi-security-active', false),
-    dbRootSpec: take('db-root-spec', 'root-spec'),
     serverCorsAllowedOrigins: list('server-cors-allowed-origins'),
     serverTimingEnabled: flag('server-timing-enabled', false),
     serverTraceHeader: take('server-trace-header'),

@@ -72,6 +72,7 @@ export function beginStatement(plan: Doing, identity: Identity, cache: SchemaCac
 function isReadOnly(plan: Doing, method: string): boolean {
   switch (plan.kind) {
     case 'read':
+    case 'describe':
       return true
     case 'mutate':
       return false

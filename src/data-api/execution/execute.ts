@@ -165,7 +165,7 @@ function assertAllowed({ preferences }: ApiRequest, plan: ActionPlan, { pageTota
     })
   }
   const most = preferences.handling === 'strict' ? preferences.maxAffected : undefined
-  if (most === undefined || plan.kind === 'read') return
+  if (most === undefined || plan.kind === 'read' || plan.kind === 'describe') return
   if (plan.kind === 'call' && isSingleCall) {
     throw new DataApiError({
       code: 'PGRST128',

@@ -1,113 +1,83 @@
-// The description of an API, as Swagger 2.0 has it: built of the schema cache and what `facts.ts` has asked. Pure.
+// The description of a schema, in Swagger 2.0, as PostgREST has it at the root.
 //
-// Its parts are named as PostgREST names them, since tools that read it know them by these names.
-// https://docs.postgrest.org/en/v14/references/api/openapi.html
+// Names and comments are whoever's that made them. All of it is put together as values and written as JSON once, and every object with names of
+// others as its keys is made of entries: `__proto__` is a name like any other.
 
 import type { DataApiConfig } from '../config.ts'
 import type { ApiRequest } from '../request/request.ts'
-import { keyOf, type SchemaCache } from '../schema-cache/schema-cache.ts'
-import { titleAndRest } from './comments.ts'
+import type { SchemaCache } from '../schema-cache/schema-cache.ts'
+import { callPaths } from './calls.ts'
+import { splitComment } from './comment.ts'
 import { definitionOf } from './definitions.ts'
-import { noFacts, type SchemaFacts } from './facts.ts'
-import { functionPath, type DescribedFunction } from './functions.ts'
-import { relationParameters, sharedParameters, type DescribedRelation } from './parameters.ts'
-import { relationPath, rootPath } from './paths.ts'
+import type { DescriptionFacts } from './facts.ts'
+import { pathOf, type PathItem } from './operations.ts'
+import { parametersOf } from './parameters.ts'
+import { describedRelations } from './relations.ts'
+import { serverOfHost, serverOfUri } from './server.ts'
 
-type Config = Pick<DataApiConfig, 'openapiServerProxyUri' | 'openapiSecurityActive'>
+/** Of PostgREST: what is described is what that one answers. */
+const servedVersion = '14'
 
-/** Of PostgREST, whose behaviour this is. */
-const level = '14'
-const bodies = [
+const mediaTypes = [
   'application/json',
   'application/vnd.pgrst.object+json;nulls=stripped',
   'application/vnd.pgrst.object+json',
   'text/csv',
 ]
 
-export function openApiDocument(
+type Config = Pick<DataApiConfig, 'openapiServerProxyUri' | 'openapiSecurityActive'>
+
+/** `facts`: as the database has written them. */
+export function describe(
+  facts: string,
   { schema, headers }: Pick<ApiRequest, 'schema' | 'headers'>,
   cache: SchemaCache,
-  facts: SchemaFacts | undefined,
-  config: Config,
-): Record<string, unknown> {
-  const { description, ...known } = facts ?? noFacts
-  const relations = describedRelations(schema, cache, known)
-  const functions = describedFunctions(schema, cache, known)
-  const [title, rest] = titleAndRest(description)
-  return {
+  { openapiServerProxyUri: uri, openapiSecurityActive: isSecured }: Config,
+): string {
+  const { comment, relations, functions } = JSON.parse(facts) as DescriptionFacts
+  const described = describedRelations(relations, schema, cache)
+  return JSON.stringify({
     swagger: '2.0',
-    info: {
-      title: title ?? 'REST API of a Postgres schema',
-      description:
-        rest ?? (title === undefined ? 'Made of the schema by the Data API of pgrove, in PostgREST’s dialect' : ''),
-      version: level,
-    },
-    ...placeOf(config.openapiServerProxyUri, headers['host']),
-    consumes: bodies,
-    produces: bodies,
+    info: infoOf(comment),
+    ...((uri === undefined ? undefined : serverOfUri(uri)) ?? serverOfHost(headers['host'])),
+    consumes: mediaTypes,
+    produces: mediaTypes,
+    paths: Object.fromEntries([['/', root], ...described.map(pathOf), ...callPaths(functions)]),
+    definitions: Object.fromEntries(described.map((relation) => [relation.name, definitionOf(relation)])),
+    parameters: parametersOf(described),
+    ...(isSecured ? security : {}),
     externalDocs: {
       description: 'PostgREST Documentation',
-      url: `https://docs.postgrest.org/en/v${level}/references/api.html`,
+      url: `https://postgrest.org/en/v${servedVersion}/references/api.html`,
     },
-    ...(config.openapiSecurityActive ? security : {}),
-    definitions: Object.fromEntries(relations.map((each) => [each.relation.name, definitionOf(each, cache)])),
-    parameters: { ...sharedParameters, ...Object.fromEntries(relations.flatMap(relationParameters)) },
-    paths: {
-      '/': rootPath,
-      ...Object.fromEntries(relations.map((each) => [`/${each.relation.name}`, relationPath(each)])),
-      ...Object.fromEntries(functions.map((each) => [`/rpc/${each.function.name}`, functionPath(each)])),
-    },
-  }
+  })
+}
+
+function infoOf(comment: string | null): { title: string; description: string; version: string } {
+  const { summary, description } =
+    comment === null
+      ? { summary: 'PostgREST API', description: 'Tables, views and functions of a database, as it has them now' }
+      : splitComment(comment)
+  return { title: summary, description, version: servedVersion }
+}
+
+const root: PathItem = {
+  get: {
+    tags: ['Introspection'],
+    summary: 'This description',
+    produces: ['application/openapi+json', 'application/json'],
+    responses: { 200: { description: 'OK' } },
+  },
 }
 
 const security = {
   securityDefinitions: {
     JWT: {
       type: 'apiKey',
-      in: 'header',
       name: 'Authorization',
-      description: 'A token, with "Bearer " before it',
+      in: 'header',
+      description: 'A token, written as "Bearer" and the token',
     },
   },
   security: [{ JWT: [] }],
-}
-
-function describedRelations(
-  schema: string,
-  cache: SchemaCache,
-  facts: Pick<SchemaFacts, 'relations'>,
-): DescribedRelation[] {
-  return facts.relations.flatMap(({ name, description, isVisible, columns }) => {
-    const relation = cache.relations.get(keyOf({ schema, name }))
-    return relation && isVisible
-      ? [{ relation, description, columns: new Map(columns.map((column) => [column.name, column])) }]
-      : []
-  })
-}
-
-/** Of overloads the first that may be called: a path has one description. */
-function describedFunctions(
-  schema: string,
-  cache: SchemaCache,
-  facts: Pick<SchemaFacts, 'functions'>,
-): DescribedFunction[] {
-  const found = new Map<string, DescribedFunction>()
-  const seen = new Map<string, number>()
-  for (const { name, description, isVisible } of facts.functions) {
-    const at = seen.get(name) ?? 0
-    seen.set(name, at + 1)
-    const known = cache.functions.get(keyOf({ schema, name }))?.[at]
-    if (known && isVisible && !found.has(name)) found.set(name, { function: known, description })
-  }
-  return [...found.values()].toSorted((a, b) => (a.function.name < b.function.name ? -1 : 1))
-}
-
-/** Where clients reach it: as it was said, or as this one has asked. */
-function placeOf(
-  uri: string | undefined,
-  host: string | undefined,
-): { host?: string; basePath: string; schemes: string[] } {
-  const url = uri !== undefined && URL.canParse(uri) ? new URL(uri) : undefined
-  if (!url) return { ...(host === undefined ? {} : { host }), basePath: '/', schemes: ['http'] }
-  return { host: url.host, basePath: url.pathname.replace(/(?<=.)\/$/, ''), schemes: [url.protocol.replace(':', '')] }
 }

@@ -1,72 +1,67 @@
-// What may be said in a request, by the names under which paths refer to it.
+// Parameters that operations refer to: those of every relation, and of each one its columns as filters and its row as a body.
 
-import type { Relation } from '../schema-cache/schema-cache.ts'
-import type { ColumnFacts } from './facts.ts'
+import { toDefinition, type Reference } from './reference.ts'
+import type { DescribedRelation } from './relations.ts'
 
-export type DescribedRelation = {
-  relation: Relation
-  description: string | null
-  columns: ReadonlyMap<string, ColumnFacts>
+type TextParameter = {
+  name: string
+  description?: string
+  required: false
+  in: 'query' | 'header'
+  type: 'string'
+  enum?: string[]
+  default?: string
 }
 
-type Parameter = Record<string, unknown>
+type BodyParameter = { name: string; description: string; required: false; in: 'body'; schema: Reference }
 
-const inQuery = (name: string, description: string): Parameter => ({
-  name,
-  in: 'query',
-  required: false,
-  type: 'string',
-  description,
-})
-const preference = (values: string[]): Parameter => ({
-  name: 'Prefer',
-  in: 'header',
-  required: false,
-  type: 'string',
-  description: 'Preference',
-  enum: values,
-})
+export type SwaggerParameter = TextParameter | BodyParameter
+
+const counts = ['count=exact', 'count=planned', 'count=estimated']
 const returns = ['return=representation', 'return=minimal', 'return=headers-only']
+const resolutions = ['resolution=ignore-duplicates', 'resolution=merge-duplicates']
 
-export const sharedParameters: Readonly<Record<string, Parameter>> = {
-  preferReturn: preference(returns),
-  preferCount: preference(['count=exact', 'count=planned', 'count=estimated']),
-  preferPost: preference([...returns, 'resolution=ignore-duplicates', 'resolution=merge-duplicates']),
-  select: inQuery('select', 'Columns and relations'),
-  on_conflict: inQuery('on_conflict', 'Columns that tell duplicates'),
-  order: inQuery('order', 'Order of the rows'),
-  offset: inQuery('offset', 'Rows to leave out'),
-  limit: inQuery('limit', 'Rows at most'),
-  range: { name: 'Range', in: 'header', required: false, type: 'string', description: 'Rows, from and to' },
-  rangeUnit: {
-    name: 'Range-Unit',
-    in: 'header',
-    required: false,
-    type: 'string',
-    description: 'What a range counts',
-    default: 'items',
-  },
+const ofAll: Readonly<Record<string, TextParameter>> = {
+  preferParams: prefer(),
+  preferReturn: prefer(returns),
+  preferCount: prefer(counts),
+  preferPost: prefer([...returns, ...resolutions]),
+  select: text('query', 'select', 'Columns and embedded relations to answer'),
+  on_conflict: text('query', 'on_conflict', 'Unique columns by which rows are the same'),
+  order: text('query', 'order', 'Columns to sort by'),
+  range: text('header', 'Range', 'First and last row'),
+  rangeUnit: { ...text('header', 'Range-Unit', 'What ranges count'), default: 'items' },
+  offset: text('query', 'offset', 'Rows to skip'),
+  limit: text('query', 'limit', 'Most rows to answer'),
 }
 
-export const bodyName = ({ name }: Relation): string => `body.${name}`
-export const filterName = ({ name }: Relation, column: string): string => `rowFilter.${name}.${column}`
+function prefer(values?: string[]): TextParameter {
+  return { ...text('header', 'Prefer', 'Preferences'), ...(values ? { enum: values } : {}) }
+}
 
-export function relationParameters({ relation, description }: DescribedRelation): [name: string, Parameter][] {
-  const body = {
-    name: relation.name,
-    in: 'body',
-    required: false,
-    ...(description === null ? {} : { description }),
-    schema: reference('definitions', relation.name),
-  }
-  const filters = [...relation.columns.values()].map(({ name, type }): [string, Parameter] => [
-    filterName(relation, name),
-    { name, in: 'query', required: false, type: 'string', format: type },
+function text(place: 'query' | 'header', name: string, description: string): TextParameter {
+  return { name, description, required: false, in: place, type: 'string' }
+}
+
+export const filterName = (relation: string, column: string): string => `rowFilter.${relation}.${column}`
+
+export const bodyName = (relation: string): string => `body.${relation}`
+
+export function parametersOf(relations: readonly DescribedRelation[]): Record<string, SwaggerParameter> {
+  const own = relations.flatMap(({ name, columns }): [string, SwaggerParameter][] => [
+    [bodyName(name), { name, description: name, required: false, in: 'body', schema: toDefinition(name) }],
+    ...columns
+      .filter(({ mayRead }) => mayRead)
+      .map((column): [string, SwaggerParameter] => [
+        filterName(name, column.name),
+        {
+          name: column.name,
+          ...(column.comment === null ? {} : { description: column.comment }),
+          required: false,
+          in: 'query',
+          type: 'string',
+        },
+      ]),
   ])
-  return [[bodyName(relation), body], ...filters]
+  return Object.fromEntries([...Object.entries(ofAll), ...own])
 }
-
-/** Names are anything in Postgres; in a reference they are part of a pointer in a URL. */
-export const reference = (kind: 'definitions' | 'parameters', name: string): { $ref: string } => ({
-  $ref: `#/${kind}/${encodeURIComponent(name.replaceAll('~', '~0').replaceAll('/', '~1'))}`,
-})

@@ -1,8 +1,15 @@
-// Types of Postgres as Swagger has them. https://swagger.io/specification/v2/#data-types
+// Types of Postgres as Swagger has them: a type of JSON's, and the name in Postgres as the format.
 
-type Typed = { type?: string; format: string; items?: { type: string } }
+export type SwaggerType = {
+  /** Undefined: any JSON. */
+  type?: ScalarType | 'array'
+  format: string
+  items?: { type?: ScalarType }
+}
 
-const types: Readonly<Record<string, string>> = {
+type ScalarType = 'string' | 'boolean' | 'integer' | 'number'
+
+const scalars: Readonly<Record<string, ScalarType | undefined>> = {
   boolean: 'boolean',
   smallint: 'integer',
   integer: 'integer',
@@ -11,27 +18,16 @@ const types: Readonly<Record<string, string>> = {
   real: 'number',
   'double precision': 'number',
 }
-/** They may be anything. */
-const untyped = new Set(['json', 'jsonb'])
 
-/** `type`: as `format_type` gives it, with its modifier. */
-export function typed(type: string): Typed {
-  const format = type
-  if (type.endsWith('[]')) return { type: 'array', format, items: { type: scalar(type.slice(0, -2)) ?? 'string' } }
-  const found = scalar(type)
-  return found === undefined ? { format } : { type: found, format }
+/** Widths of integers have names of Swagger's own. */
+const formats: Readonly<Record<string, string>> = { smallint: 'int32', integer: 'int32', bigint: 'int64' }
+
+export function swaggerType(name: string): SwaggerType {
+  const format = formats[name] ?? name
+  if (name.endsWith('[]')) return { format, type: 'array', items: scalar(name.slice(0, -2)) }
+  return { format, ...scalar(name) }
 }
 
-function scalar(type: string): string | undefined {
-  const name = type.replace(/\(.*\)/, '')
-  return untyped.has(name) ? undefined : (types[name] ?? 'string')
-}
-
-/** A column's default, as far as its expression is a literal: `'a'::text` is a, 7 is 7; anything else is told as it is written. */
-export function defaultOf(expression: string, type: string | undefined): unknown {
-  const literal = /^'((?:[^']|'')*)'(?:::[\w\s"[\].]+(?:\(\d+\))?)?$/.exec(expression)?.[1]?.replaceAll("''", "'")
-  const text = literal ?? expression
-  if (type === 'integer' || type === 'number') return /^-?\d+(?:\.\d+)?$/.test(text) ? Number(text) : text
-  if (type === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
-  return text
+function scalar(name: string): { type?: ScalarType } {
+  return name === 'json' || name === 'jsonb' ? {} : { type: scalars[name] ?? 'string' }
 }

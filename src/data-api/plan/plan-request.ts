@@ -6,17 +6,18 @@ import type { Action, ApiRequest } from '../request/request.ts'
 import { findRelation } from '../schema-cache/lookup.ts'
 import { keyOf, type SchemaCache } from '../schema-cache/schema-cache.ts'
 import { planCall } from './call.ts'
+import { asDescription, planDescribe, rootCall } from './describe.ts'
 import { planMutate } from './mutate.ts'
 import { negotiate } from './negotiate.ts'
 import type { ActionPlan } from './plan.ts'
 import { planRead } from './read.ts'
 
-type Config = Pick<DataApiConfig, 'dbAggregatesEnabled' | 'dbMaxRows' | 'dbPlanEnabled'>
+type Config = Pick<DataApiConfig, 'dbAggregatesEnabled' | 'dbMaxRows' | 'dbPlanEnabled' | 'dbRootSpec' | 'openapiMode'>
 
 /** Throws PGRST1xx, PGRST2xx. */
 export function planRequest(
   request: ApiRequest,
-  action: Extract<Action, { kind: 'read' | 'mutate' | 'call' }>,
+  action: Exclude<Action, { kind: 'inspect' }>,
   cache: SchemaCache,
   config: Config,
 ): ActionPlan {
@@ -57,6 +58,12 @@ export function planRequest(
       const isHead = action.method === 'HEAD'
       const isWrite = action.method === 'POST' && call.function.volatility === 'volatile'
       return { kind: 'call', call, read, negotiated, count: preferences.count, isHead, isWrite }
+    }
+    case 'describe': {
+      if (config.dbRootSpec === undefined) return planDescribe(request, action.isHead, config)
+      const { function: name, request: call } = rootCall(request, config.dbRootSpec)
+      const method = action.isHead ? 'HEAD' : 'GET'
+      return asDescription(planRequest(call, { kind: 'call', function: name, method }, cache, config), accept)
     }
   }
 }

@@ -153,3 +153,5 @@ export type ActionPlan =
       isHead: boolean
       isWrite: boolean
     }
+  /** The description of a schema, and whether it is of what the role may use alone. */
+  | { kind: 'describe'; schema: string; followsPrivileges: boolean; negotiated: Negotiated; isHead: boolean }

@@ -62,6 +62,8 @@ function shapeOf(request: ApiRequest, plan: ActionPlan, result: MainResult): Sha
       const headers = [contentType(plan.negotiated.mediaType), contentRange(offset, result.pageTotal, result.total)]
       return { status: pageStatus(result), headers, hasBody: !plan.isHead }
     }
+    case 'describe':
+      return { status: 200, headers: [contentType(plan.negotiated.mediaType)], hasBody: !plan.isHead }
     case 'mutate':
       return mutationShape(request, plan, result)
   }
@@ -129,6 +131,7 @@ function appliedHeader(
   cache: SchemaCache,
   { dbTxEnd }: Pick<DataApiConfig, 'dbTxEnd'>,
 ): Header[] {
+  if (plan.kind === 'describe') return []
   const isWrite = plan.kind === 'mutate'
   const { resolution, missing, count, tx, handling, timezone, maxAffected } = preferences
   const allowsTx = dbTxEnd === 'commit-allow-override' || dbTxEnd === 'rollback-allow-override'

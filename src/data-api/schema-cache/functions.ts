@@ -2,18 +2,23 @@
 
 import type { DatabaseFunction, Parameter, QualifiedName, ReturnType } from './schema-cache.ts'
 
-export type FunctionRow = QualifiedName & {
+/** Arguments of a function in all their modes, as the catalogs keep them. */
+export type ArgumentsRow = {
   names: (string | null)[] | null
   modes: ('i' | 'o' | 'b' | 'v' | 't')[] | null
   types: string[] | null
-  typeIds: number[]
   defaults: number
-  isSet: boolean
-  rows: number
-  volatility: 'v' | 's' | 'i'
-  returnType: QualifiedName & { id: number; kind: string; relation: number; isDomain: boolean; baseKind: string }
-  settings: string[] | null
 }
+
+export type FunctionRow = QualifiedName &
+  ArgumentsRow & {
+    typeIds: number[]
+    isSet: boolean
+    rows: number
+    volatility: 'v' | 's' | 'i'
+    returnType: QualifiedName & { id: number; kind: string; relation: number; isDomain: boolean; baseKind: string }
+    settings: string[] | null
+  }
 
 const volatilities = { v: 'volatile', s: 'stable', i: 'immutable' } as const
 /** They cut a literal to one character where no length is said. */
@@ -30,9 +35,21 @@ export function toFunction(
   relations: ReadonlyMap<number, QualifiedName>,
   hoisted: readonly string[],
 ): DatabaseFunction {
-  const modes = row.modes ?? (row.types ?? []).map(() => 'i' as const)
-  const inputs = modes.flatMap((mode, i) => (mode === 'i' || mode === 'b' || mode === 'v' ? [{ i, mode }] : []))
-  const parameters = inputs.map(({ i, mode }, at): Parameter => {
+  const settings = (row.settings ?? []).map(toSetting)
+  return {
+    schema: row.schema,
+    name: row.name,
+    parameters: parametersOf(row),
+    returns: returnsOf(row, modesOf(row), relations),
+    volatility: volatilities[row.volatility],
+    isolation: settings.find(([name]) => name === 'default_transaction_isolation')?.[1],
+    settings: settings.filter(([name]) => hoisted.includes(name) && name !== 'default_transaction_isolation'),
+  }
+}
+
+export function parametersOf(row: ArgumentsRow): Parameter[] {
+  const inputs = modesOf(row).flatMap((mode, i) => (mode === 'i' || mode === 'b' || mode === 'v' ? [{ i, mode }] : []))
+  return inputs.map(({ i, mode }, at) => {
     const type = row.types?.[i] ?? 'text'
     return {
       name: row.names?.[i] ?? '',
@@ -42,17 +59,10 @@ export function toFunction(
       isVariadic: mode === 'v',
     }
   })
-  const settings = (row.settings ?? []).map(toSetting)
-  return {
-    schema: row.schema,
-    name: row.name,
-    parameters,
-    returns: returnsOf(row, modes, relations),
-    volatility: volatilities[row.volatility],
-    isolation: settings.find(([name]) => name === 'default_transaction_isolation')?.[1],
-    settings: settings.filter(([name]) => hoisted.includes(name) && name !== 'default_transaction_isolation'),
-  }
 }
+
+const modesOf = ({ modes, types }: ArgumentsRow): NonNullable<ArgumentsRow['modes']> =>
+  modes ?? (types ?? []).map(() => 'i' as const)
 
 function returnsOf(
   row: FunctionRow,

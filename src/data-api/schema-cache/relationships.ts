@@ -88,10 +88,10 @@ export function relationshipsOf(
       to.columnNames.get(key.foreignColumns[i] ?? 0) ?? '',
     ])
     const isOne = isUnique(keys, key.relation, key.columns)
-    const constraint = key.name
-    found.push(direct(from, to, { kind: isOne ? 'o2o' : 'm2o', constraint, columns: pairs, isReferred: false }))
+    found.push(direct(from, to, { kind: isOne ? 'o2o' : 'm2o', constraint: key.name, columns: pairs, holdsKey: true }))
     const back = pairs.map(([a, b]): ColumnPair => [b, a])
-    found.push(direct(to, from, { kind: isOne ? 'o2o' : 'o2m', constraint, columns: back, isReferred: true }))
+    const kind = isOne ? 'o2o' : 'o2m'
+    found.push(direct(to, from, { kind, constraint: key.name, columns: back, holdsKey: false }))
   }
   return [...found, ...acrossJunctions(foreignKeys, relations, keys)]
 }

@@ -31,8 +31,13 @@ export type Relation = QualifiedName & {
 
 /** `one` of the row's relation to … */
 export type Cardinality =
-  /** `isReferred`: the constraint is the other relation's, whose columns refer to this one. */
-  | { kind: 'o2m' | 'm2o' | 'o2o'; constraint: string; columns: readonly ColumnPair[]; isReferred: boolean }
+  | {
+      kind: 'o2m' | 'm2o' | 'o2o'
+      constraint: string
+      columns: readonly ColumnPair[]
+      /** Whether the foreign key is the row's own: of one to one nothing else says so. */
+      holdsKey: boolean
+    }
   | { kind: 'm2m'; junction: Junction }
 
 export type ColumnPair = readonly [own: string, foreign: string]

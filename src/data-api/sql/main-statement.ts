@@ -1,6 +1,7 @@
 // The one statement of a request: its source in a CTE, and from that one row with the body as text, the counts, and what the database has
 // said of the answer (`execution/result.ts`).
 
+import { factsQuery } from '../openapi/facts-query.ts'
 import type { ActionPlan, CountPlan, Handler, ReadPlan } from '../plan/plan.ts'
 import type { PlanOption } from '../request/media-type.ts'
 import { callQuery, isScalar, scalarColumn } from './call.ts'
@@ -68,6 +69,10 @@ function mainQuery(plan: ActionPlan): Snippet {
         total: totalOf(plan.count, counts),
         body: isOne ? bodyOf({ kind: 'json-object', stripsNulls: handler.stripsNulls }) : bodyOf(handler),
       })} FROM (${readQuery(read, source)}) AS ${rows}`
+    }
+    case 'describe': {
+      const body = plan.isHead ? bodyOf({ kind: 'none' }) : factsQuery(plan)
+      return sql`SELECT ${columns({ total: raw('NULL::bigint'), body })} FROM (SELECT 1) AS ${rows}`
     }
   }
 }

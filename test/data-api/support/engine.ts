@@ -27,6 +27,7 @@ export class TestEngine implements AsyncDisposable {
   readonly origin: string
   readonly admin: pg.Client
   readonly #parts: Parts
+  readonly #others: TestEngine[] = []
 
   private constructor(origin: string, admin: pg.Client, parts: Parts) {
     this.origin = origin
@@ -40,15 +41,20 @@ export class TestEngine implements AsyncDisposable {
     const at = { host: postgres.folder, database: 'postgres' }
     const admin = new pg.Client({ ...at, user: testUser, password: testPassword })
     await admin.connect()
-    try {
-      await admin.query(club + sql)
-    } catch (error) {
-      // Whoever wrote that is told, and nothing is left behind.
-      await admin.end()
-      await postgres[Symbol.asyncDispose]()
-      throw error
-    }
-    const config = configOf(changed)
+    await admin.query(club + sql)
+    return await TestEngine.#over(postgres, admin, changed)
+  }
+
+  /** Another one over the same database, with other options; it ends with this one. */
+  async beside(changed: Partial<DataApiConfig>): Promise<TestEngine> {
+    const other = await TestEngine.#over(this.#parts.postgres, this.admin, changed)
+    this.#others.push(other)
+    return other
+  }
+
+  static async #over(postgres: TestPostgres, admin: pg.Client, changed: Partial<DataApiConfig>): Promise<TestEngine> {
+    const at = { host: postgres.folder, database: 'postgres' }
+    const config = { ...defaultConfig, dbAnonRole: 'anonymous', ...changed }
     const connections = new PgConnections({
       connection: { ...at, user: 'authenticator', password: 'correct horse' },
       most,
@@ -92,12 +98,17 @@ export class TestEngine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const { postgres, connections, server } = this.#parts
+    const { postgres } = this.#parts
+    for (const each of [this, ...this.#others]) await each.#close()
+    await this.admin.end()
+    await postgres[Symbol.asyncDispose]()
+  }
+
+  async #close(): Promise<void> {
+    const { connections, server } = this.#parts
     server.close()
     server.closeAllConnections()
     await connections.close()
-    await this.admin.end()
-    await postgres[Symbol.asyncDispose]()
   }
 }
 
