@@ -39,6 +39,8 @@ export type DataApiConfig = {
   jwtAud: string | undefined
   /** `jwt-cache-max-entries` */
   jwtCacheMaxEntries: number
+  /** Ours: after so long a token is verified again, with the keys that there are then. Undefined: never. */
+  jwtCacheMaxLifetimeSeconds: number | undefined
   /** `openapi-mode` */
   openapiMode: OpenapiMode
   /** `openapi-server-proxy-uri`: where the API is reached. Undefined: where the request says that it was. */
@@ -72,6 +74,7 @@ export const defaultConfig: DataApiConfig = {
   jwtRoleClaimKey: [{ kind: 'key', key: 'role' }],
   jwtAud: undefined,
   jwtCacheMaxEntries: 1000,
+  jwtCacheMaxLifetimeSeconds: undefined,
   openapiMode: 'disabled',
   openapiServerProxyUri: undefined,
   openapiSecurityActive: false,

@@ -84,25 +84,6 @@ export class DataApi {
     }
   }
 
-  async #describe(
-    request: ApiRequest,
-    identity: Awaited<ReturnType<Authentication['identify']>>,
-    cache: SchemaCache,
-    timing: Timing,
-  ): Promise<HttpAnswer> {
-    const { config, connections } = this.#options
-    const { openapiMode: mode, dbRootSpec } = config
-    if (dbRootSpec !== undefined) {
-      const mediaType = negotiateDescription(request.accept)
-      return asDescription(await this.#act(rootSpecRequest(request, dbRootSpec), identity, cache, timing), mediaType)
-    }
-    if (mode === 'disabled') throw new DataApiError({ code: 'PGRST126', message: 'Root endpoint metadata is disabled' })
-    const mediaType = negotiateDescription(request.accept)
-    const question = { request, identity, cache, config }
-    const facts = await timing.of('transaction', () => ask(connections, question, factsStatement(request.schema, mode)))
-    return await timing.of('response', async () => descriptionAnswer(request, mediaType, facts, cache, config))
-  }
-
   async #act(
     request: ApiRequest,
     identity: Awaited<ReturnType<Authentication['identify']>>,

@@ -3,8 +3,8 @@
 // https://docs.postgrest.org/en/v14/references/configuration.html
 
 import { defaultConfig, type DataApiConfig, type OpenapiMode, type TransactionEnd } from '../config.ts'
+import { parseJsPath } from '../../lib/js-path.ts'
 import { serverOfUri } from '../openapi/server.ts'
-import { parseJsPath } from '../request/js-path.ts'
 
 export type ServerOptions = {
   dbUri: string | undefined
@@ -40,7 +40,6 @@ export type LogLevel = (typeof logLevels)[keyof typeof logLevels]
 
 export type Options = { config: DataApiConfig; server: ServerOptions; warnings: string[] }
 
-const modes: readonly DataApiConfig['openapiMode'][] = ['follow-privileges', 'ignore-privileges', 'disabled']
 const ends: readonly TransactionEnd[] = ['commit', 'commit-allow-override', 'rollback', 'rollback-allow-override']
 const openapiModes: readonly OpenapiMode[] = ['follow-privileges', 'ignore-privileges', 'disabled']
 
@@ -84,7 +83,7 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
   const mode = take('openapi-mode') ?? 'follow-privileges'
   const openapiMode = openapiModes.find((each) => each === mode)
   if (!openapiMode) throw new Error(`openapi-mode is one of ${openapiModes.join(', ')}, not ${JSON.stringify(mode)}`)
-  const proxyUri = take('openapi-server-proxy-uri')
+  const proxyUri = take('openapi-server-proxy-uri', 'server-proxy-uri')
   if (proxyUri !== undefined && !serverOfUri(proxyUri))
     throw new Error(
       `openapi-server-proxy-uri is a URI such as https://example.com/api, not ${JSON.stringify(proxyUri)}`,

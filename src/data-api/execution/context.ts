@@ -14,14 +14,11 @@ export type Identity = {
 
 type Config = Pick<DataApiConfig, 'dbExtraSearchPath' | 'appSettings'>
 
-/** What is done, as far as its surroundings depend on that. */
-export type Doing = { kind: 'read' } | Extract<ActionPlan, { kind: 'mutate' | 'call' }>
-
 /** One statement; every name and value is a parameter. The function is named in full: whose path it is asked on is not known yet. */
 export function settingsStatement(
   request: ApiRequest,
   identity: Identity,
-  plan: Doing,
+  plan: ActionPlan,
   cache: SchemaCache,
   config: Config,
 ): Statement {
@@ -60,7 +57,7 @@ const isolations = new Set(['serializable', 'repeatable read', 'read committed',
  * What begins a transaction. Its kind is said in it: a BEGIN that is refused for its kind (on a standby, say) would leave what follows outside of
  * any, as whoever logged in; one that has begun fails until it is ended.
  */
-export function beginStatement(plan: Doing, identity: Identity, cache: SchemaCache, method: string): string {
+export function beginStatement(plan: ActionPlan, identity: Identity, cache: SchemaCache, method: string): string {
   const ofFunction = plan.kind === 'call' ? plan.call.function.isolation : undefined
   const ofRole = cache.roleSettings?.get(identity.role)?.find(([name]) => name === isolationSetting)?.[1]
   const asked = (ofFunction ?? ofRole)?.toLowerCase()
@@ -69,7 +66,7 @@ export function beginStatement(plan: Doing, identity: Identity, cache: SchemaCac
   return `BEGIN; SET TRANSACTION ISOLATION LEVEL ${level} ${mode}`
 }
 
-function isReadOnly(plan: Doing, method: string): boolean {
+function isReadOnly(plan: ActionPlan, method: string): boolean {
   switch (plan.kind) {
     case 'read':
     case 'describe':

@@ -101,7 +101,7 @@ function needsALook({ preferences }: ApiRequest, plan: ActionPlan): boolean {
 }
 
 /** All of them, whatever happens: nothing of this request is on its way any more. The first failure is the cause of the others. */
-export async function drained(sent: readonly Promise<QueryResult>[]): Promise<QueryResult[]> {
+async function drained(sent: readonly Promise<QueryResult>[]): Promise<QueryResult[]> {
   const settled = await Promise.allSettled(sent)
   return settled.map((each) => {
     if (each.status === 'rejected') throw each.reason
@@ -116,7 +116,7 @@ export async function drained(sent: readonly Promise<QueryResult>[]): Promise<Qu
 const nameOf = (text: string, schemaLoadedAt: number): string =>
   createHash('sha256').update(`${schemaLoadedAt} ${text}`).digest('base64url').slice(0, 24)
 
-export function preRequest(name: string): string {
+function preRequest(name: string): string {
   const [schema, function_] = name.includes('.') ? name.split('.', 2) : ['', name]
   return `SELECT ${toStatement(qualified({ schema: schema ?? '', name: function_ ?? '' })).text}()`
 }

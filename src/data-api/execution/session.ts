@@ -6,7 +6,7 @@
 // in the place of ours, with the next caller's claims: such a connection is closed.
 
 import type { DataApiConnection } from '../connections.ts'
-import type { Doing } from './context.ts'
+import type { ActionPlan } from '../plan/plan.ts'
 
 /** None of these asks a table or looks a name up, so that they cost next to nothing. Who logged in comes first: the others are done as that. */
 const forget = [
@@ -31,13 +31,13 @@ const strangeStatements = new Set<unknown>(['26000', '42P05'])
 /** A connection while a request has it. */
 export class Session {
   readonly #connection: DataApiConnection
-  readonly #plan: Doing
+  readonly #plan: ActionPlan
   readonly #prepared: string | undefined
   #isForgotten: Promise<boolean> | undefined
   #isSound = true
 
   /** `prepared`: the name of a statement that the request has prepared before any code of others runs. */
-  constructor(connection: DataApiConnection, plan: Doing, prepared: string | undefined) {
+  constructor(connection: DataApiConnection, plan: ActionPlan, prepared: string | undefined) {
     this.#connection = connection
     this.#plan = plan
     this.#prepared = prepared

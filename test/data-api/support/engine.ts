@@ -41,20 +41,30 @@ export class TestEngine implements AsyncDisposable {
     const at = { host: postgres.folder, database: 'postgres' }
     const admin = new pg.Client({ ...at, user: testUser, password: testPassword })
     await admin.connect()
-    await admin.query(club + sql)
-    return await TestEngine.#over(postgres, admin, changed)
+    try {
+      await admin.query(club + sql)
+    } catch (error) {
+      // Whoever wrote that is told, and nothing is left behind.
+      await admin.end()
+      await postgres[Symbol.asyncDispose]()
+      throw error
+    }
+    return await TestEngine.#over({ postgres, admin, most }, changed)
   }
 
   /** Another one over the same database, with other options; it ends with this one. */
   async beside(changed: Partial<DataApiConfig>): Promise<TestEngine> {
-    const other = await TestEngine.#over(this.#parts.postgres, this.admin, changed)
+    const other = await TestEngine.#over({ postgres: this.#parts.postgres, admin: this.admin, most: 5 }, changed)
     this.#others.push(other)
     return other
   }
 
-  static async #over(postgres: TestPostgres, admin: pg.Client, changed: Partial<DataApiConfig>): Promise<TestEngine> {
+  static async #over(
+    { postgres, admin, most }: { postgres: TestPostgres; admin: pg.Client; most: number },
+    changed: Partial<DataApiConfig>,
+  ): Promise<TestEngine> {
     const at = { host: postgres.folder, database: 'postgres' }
-    const config = { ...defaultConfig, dbAnonRole: 'anonymous', ...changed }
+    const config = configOf(changed)
     const connections = new PgConnections({
       connection: { ...at, user: 'authenticator', password: 'correct horse' },
       most,
