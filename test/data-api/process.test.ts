@@ -29,7 +29,7 @@ const start = (): Promise<TestServer> =>
 before(async () => {
   home = await makeHome('pgrove-data-api-')
   server = await start()
-  app = await makeNotesApp(server, { default_endpoint_settings: { suspend_timeout_seconds: 1 } })
+  app = await makeNotesApp(server, { default_endpoint_settings: { suspend_timeout_seconds: 2 } })
   token = await tokenOf(app.authUrl, 'ann@example.com')
   await query(app.project.uri, `INSERT INTO notes (user_id, body) SELECT id, 'hers' FROM neon_auth.users_sync`)
 })
@@ -87,8 +87,9 @@ test('it has no rights but its own, and none of our secrets', { skip: !isRoot },
 })
 
 test('a compute is awake as long as requests come, sleeps when none do, and is woken by the next', async () => {
+  assert.equal(await read(), good)
   const before = await suspensions()
-  const until = performance.now() + 4_000
+  const until = performance.now() + 6_000
   while (performance.now() < until) {
     assert.equal(await read(), good)
     await delay(100)
