@@ -50,6 +50,8 @@ export type DataApiErrorCode = keyof typeof statusOf
 export type DataApiErrorFields = {
   code: DataApiErrorCode
   message: string
+  /** Where it is not that of the code. */
+  status?: number
   /** Mostly a text; PGRST201 gives a list. */
   details?: unknown
   hint?: string | undefined
@@ -64,18 +66,16 @@ export class DataApiError extends Error {
   readonly details: unknown
   readonly hint: string | undefined
   readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly status: number
 
-  constructor({ code, message, details, hint, headers = [], cause }: DataApiErrorFields) {
+  constructor({ code, message, status = statusOf[code], details, hint, headers = [], cause }: DataApiErrorFields) {
     super(message, cause === undefined ? {} : { cause })
     this.name = 'DataApiError'
     this.code = code
     this.details = details ?? null
     this.hint = hint
     this.headers = headers
-  }
-
-  get status(): number {
-    return statusOf[this.code]
+    this.status = status
   }
 }
 

@@ -5,7 +5,7 @@
 // long as the compute is awake: what is told meanwhile is heard, and a compute that starts is looked at anew.
 
 import pg from 'pg'
-import { BoundedSocket } from '../../lib/bounded-socket.ts'
+import { BoundedSocket, tooMuch } from '../../lib/bounded-socket.ts'
 import type { Logger } from '../../lib/logger.ts'
 import { Permits } from '../../lib/permits.ts'
 import { errorChain, isAppError, type AppError } from '../../model/errors.ts'
@@ -15,6 +15,7 @@ import { DataApiError } from '../errors.ts'
 import { PgConnections } from '../pg-connections.ts'
 import { isPostgresError } from '../response/postgres-errors.ts'
 import type { DataApiControlPlane, WokenDatabase } from './control-plane.ts'
+import { tooLongAnswer } from './limits.ts'
 
 /** In the socket's name only. */
 const socketPort = 5432
@@ -118,7 +119,6 @@ export class TenantConnections implements ConnectionSource {
     const known = this.#place
     if (known && known.woken.generation === woken.generation && known.woken.password === woken.password) return known
     if (known) this.#drop(known)
-    this.#isCurrent = true
     const place = await this.#open(woken)
     if (this.#isClosed) void end(place)
     this.#place = place
@@ -243,10 +243,12 @@ const tooMany = new DataApiError({
 })
 
 function lost(error: unknown): DataApiError {
+  if ((error as { code?: unknown }).code === tooMuch)
+    return new DataApiError({ code: 'PGRSTX00', status: 413, message: tooLongAnswer, cause: error })
   return new DataApiError({
     code: 'PGRST001',
     message: 'Database client error. Retrying the connection.',
-    details: 'the database went away, or answered with more than may be sent; what became of the request is not known',
+    details: 'the database went away; what became of the request is not known',
     headers: retryLater,
     cause: error,
   })
