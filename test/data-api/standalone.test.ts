@@ -23,7 +23,8 @@ const sql = `
   create table public.others (id int primary key);
   grant usage on schema api, public to anonymous, somebody; grant select on api.things, public.others to anonymous, somebody;
   create function public.settings() returns void language sql as $$
-    select set_config('pgrst.db_max_rows', '1', true), set_config('pgrst.server_port', '1', true) $$;
+    select set_config('pgrst.db_max_rows', '1', true), set_config('pgrst.db_aggregates_enabled', 'true', true),
+           set_config('pgrst.server_port', '1', true) $$;
   grant execute on function public.settings() to public`
 
 let postgres: TestPostgres
@@ -139,10 +140,21 @@ test('the database may say options, but not where the server listens', async () 
     await using program = await start({ ...base(), 'db-max-rows': '1' })
     assert.deepEqual(await idsAt(program.url), [1, 2])
     await using other = await start({ ...base(), 'db-pre-config': 'public.settings' })
-    assert.deepEqual(await idsAt(other.url), [1])
+    assert.deepEqual(await idsAt(other.url), [1, 2])
+    assert.equal(await (await fetch(`${other.url}/things?select=count()`)).text(), '[{"count":3}]')
     await using without = await start({ ...base(), 'db-config': 'false' })
     assert.deepEqual(await idsAt(without.url), [1, 2, 3])
+    await admin.query('alter role authenticator in database postgres reset all')
+    await using ofAll = await start({ ...base(), 'db-pre-config': 'public.settings' }, { PGRST_DB_MAX_ROWS: '2' })
+    assert.deepEqual(await idsAt(ofAll.url), [1, 2, 3])
+    await admin.query('alter role authenticator reset all')
+    await using ofFunction = await start({ ...base(), 'db-pre-config': 'public.settings' }, { PGRST_DB_MAX_ROWS: '2' })
+    assert.deepEqual(await idsAt(ofFunction.url), [1])
+    await admin.query(`alter database postgres set pgrst.db_max_rows = '1'`)
+    await using ofDatabase = await start({ ...base(), 'db-max-rows': '1' }, { PGRST_DB_MAX_ROWS: '2' })
+    assert.deepEqual(await idsAt(ofDatabase.url), [1, 2])
   } finally {
+    await admin.query('alter database postgres reset all')
     await admin.query('alter role authenticator reset all')
     await admin.query('alter role authenticator in database postgres reset all')
   }

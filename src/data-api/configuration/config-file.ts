@@ -1,6 +1,6 @@
 // PostgREST's configuration file: `name = value`, texts in quotes, `#` begins a comment. Names are as PostgREST has them.
 
-/** `$(NAME)` in a text is a variable's value. Throws a text that names the line. */
+/** `$(NAME)` in a text is a variable's value, `$$` a dollar. Throws a text that names the line. */
 export function parseConfigFile(
   text: string,
   environment: Readonly<Record<string, string | undefined>> = {},
@@ -12,7 +12,7 @@ export function parseConfigFile(
     const match = /^([A-Za-z0-9._-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^"#]*))\s*(?:#.*)?$/.exec(trimmed)
     if (!match) throw new Error(`line ${i + 1} is no setting; write name = "value"`)
     const [, name = '', quoted, plain = ''] = match
-    found.set(name, quoted === undefined ? plain.trim() : unquoted(quoted, environment))
+    found.set(name, quoted === undefined ? plain.trim() : unquoted(quoted, environment, i + 1))
   }
   return found
 }
@@ -29,9 +29,19 @@ export function configOfEnvironment(environment: Readonly<Record<string, string 
   return found
 }
 
-function unquoted(text: string, environment: Readonly<Record<string, string | undefined>>): string {
-  return text.replaceAll(/\\(.)|\$\(([A-Za-z_]\w*)\)/g, (whole, escaped?: string, name?: string) => {
-    if (escaped !== undefined) return escaped
-    return (name === undefined ? undefined : environment[name]) ?? whole
-  })
+const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t' }
+
+/** A variable that is not there is no empty text and no text at all: a secret of that name would be known to everybody. */
+function unquoted(text: string, environment: Readonly<Record<string, string | undefined>>, line: number): string {
+  return text.replaceAll(
+    /\\u([0-9A-Fa-f]{4})|\\(.)|\$\(([A-Za-z_]\w*)\)|\$\$/g,
+    (_, unicode?: string, escaped?: string, name?: string) => {
+      if (unicode !== undefined) return String.fromCharCode(Number.parseInt(unicode, 16))
+      if (escaped !== undefined) return escapes[escaped] ?? escaped
+      if (name === undefined) return '$'
+      const value = environment[name]
+      if (value === undefined) throw new Error(`line ${line} names $(${name}), and there is no such variable`)
+      return value
+    },
+  )
 }

@@ -33,15 +33,18 @@ const names = [
 
 const settingOf = (name: string): string => `pgrst.${name.replaceAll('-', '_')}`
 
-/** Of this database before those of all; what the function sets comes before either. */
-const query = `
-  SELECT n.name, coalesce(nullif(pg_catalog.current_setting(n.name, true), ''), (
+/**
+ * Of this database before those of all databases, and what the function sets only where neither says anything. Without a function nothing but the
+ * role's own settings counts: a session also has those of the database, which are not for this.
+ */
+const queryOf = (hasFunction: boolean): string => `
+  SELECT n.name, coalesce((
       SELECT substr(s, strpos(s, '=') + 1)
         FROM pg_catalog.pg_db_role_setting d, pg_catalog.unnest(d.setconfig) s
        WHERE d.setrole = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user)
          AND d.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
          AND split_part(s, '=', 1) = n.name
-       ORDER BY d.setdatabase DESC LIMIT 1)) AS value
+       ORDER BY d.setdatabase DESC LIMIT 1), ${hasFunction ? 'pg_catalog.current_setting(n.name, true)' : 'NULL'}) AS value
     FROM pg_catalog.unnest($1::text[]) AS n(name)`
 
 /** By the names that they have in a file. `client`: of the role that logs in, outside of a transaction. */
@@ -49,7 +52,9 @@ export async function askDatabase(client: pg.Client, preConfig: string | undefin
   await client.query('BEGIN READ ONLY')
   try {
     if (preConfig !== undefined) await client.query(callOf(preConfig))
-    const { rows } = await client.query<{ name: string; value: string | null }>(query, [names.map(settingOf)])
+    const { rows } = await client.query<{ name: string; value: string | null }>(queryOf(preConfig !== undefined), [
+      names.map(settingOf),
+    ])
     const said = new Map(rows.map(({ name, value }) => [name, value]))
     return new Map(
       names.flatMap((name) => {

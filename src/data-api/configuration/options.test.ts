@@ -69,5 +69,29 @@ test('what is wrong is named', () => {
   for (const uri of ['example.com', 'ftp://example.com', 'https://'])
     assert.throws(read('openapi-server-proxy-uri', uri), /openapi-server-proxy-uri is a URI/)
   assert.throws(read('jwt-role-claim-key', 'role'), /no path/)
+  assert.throws(read('jwt-secret', 'x'.repeat(31)), /jwt-secret must have 32/)
   assert.throws(() => parseConfigFile('db-uri "x"'), /line 1 is no setting/)
+})
+
+test('texts of a file have escapes and variables', () => {
+  const read = (value: string): string | undefined => parseConfigFile(`x = "${value}"`, { SET: 'a"b' }).get('x')
+  assert.equal(read(String.raw`a\\b\"c\td\u00e9 # no comment`), 'a\\b"c\tdé # no comment')
+  assert.equal(read('$(SET)-$$(SET)-$5'), 'a"b-$(SET)-$5')
+  assert.throws(() => read('$(UNSET)'), /line 1 names \$\(UNSET\)/)
+})
+
+test('flags have the words of the format, and one list may be empty', () => {
+  const read = (name: string, value: string) => readOptions(new Map([[name, value]])).config
+  for (const word of ['true', 'TRUE', 'on', '1']) assert.equal(read('db-plan-enabled', word).dbPlanEnabled, true)
+  for (const word of ['false', 'off', '0'])
+    assert.equal(read('db-prepared-statements', word).dbPreparedStatements, false)
+  assert.deepEqual(read('db-extra-search-path', '').dbExtraSearchPath, [])
+  assert.deepEqual(readOptions(new Map()).config.dbExtraSearchPath, ['public'])
+})
+
+test('two servers have two ports', () => {
+  const read = (port: string) => () =>
+    readOptions(new Map(Object.entries({ 'server-port': port, 'admin-server-port': port })))
+  assert.throws(read('3000'), /admin-server-port cannot be/)
+  assert.doesNotThrow(read('0'))
 })

@@ -2,6 +2,7 @@
 //
 // https://docs.postgrest.org/en/v14/references/configuration.html
 
+import { assertSecret } from '../authentication/secret.ts'
 import { defaultConfig, type DataApiConfig, type OpenapiMode, type TransactionEnd } from '../config.ts'
 import { parseJsPath } from '../../lib/js-path.ts'
 import { serverOfUri } from '../openapi/server.ts'
@@ -60,10 +61,11 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
       ?.split(',')
       .map((each) => each.trim())
       .filter((each) => each !== '')
-  const flag = (name: string, otherwise: boolean): boolean => {
-    const value = take(name)?.toLowerCase()
+  const flag = (name: string, otherwise: boolean, ...others: string[]): boolean => {
+    const value = take(name, ...others)?.toLowerCase()
     if (value === undefined) return otherwise
-    if (value === 'true' || value === 'false') return value === 'true'
+    if (value === 'true' || value === 'on' || value === '1') return true
+    if (value === 'false' || value === 'off' || value === '0') return false
     throw new Error(`${name} is true or false, not ${JSON.stringify(value)}`)
   }
   const number = (name: string, ...others: string[]): number | undefined => {
@@ -93,7 +95,9 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
     ...defaultConfig,
     dbSchemas: [first, ...others],
     dbAnonRole: take('db-anon-role'),
-    dbExtraSearchPath: list('db-extra-search-path') ?? defaultConfig.dbExtraSearchPath,
+    // The one list that may be said to be empty.
+    dbExtraSearchPath:
+      list('db-extra-search-path') ?? (given.get('db-extra-search-path') === '' ? [] : defaultConfig.dbExtraSearchPath),
     dbMaxRows: number('db-max-rows', 'max-rows'),
     dbAggregatesEnabled: flag('db-aggregates-enabled', false),
     dbPlanEnabled: flag('db-plan-enabled', false),
@@ -114,8 +118,12 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
     appSettings: Object.fromEntries([...rest].filter(([name]) => name.startsWith('app.settings.'))),
   }
   const jwtSecret = take('jwt-secret')
-  assertSecret(jwtSecret)
+  const jwtSecretIsBase64 = flag('jwt-secret-is-base64', false, 'secret-is-base64')
+  assertSecret(jwtSecret, jwtSecretIsBase64)
   const host = hostOf(take('server-host'))
+  const port = number('server-port') ?? 3000
+  const adminPort = number('admin-server-port')
+  if (adminPort === port && port !== 0) throw new Error('admin-server-port cannot be that of server-port')
   const level = take('log-level') ?? 'warn'
   if (!isLogLevel(level))
     throw new Error(`log-level is one of ${Object.keys(logLevels).join(', ')}, not ${JSON.stringify(level)}`)
@@ -127,19 +135,19 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
   const server: ServerOptions = {
     dbUri: take('db-uri'),
     host,
-    port: number('server-port') ?? 3000,
+    port,
     pool: number('db-pool') ?? 10,
     poolWaitMs: (number('db-pool-acquisition-timeout') ?? 10) * 1000,
     channel: isListening ? channel : undefined,
     jwtSecret,
-    jwtSecretIsBase64: flag('jwt-secret-is-base64', false),
+    jwtSecretIsBase64,
     asksDatabase: flag('db-config', true),
     preConfig: take('db-pre-config'),
     poolLifetimeSeconds: number('db-pool-max-lifetime') ?? 1800,
     poolIdleSeconds: number('db-pool-max-idletime', 'db-pool-timeout') ?? 30,
     unixSocket: take('server-unix-socket'),
     unixSocketMode: Number.parseInt(mode_, 8),
-    adminPort: number('admin-server-port'),
+    adminPort,
     adminHost: hostOf(take('admin-server-host') ?? host),
     logLevel: logLevels[level],
   }
@@ -149,12 +157,6 @@ export function readOptions(given: ReadonlyMap<string, string>): Options {
 }
 
 const isLogLevel = (text: string): text is keyof typeof logLevels => Object.hasOwn(logLevels, text)
-
-/** A short text can be guessed from one token. */
-function assertSecret(secret: string | undefined): void {
-  if (secret === undefined || secret.trimStart().startsWith('{') || secret.length >= 32) return
-  throw new Error('jwt-secret must have 32 characters at least, or be a JSON Web Key or a set of them')
-}
 
 /** PostgREST's words for all addresses. */
 const hostOf = (host: string | undefined): string =>
