@@ -142,6 +142,8 @@ export class StandaloneApi {
       this.#current = this.#made(said, optionsOf(said))
     } catch (error) {
       this.#logger.error({ cause: errorChain(error) }, 'options in the database cannot be used; they are left out')
+      // What was in force goes on: without them more might be allowed.
+      if (this.#servers.length > 0) return
       this.#current = this.#made(ofFiles, options)
     }
   }
