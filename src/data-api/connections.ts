@@ -1,7 +1,11 @@
 // Where the engine gets its connections from. It is handed one of these and knows nothing of what is behind it: a pool of any Postgres
 // (`pgrove data-api`), or a branch that may be asleep (`pgrove start`).
 
-export type QueryResult = { rows: readonly (readonly (string | null)[])[] }
+export type QueryResult = {
+  rows: readonly (readonly (string | null)[])[]
+  /** Of each column its type's number in the catalogs; of a domain what it is based on. */
+  fields: readonly { dataTypeID: number }[]
+}
 
 export type DataApiConnection = {
   /**

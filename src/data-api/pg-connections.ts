@@ -94,9 +94,10 @@ class PooledConnection implements DataApiConnection {
     const query: pg.QueryArrayConfig = { text, rowMode: 'array', types: asText }
     if (values) query.values = [...values]
     if (isPrepared) query.name = name
-    const { rows } = await this.#client.query<(string | null)[]>(query)
+    // Of several statements in one there are several results, of which nobody asks.
+    const { rows = [], fields = [] }: Partial<QueryResult> = await this.#client.query<(string | null)[]>(query)
     if (isPrepared) this.#prepared.add(name)
-    return { rows }
+    return { rows, fields }
   }
 
   together<T>(send: () => T): T {

@@ -121,12 +121,19 @@ function preRequest(name: string): string {
   return `SELECT ${toStatement(qualified({ schema: schema ?? '', name: function_ ?? '' })).text}()`
 }
 
+const bodyPlace = 2
+/** postgres: src/include/catalog/pg_type.dat */
+const bytea = 17
+
 function toResult(result: QueryResult | undefined): MainResult {
   const [total, page, body, headers, status, inserted, location] = result?.rows[0] ?? []
   return {
     total: total == null ? undefined : Number(total),
     pageTotal: Number(page ?? 0),
-    body: body ?? '',
+    body:
+      result?.fields[bodyPlace]?.dataTypeID === bytea
+        ? Buffer.from((body ?? '').slice('\\x'.length), 'hex')
+        : (body ?? ''),
     location: location == null ? [] : (JSON.parse(location) as [string, string][]),
     responseHeaders: headers ?? undefined,
     responseStatus: status ?? undefined,

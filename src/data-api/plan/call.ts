@@ -4,7 +4,7 @@ import { DataApiError } from '../errors.ts'
 import type { ApiRequest } from '../request/request.ts'
 import { functionsNamed } from '../schema-cache/lookup.ts'
 import type { DatabaseFunction, Parameter, QualifiedName, SchemaCache } from '../schema-cache/schema-cache.ts'
-import { mostSimilar } from '../schema-cache/similarity.ts'
+import { looselySimilar, mostSimilar } from '../schema-cache/similarity.ts'
 import type { CallArgument, CallPlan } from './plan.ts'
 
 /** Of what a body is for a function with one parameter without a name. */
@@ -70,24 +70,32 @@ function notFound(
   { payload, contentType }: ApiRequest,
   all: readonly DatabaseFunction[],
 ): DataApiError {
-  const sorted = [...given].toSorted()
-  const list = sorted.join(', ')
-  const withParameters =
-    given.length === 0 ? 'without parameters' : `with parameter${given.length === 1 ? '' : 's'} ${list}`
-  const body = { json: 'json/jsonb', any: 'json/jsonb', text: 'text', xml: 'xml', 'octet-stream': 'bytea' }[
-    contentType.kind as 'json'
-  ]
-  const unnamed =
-    payload === undefined || body === undefined
-      ? ''
-      : `${given.length === 0 ? ' or' : ' or'} with a single unnamed ${body} parameter`
-  const signature = given.length === 0 ? `${schema}.${name}` : `${schema}.${name}(${list})`
+  const list = given.toSorted().join(', ')
+  const none = ' without parameters'
+  const named = given.length === 0 ? none : ` with parameter${given.length === 1 ? '' : 's'} ${list}`
+  const whole = payload === undefined ? undefined : unnamedNames[contentType.kind]
+  const isWhole = whole !== undefined && contentType.kind !== 'json' && contentType.kind !== 'any'
+  const searched =
+    whole === undefined
+      ? named
+      : isWhole
+        ? ` with a single unnamed ${whole} parameter`
+        : `${named} or with a single unnamed ${whole} parameter`
+  const signature = isWhole ? '' : given.length === 0 ? none : `(${list})`
   return new DataApiError({
     code: 'PGRST202',
-    message: `Could not find the function ${signature}${given.length === 0 ? ' without parameters' : ''} in the schema cache`,
-    details: `Searched for the function ${schema}.${name} ${withParameters}${unnamed}, but no matches were found in the schema cache.`,
+    message: `Could not find the function ${schema}.${name}${signature} in the schema cache`,
+    details: `Searched for the function ${schema}.${name}${searched}, but no matches were found in the schema cache.`,
     hint: nearFunction(cache, { schema, name }, list, all),
   })
+}
+
+const unnamedNames: Readonly<Record<string, string>> = {
+  json: 'json/jsonb',
+  any: 'json/jsonb',
+  text: 'text',
+  xml: 'xml',
+  'octet-stream': 'bytea',
 }
 
 function nearFunction(
@@ -96,20 +104,21 @@ function nearFunction(
   list: string,
   all: readonly DatabaseFunction[],
 ): string | undefined {
-  const text = (each: DatabaseFunction): string =>
-    each.parameters.length === 0
-      ? `${schema}.${each.name}`
-      : `${schema}.${each.name}(${each.parameters.map((parameter) => parameter.name).join(', ')})`
+  const meant = (text: string | undefined): string | undefined =>
+    text === undefined ? undefined : `Perhaps you meant to call the function ${schema}.${text}`
   if (all.length > 0) {
-    const near = mostSimilar(`${schema}.${name}(${list})`, all.map(text), 0)
-    return near === undefined ? undefined : `Perhaps you meant to call the function ${near}`
+    const signatures = all.map(({ parameters }) => `(${parameters.map((each) => each.name).join(', ')})`)
+    const near = mostSimilar(`(${list})`, signatures, 0)
+    return meant(near === undefined ? undefined : `${name}${near}`)
   }
   const named = [...cache.functions.values()].flat().filter((each) => each.schema === schema)
-  const near = mostSimilar(
-    name,
-    named.map((each) => each.name),
+  return meant(
+    mostSimilar(
+      name,
+      named.map((each) => each.name),
+      looselySimilar,
+    ),
   )
-  return near === undefined ? undefined : `Perhaps you meant to call the function ${schema}.${near}`
 }
 
 function ambiguous({ schema, name }: QualifiedName, candidates: readonly DatabaseFunction[]): DataApiError {

@@ -2,7 +2,7 @@
 
 import type { DataApiConfig } from '../config.ts'
 import { DataApiError } from '../errors.ts'
-import { mediaTypeName, type MediaType } from '../request/media-type.ts'
+import { mediaTypeName, parseMediaType, type MediaType } from '../request/media-type.ts'
 import type { DatabaseFunction, MediaHandler, Relation, SchemaCache } from '../schema-cache/schema-cache.ts'
 import type { Handler, Negotiated } from './plan.ts'
 
@@ -46,7 +46,7 @@ function handlerOf(
     if (type.kind === 'any' || ofFunction === '*/*' || ofFunction === mediaTypeName(type)) {
       const named =
         ofFunction === '*/*' ? (type.kind === 'any' ? 'application/octet-stream' : mediaTypeName(type)) : ofFunction
-      return { handler: { kind: 'function-result' }, mediaType: { kind: 'other', name: named } }
+      return { handler: { kind: 'function-result' }, mediaType: asTold(named) }
     }
     if (type.kind !== 'json' && type.kind !== 'object' && type.kind !== 'array') return undefined
   }
@@ -58,7 +58,7 @@ function handlerOf(
         : own.mediaType === '*/*'
           ? mediaTypeName(type)
           : own.mediaType
-    return { handler: { kind: 'custom', handler: own }, mediaType: { kind: 'other', name } }
+    return { handler: { kind: 'custom', handler: own }, mediaType: asTold(name) }
   }
   switch (type.kind) {
     case 'any':
@@ -81,6 +81,14 @@ function handlerOf(
     case 'other':
       return undefined
   }
+}
+
+/** A name of ours is one of ours, whoever makes what it stands for. */
+function asTold(name: string): MediaType {
+  const known = parseMediaType(name)
+  return known.kind === 'csv' || known.kind === 'text' || known.kind === 'xml' || known.kind === 'octet-stream'
+    ? known
+    : { kind: 'other', name }
 }
 
 /** Where a function's result is a media type already: the name of the domain that it returns. */

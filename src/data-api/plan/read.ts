@@ -152,7 +152,9 @@ class Planner {
     const alias =
       item.alias ?? (item.field.path.length === 0 ? undefined : last?.kind === 'key' ? last.key : item.field.name)
     const transform =
-      item.cast || item.field.path.length > 0 ? undefined : representation(this.#cache, relation, field.name, 'to json')
+      item.cast || item.aggregate || item.field.path.length > 0
+        ? undefined
+        : representation(this.#cache, relation, field.name, 'to json')
     return { kind: 'field', field: { ...field, transform }, cast: item.cast, aggregate: item.aggregate, alias }
   }
 

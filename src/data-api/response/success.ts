@@ -133,21 +133,23 @@ function appliedHeader(
 ): Header[] {
   if (plan.kind === 'describe') return []
   const isWrite = plan.kind === 'mutate'
+  const isBounded =
+    plan.kind === 'call' || (isWrite && (plan.mutate.mutation === 'update' || plan.mutate.mutation === 'delete'))
   const { resolution, missing, count, tx, handling, timezone, maxAffected } = preferences
   const allowsTx = dbTxEnd === 'commit-allow-override' || dbTxEnd === 'rollback-allow-override'
   const applied = [
     ...(isWrite && plan.mutate.mutation === 'insert' && plan.mutate.onConflict && resolution
       ? [`resolution=${resolution}`]
       : []),
-    ...(isWrite && missing !== undefined && plan.mutate.mutation !== 'delete' ? [`missing=${missing}`] : []),
+    ...(isWrite && missing !== undefined && (plan.mutate.mutation === 'insert' || plan.mutate.mutation === 'update')
+      ? [`missing=${missing}`]
+      : []),
     ...(isWrite && preferences.return !== undefined ? [`return=${preferences.return}`] : []),
     ...(count === undefined ? [] : [`count=${count}`]),
     ...(tx !== undefined && allowsTx && rollsBack(tx, dbTxEnd) === (tx === 'rollback') ? [`tx=${tx}`] : []),
     ...(handling === undefined ? [] : [`handling=${handling}`]),
     ...(timezone !== undefined && cache.timezones.has(timezone) ? [`timezone=${timezone}`] : []),
-    ...(maxAffected !== undefined && handling === 'strict' && plan.kind !== 'read'
-      ? [`max-affected=${maxAffected}`]
-      : []),
+    ...(maxAffected !== undefined && handling === 'strict' && isBounded ? [`max-affected=${maxAffected}`] : []),
   ]
   return applied.length === 0 ? [] : [['Preference-Applied', applied.join(', ')]]
 }

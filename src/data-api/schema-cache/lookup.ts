@@ -9,7 +9,7 @@ import {
   type Relationship,
   type SchemaCache,
 } from './schema-cache.ts'
-import { mostSimilar } from './similarity.ts'
+import { looselySimilar, mostSimilar } from './similarity.ts'
 
 /** Throws PGRST205. */
 export function findRelation(cache: SchemaCache, name: QualifiedName): Relation {
@@ -81,15 +81,26 @@ function distinct(found: readonly Relationship[]): Detected[] {
 }
 
 function notFound(cache: SchemaCache, from: QualifiedName, target: string, hint: string | undefined): DataApiError {
-  const others = [...new Set((cache.relationships.get(keyOf(from)) ?? []).map(({ to }) => to.name))]
-  const near = mostSimilar(target, others)
-  const using = hint === undefined ? '' : ` using the hint '${hint}'`
+  const using = hint === undefined ? '' : `using the hint '${hint}' `
   return new DataApiError({
     code: 'PGRST200',
     message: `Could not find a relationship between '${from.name}' and '${target}' in the schema cache`,
-    details: `Searched for a foreign key relationship between '${from.name}' and '${target}'${using} in the schema '${from.schema}', but no matches were found.`,
-    hint: near === undefined || near === target ? undefined : `Perhaps you meant '${near}' instead of '${target}'.`,
+    details: `Searched for a foreign key relationship between '${from.name}' and '${target}' ${using}in the schema '${from.schema}', but no matches were found.`,
+    hint: nearRelationship(cache, from, target),
   })
+}
+
+/** Another one that belongs to it; or, where nothing does, one that is called alike and to which something does. */
+function nearRelationship(cache: SchemaCache, from: QualifiedName, target: string): string | undefined {
+  const own = cache.relationships.get(keyOf(from))
+  const names = own
+    ? own.map(({ to }) => to.name).filter((name) => name !== target)
+    : [...cache.relationships.values()].flatMap(([first]) =>
+        first?.from.schema === from.schema ? [first.from.name] : [],
+      )
+  const wanted = own ? target : from.name
+  const near = mostSimilar(wanted, new Set(names), looselySimilar)
+  return near === undefined ? undefined : `Perhaps you meant '${near}' instead of '${wanted}'.`
 }
 
 const cardinalityNames = { o2m: 'one-to-many', m2o: 'many-to-one', o2o: 'one-to-one', m2m: 'many-to-many' } as const

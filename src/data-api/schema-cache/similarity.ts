@@ -1,6 +1,9 @@
 // How much alike two names are, from 0 to 1: for "Perhaps you meant …". The share of pairs of characters that they have in common, or of
 // characters that need no change, whichever says more.
 
+/** Enough for a name among few: what belongs to a relation, or can be called. */
+export const looselySimilar = 0.5
+
 const longestCompared = 100
 
 export function similarity(one: string, other: string): number {

@@ -1,6 +1,6 @@
 // Conditions of rows. Values are parameters without a type: Postgres gives each the type of what it is compared with.
 
-import type { Condition } from '../plan/plan.ts'
+import type { Condition, PlannedField } from '../plan/plan.ts'
 import type { IsValue, Operation, QuantifiedOperator, SearchOperator, SimpleOperator } from '../request/syntax.ts'
 import { arrayLiteral } from './array-literal.ts'
 import { fieldExpression } from './fields.ts'
@@ -61,18 +61,24 @@ export function conditionSql(of: string, condition: Condition): Snippet {
       const left = fieldExpression(of, { ...field, transform: undefined })
       const value = (text: string): Snippet =>
         valueTransform ? sql`${qualified(valueTransform)}(${param(text)}::text)` : param(text)
-      const is = operationSql(left, operation, value, field.baseType, field.path.length > 0)
+      const values = (array: string): Snippet =>
+        valueTransform
+          ? sql`ARRAY(SELECT ${qualified(valueTransform)}(pgrst_value) FROM unnest(${param(array)}::text[]) AS pgrst_value)`
+          : param(array)
+      const is = operationSql(left, operation, { value, values }, field)
       return condition.isNegated ? sql`NOT ${is}` : is
     }
   }
 }
 
+/** What a field is compared with: one text, or those of an array literal. */
+type Given = { value: (text: string) => Snippet; values: (array: string) => Snippet }
+
 function operationSql(
   left: Snippet,
   operation: Operation,
-  value: (text: string) => Snippet,
-  baseType: string | undefined,
-  hasPath: boolean,
+  { value, values }: Given,
+  { baseType, path }: PlannedField,
 ): Snippet {
   switch (operation.kind) {
     case 'quantified': {
@@ -81,12 +87,12 @@ function operationSql(
       const text = isPattern ? operation.value.replaceAll('*', '%') : operation.value
       const sign = raw(quantifiedSql[operator])
       if (quantifier === undefined) return sql`${left} ${sign} ${value(text)}`
-      return sql`${left} ${sign} ${raw(quantifier.toUpperCase())}(${param(text)})`
+      return sql`${left} ${sign} ${raw(quantifier.toUpperCase())}(${values(text)})`
     }
     case 'simple':
       return sql`${left} ${raw(simpleSql[operation.operator])} ${value(operation.value)}`
     case 'in':
-      return sql`${left} = ANY(${param(arrayLiteral(operation.values))})`
+      return sql`${left} = ANY(${values(arrayLiteral(operation.values))})`
     case 'is':
       return sql`${left} IS ${raw(isSql[operation.value])}`
     case 'isdistinct':
@@ -94,7 +100,7 @@ function operationSql(
     case 'search': {
       const language = operation.language
       const configuration = language === undefined ? sql`` : sql`${param(language)}::regconfig, `
-      const isVector = !hasPath && (baseType === undefined || baseType === 'tsvector')
+      const isVector = path.length === 0 && (baseType === undefined || baseType === 'tsvector')
       const searched = isVector ? left : sql`to_tsvector(${configuration}${left})`
       return sql`${searched} @@ ${raw(searchSql[operation.operator])}(${configuration}${param(operation.value)})`
     }
