@@ -10,6 +10,7 @@ const engine = useWorkshop()
 describe('what is selected', () => {
   reads(engine, [
     ['of a composite', '/shops?select=place->street,n:place->>number&name=eq.North', [{ street: 'Main', n: '7' }]],
+    ['keys of other characters', '/marked?select=details->!@%23%24->>ü x', [{ 'ü x': 'y' }]],
     ['a cast, before and after', '/tools?select=price::integer.sum()::text', [{ sum: '31' }]],
     [
       'groups',

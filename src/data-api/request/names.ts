@@ -4,16 +4,20 @@ import type { Cursor } from './cursor.ts'
 import type { Field, JsonStep } from './syntax.ts'
 
 const nameCharacter = /[\p{L}\p{Nd}_$ ]/u
+/** Of a key within JSON, which is anything that does not go on with something else. */
+const keyCharacter = /[^(\-:.,>)]/u
 const fieldNameExpected = 'field name (* or [a..z0..9_$])'
 
 /** A field's name; undefined where there is none. A dash is part of it unless it begins an arrow. */
-export function fieldName(cursor: Cursor): string | undefined {
-  if (cursor.comes('"')) return quoted(cursor)
+export const fieldName = (cursor: Cursor): string | undefined =>
+  cursor.comes('"') ? quoted(cursor) : nameOf(cursor, nameCharacter)
+
+function nameOf(cursor: Cursor, allowed: RegExp): string | undefined {
   const start = cursor.at
   for (;;) {
     const character = String.fromCodePoint(cursor.text.codePointAt(cursor.at) ?? 0)
     const isDash = character === '-' && cursor.text.charAt(cursor.at + 1) !== '>' && cursor.at > start
-    if (cursor.isAtEnd || !(isDash || nameCharacter.test(character))) break
+    if (cursor.isAtEnd || !(isDash || allowed.test(character))) break
     cursor.at += character.length
   }
   const name = cursor.text.slice(start, cursor.at).trim()
@@ -90,6 +94,6 @@ function jsonIndex(cursor: Cursor): JsonStep['operand'] | undefined {
 }
 
 function jsonKey(cursor: Cursor): JsonStep['operand'] | undefined {
-  const key = fieldName(cursor)
+  const key = cursor.comes('"') ? quoted(cursor) : nameOf(cursor, keyCharacter)
   return key === undefined ? undefined : { kind: 'key', key }
 }
