@@ -57,12 +57,16 @@ export function keeperOf(
   return new SchemaCacheKeeper(load, logger)
 }
 
+/** A look at the schema, that began after so many changes. */
+type Look = { changes: number; cache: Promise<SchemaCache> }
+
 export class SchemaCacheKeeper {
   readonly #load: () => Promise<SchemaCache>
   readonly #logger: Logger
-  #cache: SchemaCache | undefined
-  #loading: Promise<SchemaCache> | undefined
-  #isStale = false
+  #known: { changes: number; cache: SchemaCache } | undefined
+  #look: Look | undefined
+  /** That we have heard of. */
+  #changes = 0
 
   constructor(load: () => Promise<SchemaCache>, logger: Logger) {
     this.#load = load
@@ -71,42 +75,59 @@ export class SchemaCacheKeeper {
 
   /** Throws PGRST002 where there has never been one. */
   async get(): Promise<SchemaCache> {
-    if (this.#cache && !this.#isStale) return this.#cache
-    return await this.#loaded()
+    if (this.#known?.changes === this.#changes) return this.#known.cache
+    return await this.#looked(this.#changes)
   }
 
   /** What is asked for from now on sees what there is now. */
   reload(): void {
-    this.#isStale = true
+    this.#changes++
   }
 
   /** Another look where a name was not found; undefined where what is known is too young to be wrong. */
   async again(known: SchemaCache): Promise<SchemaCache | undefined> {
-    if (this.#cache !== known) return await this.get()
+    if (this.#known?.cache !== known) return await this.get()
     if (performance.now() - known.loadedAt < youngMs) return undefined
-    this.#isStale = true
-    const cache = await this.#loaded()
+    this.reload()
+    const cache = await this.get()
     return cache === known ? undefined : cache
   }
 
-  async #loaded(): Promise<SchemaCache> {
-    this.#isStale = false
-    const loading = (this.#loading ??= this.#load().finally(() => {
-      this.#loading = undefined
-    }))
-    try {
-      this.#cache = await loading
-      return this.#cache
-    } catch (cause) {
-      this.#isStale = true
-      this.#logger.warn({ cause: errorChain(cause) }, 'the schema cache could not be loaded')
-      if (this.#cache) return this.#cache
-      if (cause instanceof DataApiError) throw cause
-      throw new DataApiError({
-        code: 'PGRST002',
-        message: 'Could not query the database for the schema cache. Retrying.',
-        cause,
-      })
+  /** By a look that began after these changes: one that was under way before may not have seen the last of them. */
+  async #looked(changes: number): Promise<SchemaCache> {
+    for (;;) {
+      const look = (this.#look ??= this.#begin())
+      try {
+        const cache = await look.cache
+        if (look.changes >= changes) return cache
+      } catch (cause) {
+        if (look.changes < changes) continue
+        // As good as it was; the next one who asks has another look taken.
+        if (this.#known) return this.#known.cache
+        if (cause instanceof DataApiError) throw cause
+        throw new DataApiError({
+          code: 'PGRST002',
+          message: 'Could not query the database for the schema cache. Retrying.',
+          cause,
+        })
+      }
     }
+  }
+
+  #begin(): Look {
+    const changes = this.#changes
+    const cache = this.#load().then(
+      (loaded) => {
+        this.#look = undefined
+        this.#known = { changes, cache: loaded }
+        return loaded
+      },
+      (cause: unknown) => {
+        this.#look = undefined
+        this.#logger.warn({ cause: errorChain(cause) }, 'the schema cache could not be loaded')
+        throw cause
+      },
+    )
+    return { changes, cache }
   }
 }
