@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { request, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -130,6 +130,9 @@ test('it may listen at a socket', async () => {
   const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
   assert.equal(response.statusCode, 200)
   response.resume()
+  const file = join(folder, 'secret')
+  await assert.rejects(start({ ...base(), 'server-unix-socket': file }), /is no socket/)
+  assert.equal(await readFile(file, 'utf8'), `${secret}\n`)
 })
 
 test('the database may say options, but not where the server listens', async () => {
@@ -160,6 +163,26 @@ test('the database may say options, but not where the server listens', async () 
   }
 })
 
+test('nobody is served by files alone before the database was asked', async () => {
+  await admin.query(`alter role authenticator set pgrst.db_max_rows = '1'`)
+  await admin.query('alter role authenticator nologin')
+  try {
+    await using program = await start({ ...base(), 'db-channel-enabled': 'false' })
+    assert.equal((await fetch(`${program.url}/things`)).status, 503)
+    await admin.query('alter role authenticator login')
+    assert.deepEqual(await idsAt(program.url), [1])
+    // What cannot be asked any more leaves what it has said.
+    await admin.query(`alter role authenticator nologin`)
+    program.child.kill('SIGUSR2')
+    await eventually('it is said', async () => program.output().includes('the one before goes on'))
+    await admin.query('alter role authenticator login')
+    assert.deepEqual(await idsAt(program.url), [1])
+  } finally {
+    await admin.query('alter role authenticator login')
+    await admin.query('alter role authenticator reset all')
+  }
+})
+
 test('options are taken anew where somebody says so, and what was before goes on where they are wrong', async () => {
   await using program = await start(base())
   assert.deepEqual(await idsAt(program.url), [1, 2, 3])
@@ -182,7 +205,12 @@ test('options are taken anew where somebody says so, and what was before goes on
 })
 
 test('whether it is well is told on a port of its own', async () => {
-  const other = await start({ ...base(), 'admin-server-port': '0', 'jwt-secret': secret })
+  const other = await start({
+    ...base(),
+    'admin-server-port': '0',
+    'jwt-secret': secret,
+    'app.settings.key': 'hidden',
+  })
   await using program = other
   const at = async (path: string): Promise<[number, string]> => {
     const response = await fetch(program.admin + path)
@@ -193,7 +221,7 @@ test('whether it is well is told on a port of its own', async () => {
   assert.equal((await at('/nothing'))[0], 404)
   const [, config] = await at('/config')
   assert.match(config, /^db-schemas = "api"$/m)
-  assert.ok(!config.includes(secret) && !config.includes('correct'))
+  assert.ok(!config.includes(secret) && !config.includes('correct') && !config.includes('hidden'), config)
   const [, metrics] = await at('/metrics')
   assert.match(metrics, /^pgrst_schema_cache_loads_total\{status="SUCCESS"\} [1-9]/m)
   assert.match(metrics, /^pgrst_db_pool_max 10$/m)

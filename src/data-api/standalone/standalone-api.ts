@@ -3,18 +3,23 @@
 // What is configured anew is another engine in the place of the one before, over the same connections; requests that have begun end as they began.
 
 import { once } from 'node:events'
-import { chmod, rm } from 'node:fs/promises'
+import { chmod, lstat, rm } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import pg from 'pg'
 import { createLogger, type Logger } from '../../lib/logger.ts'
+import { SingleFlight } from '../../lib/single-flight.ts'
 import { AppError, errorChain } from '../../model/errors.ts'
 import { createAdminServer } from '../admin-server.ts'
 import { keysOfSecret } from '../authentication/secret.ts'
 import { askDatabase } from '../configuration/in-database.ts'
 import { readOptions, type Options } from '../configuration/options.ts'
 import { DataApi } from '../engine.ts'
+import { DataApiError } from '../errors.ts'
 import { createHttpServer } from '../http-server.ts'
 import { PgConnections } from '../pg-connections.ts'
+import type { HttpRequest } from '../request/request.ts'
+import type { HttpAnswer } from '../response/answer.ts'
+import { failureAnswer } from '../response/failure.ts'
 import { keeperOf, type SchemaCacheKeeper } from '../schema-cache-keeper.ts'
 import { Listener, type Change } from './listener.ts'
 
@@ -23,7 +28,8 @@ export type Said = ReadonlyMap<string, string>
 
 type Current = { options: Options; said: Said; engine: DataApi; keeper: SchemaCacheKeeper }
 
-const unshown = new Set(['jwt-secret', 'db-uri'])
+/** Whatever may hold a secret, by its name or because anybody may put anything there. */
+const isSecret = (name: string): boolean => /secret|passw|^db-uri$|^app\.settings\./.test(name)
 const connectTimeoutMs = 10_000
 
 export class StandaloneApi {
@@ -35,6 +41,9 @@ export class StandaloneApi {
   readonly #loads = { loaded: 0, failed: 0 }
   readonly #mostConnections: number
   #current: Current
+  /** Whether the database has said its options, once. */
+  #isAsked = false
+  readonly #asking = new SingleFlight<void>()
   #listener: Listener | undefined
   #reloading: Promise<void> = Promise.resolve()
 
@@ -66,7 +75,9 @@ export class StandaloneApi {
       )
     const service = new StandaloneApi(read, said, options, dbUri)
     try {
-      await service.#configure(said)
+      await service.#configure(said).catch((error: unknown) => {
+        service.#logger.error({ cause: errorChain(error) }, 'the database cannot be asked for options yet')
+      })
       await service.#listen(options)
     } catch (error) {
       await service.close()
@@ -133,22 +144,23 @@ export class StandaloneApi {
     return { options, said, engine, keeper }
   }
 
+  /** Throws where the database cannot be asked; what is in force stays. */
   async #configure(ofFiles: Said): Promise<void> {
     const options = optionsOf(ofFiles)
-    const inDatabase = await this.#askDatabase(options)
-    const said = new Map([...ofFiles, ...inDatabase])
-    if (isSame(said, this.#current.said)) return
-    try {
-      this.#current = this.#made(said, optionsOf(said))
-    } catch (error) {
-      this.#logger.error({ cause: errorChain(error) }, 'options in the database cannot be used; they are left out')
-      // What was in force goes on: without them more might be allowed.
-      if (this.#servers.length > 0) return
-      this.#current = this.#made(ofFiles, options)
+    const said = new Map([...ofFiles, ...(await this.#askDatabase(options))])
+    if (!isSame(said, this.#current.said)) {
+      try {
+        this.#current = this.#made(said, optionsOf(said))
+        for (const warning of this.#current.options.warnings) this.#logger.warn(warning)
+      } catch (error) {
+        this.#logger.error({ cause: errorChain(error) }, 'options in the database cannot be used; they are left out')
+        // What was in force goes on: without them more might be allowed.
+        if (!this.#isAsked) this.#current = this.#made(ofFiles, options)
+      }
     }
+    this.#isAsked = true
   }
 
-  /** Nothing where it cannot be asked: once it can be, the listener says so. */
   async #askDatabase({ server }: Options): Promise<Said> {
     if (!server.asksDatabase) return new Map()
     const client = new pg.Client({ ...this.#connection, connectionTimeoutMillis: connectTimeoutMs })
@@ -156,17 +168,22 @@ export class StandaloneApi {
     try {
       await client.connect()
       return await askDatabase(client, server.preConfig)
-    } catch (error) {
-      this.#logger.error({ cause: errorChain(error) }, 'the database cannot be asked for options')
-      return new Map()
     } finally {
       await client.end().catch(() => {})
     }
   }
 
+  /** Nobody is served by files alone as long as the database may say otherwise. */
+  async #handle(request: HttpRequest): Promise<HttpAnswer> {
+    if (!this.#isAsked) await this.#asking.run('', () => this.#configure(this.#current.said)).catch(() => {})
+    if (this.#isAsked) return await this.#current.engine.handle(request)
+    const message = 'Database client error. Retrying the connection.'
+    return failureAnswer(new DataApiError({ code: 'PGRST000', message }), true)
+  }
+
   async #listen({ server, config }: Options): Promise<void> {
     const http = createHttpServer({
-      handle: (request) => this.#current.engine.handle(request),
+      handle: (request) => this.#handle(request),
       longestBodyBytes: config.longestBodyBytes,
     })
     this.#servers.push(http)
@@ -229,6 +246,10 @@ async function open(server: Server, { host, port }: { host: string; port: number
 }
 
 async function openSocket(server: Server, path: string, mode: number): Promise<void> {
+  const there = await lstat(path).catch(() => undefined)
+  if (there && !there.isSocket())
+    throw new AppError('config_invalid', `${path} is no socket; choose another server-unix-socket`)
+  // Of one that has ended without a word.
   await rm(path, { force: true })
   server.listen(path)
   await once(server, 'listening').catch((cause: unknown) => {
@@ -240,5 +261,5 @@ async function openSocket(server: Server, path: string, mode: number): Promise<v
 const shown = (said: Said): string =>
   [...said]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `${name} = ${unshown.has(name) ? '"…"' : JSON.stringify(value)}\n`)
+    .map(([name, value]) => `${name} = ${isSecret(name) ? '"…"' : JSON.stringify(value)}\n`)
     .join('')
