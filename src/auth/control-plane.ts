@@ -2,15 +2,7 @@
 
 import type { AuthEventType } from '../model/auth.ts'
 import type { AuthMail, AuthTarget, AuthTargetName } from '../model/auth-target.ts'
-
-export type WokenDatabase = {
-  /** Folder of the Unix socket; the socket's name in it is `.s.PGSQL.5432`. */
-  socketDir: string
-  /** Changes whenever another process answers. */
-  generation: string
-  /** Of `authRole` in there: it goes with the data, which a restore replaces. */
-  password: string
-}
+import type { WokenDatabase } from '../model/woken-database.ts'
 
 export type AuthEvent = {
   /** A UUID; an event may be told twice. */

@@ -2,21 +2,15 @@
 //
 // Control does not trust the auth process, which strangers talk to: whatever comes in is checked here before it goes any further.
 
-import { connectRpc, type RpcClient, type RpcMethods, type RpcServer } from '../lib/rpc.ts'
-import type { Logger } from '../lib/logger.ts'
+import type { RpcMethods } from '../lib/rpc.ts'
 import { asRecord, isDatabaseName, isEndpointId, isText, isUuid } from '../lib/rpc-params.ts'
+import { ToldTargets } from '../lib/told-targets.ts'
 import { authEventTypes, type AuthEventType } from '../model/auth.ts'
 import { authMailKinds, type AuthMail, type AuthTarget, type AuthTargetName } from '../model/auth-target.ts'
 import { AppError } from '../model/errors.ts'
-import type {
-  AuthControlPlane,
-  AuthControlPlaneEvents,
-  AuthEvent,
-  TargetChanged,
-  WokenDatabase,
-} from './control-plane.ts'
+import type { WokenDatabase } from '../model/woken-database.ts'
+import type { AuthControlPlane, AuthControlPlaneEvents, AuthEvent, TargetChanged } from './control-plane.ts'
 
-const targetChangedEvent = 'target_changed'
 /** A wake may replay much write-ahead log; how long a request waits for it is the request's concern. */
 const wakeTimeoutMs = 120_000
 const callTimeoutMs = 20_000
@@ -24,49 +18,25 @@ const longestMailBytes = 256 * 1024
 const longestEventBytes = 64 * 1024
 const mostEvents = 200
 
-export class RpcAuthControlPlane implements AuthControlPlane, AuthControlPlaneEvents {
-  readonly #rpc: RpcClient
-  #targetChanged: (changed: TargetChanged) => void = () => {}
-
-  constructor(socketPath: string, logger: Logger) {
-    this.#rpc = connectRpc(socketPath, {
-      logger,
-      // Whatever was pushed meanwhile is lost, and ports may be others.
-      onConnected: () => this.#targetChanged({ what: 'all' }),
-      onNotify: (event, params) => {
-        if (event === targetChangedEvent) this.#targetChanged(params as TargetChanged)
-      },
-    })
-  }
-
+export class RpcAuthControlPlane
+  extends ToldTargets<TargetChanged>
+  implements AuthControlPlane, AuthControlPlaneEvents
+{
   async findTarget(name: AuthTargetName): Promise<AuthTarget | undefined> {
-    const target = await this.#rpc.call('findTarget', name, { timeoutMs: callTimeoutMs })
+    const target = await this.call('findTarget', name, callTimeoutMs)
     return (target as AuthTarget | null) ?? undefined
   }
 
   async wake(integrationId: string): Promise<WokenDatabase> {
-    return (await this.#rpc.call('wake', { integrationId }, { timeoutMs: wakeTimeoutMs })) as WokenDatabase
+    return (await this.call('wake', { integrationId }, wakeTimeoutMs)) as WokenDatabase
   }
 
   async sendMail(integrationId: string, mail: AuthMail): Promise<void> {
-    await this.#rpc.call('sendMail', { integrationId, mail }, { timeoutMs: callTimeoutMs })
+    await this.call('sendMail', { integrationId, mail }, callTimeoutMs)
   }
 
   async recordEvents(integrationId: string, events: readonly AuthEvent[]): Promise<void> {
-    await this.#rpc.call('recordEvents', { integrationId, events }, { timeoutMs: callTimeoutMs })
-  }
-
-  onTargetChanged(listener: (changed: TargetChanged) => void): void {
-    this.#targetChanged = listener
-  }
-
-  /** Throws `unavailable` after the time. */
-  whenConnected(timeoutMs: number): Promise<void> {
-    return this.#rpc.whenConnected(timeoutMs)
-  }
-
-  close(): void {
-    this.#rpc.close()
+    await this.call('recordEvents', { integrationId, events }, callTimeoutMs)
   }
 }
 
@@ -78,11 +48,6 @@ export function authControlPlaneMethods(plane: AuthControlPlane): RpcMethods {
     sendMail: (params) => plane.sendMail(readIntegrationId(params), readMail(params)),
     recordEvents: (params) => plane.recordEvents(readIntegrationId(params), readEvents(params)),
   }
-}
-
-/** Returns when whoever is connected has forgotten what he held, or is not connected any more. */
-export function pushTargetChanged(server: RpcServer, changed: TargetChanged): Promise<void> {
-  return server.notify(targetChangedEvent, changed)
 }
 
 function readName(params: unknown): AuthTargetName {

@@ -7,10 +7,11 @@
 import pg from 'pg'
 import { authSessionSettings } from '../model/auth.ts'
 import { AppError, errorChain } from '../model/errors.ts'
+import type { WokenDatabase } from '../model/woken-database.ts'
 import type { Logger } from '../lib/logger.ts'
 import { Permits } from '../lib/permits.ts'
 import { BoundedSocket, tooMuch } from '../lib/bounded-socket.ts'
-import type { AuthControlPlane, WokenDatabase } from './control-plane.ts'
+import type { AuthControlPlane } from './control-plane.ts'
 import type { AuthDatabase, DatabaseClient, Queries } from './database.ts'
 
 /** In the socket's name only. */

@@ -4,11 +4,10 @@
 import type { Cipher } from '../lib/cipher.ts'
 import { AppError, isAppError } from '../model/errors.ts'
 import type { EndpointId, TimelineId } from '../model/ids.ts'
+import type { WokenDatabase } from '../model/woken-database.ts'
 import { getEndpointTarget } from '../store/endpoints.ts'
 import type { Running } from './computes.ts'
 import type { ControlContext } from './context.ts'
-
-export type WokenDatabase = { socketDir: string; generation: string; password: string }
 
 export type ServiceWakesOptions = {
   context: () => ControlContext

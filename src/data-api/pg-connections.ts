@@ -16,6 +16,8 @@ export type PgConnectionsOptions = {
   lifetimeSeconds?: number
 }
 
+const nothing: QueryResult = { rows: [], fields: [] }
+
 /** Statements that a connection keeps prepared; one that has them all is closed, and another begins anew. */
 const mostPrepared = 200
 
@@ -94,10 +96,10 @@ class PooledConnection implements DataApiConnection {
     const query: pg.QueryArrayConfig = { text, rowMode: 'array', types: asText }
     if (values) query.values = [...values]
     if (isPrepared) query.name = name
-    // Of several statements in one there are several results, of which nobody asks.
-    const { rows = [], fields = [] }: Partial<QueryResult> = await this.#client.query<(string | null)[]>(query)
+    const answered: unknown = await this.#client.query(query)
     if (isPrepared) this.#prepared.add(name)
-    return { rows, fields }
+    // Of several statements in one there are several results, which nobody asks for.
+    return Array.isArray(answered) ? nothing : (answered as QueryResult)
   }
 
   together<T>(send: () => T): T {

@@ -6,8 +6,7 @@
 import type { BranchId, DataApiId, ProjectId } from './ids.ts'
 
 /** Whose tokens are taken: those of the branch's own sign-in, or those of a key set elsewhere. Key sets of the project are trusted beside either. */
-export const dataApiAuthProviders = ['neon_auth', 'external'] as const
-export type DataApiAuthProvider = (typeof dataApiAuthProviders)[number]
+export type DataApiAuthProvider = 'neon_auth' | 'external'
 
 /** Neon's names. What is not there is as `defaultDataApiSettings` has it. */
 export type DataApiSettings = {
@@ -50,3 +49,10 @@ export type DataApi = {
 
 /** PostgREST's, by Neon's names: the first may become the others, and is nobody itself. */
 export const dataApiRoles = { authenticator: 'authenticator', user: 'authenticated', anonymous: 'anonymous' } as const
+
+/** Of a setting with commas between names. */
+export const namesIn = (text: string): string[] =>
+  text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '')

@@ -9,9 +9,9 @@ import { Assignments } from '../compute/assignments.ts'
 import { allOf } from '../compute/confinement.ts'
 import { Supervisor } from '../compute/supervisor.ts'
 import { fillTemplate } from '../compute/template.ts'
-import * as authRpc from '../auth/rpc-control-plane.ts'
+import { authControlPlaneMethods } from '../auth/rpc-control-plane.ts'
 import type { Config } from '../config.ts'
-import * as dataApiRpc from '../data-api/branches/rpc-control-plane.ts'
+import { dataApiControlPlaneMethods } from '../data-api/branches/rpc-control-plane.ts'
 import {
   adminSocket,
   apiSocket,
@@ -33,6 +33,7 @@ import { setFailpoints } from '../lib/failpoint.ts'
 import type { Logger } from '../lib/logger.ts'
 import { serveRpc, type RpcMethods, type RpcServer } from '../lib/rpc.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
+import { pushTargetChanged } from '../lib/told-targets.ts'
 import { defaultPgMajor, type PgMajor } from '../model/compute.ts'
 import { AppError, isAppError } from '../model/errors.ts'
 import { serviceLabels, type ServiceName } from '../model/service-routes.ts'
@@ -220,10 +221,10 @@ async function start(
     closers.push(() => server.close())
     return server
   }
-  const auth = await serveService('auth', authRpc.authControlPlaneMethods(plane.auth))
-  plane.auth.onChanged((changed) => authRpc.pushTargetChanged(auth, changed))
-  const dataApi = await serveService('data-api', dataApiRpc.dataApiControlPlaneMethods(plane.dataApi))
-  plane.dataApi.onChanged((changed) => dataApiRpc.pushTargetChanged(dataApi, changed))
+  const auth = await serveService('auth', authControlPlaneMethods(plane.auth))
+  plane.auth.onChanged((changed) => pushTargetChanged(auth, changed))
+  const dataApi = await serveService('data-api', dataApiControlPlaneMethods(plane.dataApi))
+  plane.dataApi.onChanged((changed) => pushTargetChanged(dataApi, changed))
   const admin = await serveRpc(
     adminSocket(home),
     {

@@ -64,7 +64,7 @@ export async function countDataApis(sql: Sql, branchId: string): Promise<number>
   return row?.count ?? 0
 }
 
-/** All of them, none left out; undefined: as if none had ever been given. */
+/** All of them: what is not there is no longer said. */
 export async function setDataApiSettings(sql: Sql, id: DataApiId, settings: DataApiSettings): Promise<void> {
   await sql.query(
     'update data_apis set settings = $2, version = version + 1, updated_at = clock_timestamp() where id = $1',

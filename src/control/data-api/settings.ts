@@ -1,7 +1,7 @@
 // What may be set on a Data API, beyond its shape. Pure.
 
 import { parseJsPath } from '../../lib/js-path.ts'
-import { openapiModes, type DataApiSettings } from '../../model/data-api.ts'
+import { namesIn, openapiModes, type DataApiSettings } from '../../model/data-api.ts'
 import { AppError } from '../../model/errors.ts'
 import { longestNameBytes } from '../../model/role.ts'
 
@@ -37,7 +37,7 @@ export function assertDataApiSettings(settings: DataApiSettings): void {
     if (text.length > longestText || /[\u0000-\u001f\u007f]/.test(text))
       refuse(field, `must be one line of at most ${longestText} characters`)
   }
-  for (const schema of namesIn(settings.db_extra_search_path)) assertName('db_extra_search_path', schema)
+  for (const schema of namesIn(settings.db_extra_search_path ?? '')) assertName('db_extra_search_path', schema)
   assertCount('db_max_rows', settings.db_max_rows, 1, 2_147_483_647)
   assertCount('jwt_cache_max_lifetime', settings.jwt_cache_max_lifetime, 0, mostSeconds)
   if (mode !== undefined && !openapiModes.includes(mode))
@@ -45,10 +45,3 @@ export function assertDataApiSettings(settings: DataApiSettings): void {
   if (path !== undefined && parseJsPath(path) === undefined)
     refuse('jwt_role_claim_key', `must be a path such as .role or ."https://example.com/role"`)
 }
-
-/** Of a text with commas between them. */
-export const namesIn = (text: string | undefined): string[] =>
-  (text ?? '')
-    .split(',')
-    .map((each) => each.trim())
-    .filter((each) => each !== '')

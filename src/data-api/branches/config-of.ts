@@ -1,7 +1,7 @@
 // A Data API's settings, under Neon's names, as the engine's configuration. Pure.
 
 import { parseJsPath } from '../../lib/js-path.ts'
-import { dataApiRoles } from '../../model/data-api.ts'
+import { dataApiRoles, namesIn } from '../../model/data-api.ts'
 import type { DataApiTarget } from '../../model/data-api-target.ts'
 import { defaultConfig, type DataApiConfig } from '../config.ts'
 import { longestBodyBytes } from './limits.ts'
@@ -16,13 +16,14 @@ export function configOf({
 }: Pick<DataApiTarget, 'settings' | 'audience' | 'url'>): DataApiConfig {
   const [first = 'public', ...others] = settings.db_schemas ?? []
   const anonymous = settings.db_anon_role === undefined ? dataApiRoles.anonymous : settings.db_anon_role
+  const searchPath = settings.db_extra_search_path
   const lifetime = settings.jwt_cache_max_lifetime ?? defaultTokenLifetimeSeconds
   const path = settings.jwt_role_claim_key === undefined ? undefined : parseJsPath(settings.jwt_role_claim_key)
   return {
     ...defaultConfig,
     dbSchemas: [first, ...others],
     dbAnonRole: anonymous || undefined,
-    dbExtraSearchPath: namesIn(settings.db_extra_search_path) ?? defaultConfig.dbExtraSearchPath,
+    dbExtraSearchPath: searchPath === undefined ? defaultConfig.dbExtraSearchPath : namesIn(searchPath),
     dbMaxRows: settings.db_max_rows,
     dbAggregatesEnabled: settings.db_aggregates_enabled ?? true,
     jwtRoleClaimKey: path ?? defaultConfig.jwtRoleClaimKey,
@@ -31,15 +32,8 @@ export function configOf({
     jwtCacheMaxLifetimeSeconds: lifetime,
     openapiMode: settings.openapi_mode ?? 'disabled',
     openapiServerProxyUri: url,
-    serverCorsAllowedOrigins: namesIn(settings.server_cors_allowed_origins),
+    serverCorsAllowedOrigins: namesIn(settings.server_cors_allowed_origins ?? ''),
     serverTimingEnabled: settings.server_timing_enabled ?? false,
     longestBodyBytes,
   }
-}
-
-function namesIn(text: string | undefined): string[] | undefined {
-  return text
-    ?.split(',')
-    .map((each) => each.trim())
-    .filter((each) => each !== '')
 }

@@ -1,15 +1,7 @@
 // What the Data API's process needs to know and to have done. `control/` satisfies it over the RPC, tests pass a fake.
 
 import type { DataApiTarget, DataApiTargetName } from '../../model/data-api-target.ts'
-
-export type WokenDatabase = {
-  /** Folder of the Unix socket; the socket's name in it is `.s.PGSQL.5432`. */
-  socketDir: string
-  /** Changes whenever another process answers. */
-  generation: string
-  /** Of `dataApiRole` in there: it goes with the data, which a restore replaces. */
-  password: string
-}
+import type { WokenDatabase } from '../../model/woken-database.ts'
 
 /** Of one endpoint; bytes since the process began. */
 export type EndpointActivity = {

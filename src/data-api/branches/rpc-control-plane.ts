@@ -2,64 +2,39 @@
 //
 // Control does not trust this process, which strangers talk to: whatever comes in is checked here before it goes any further.
 
-import type { Logger } from '../../lib/logger.ts'
-import { connectRpc, type RpcClient, type RpcMethods, type RpcServer } from '../../lib/rpc.ts'
+import type { RpcMethods } from '../../lib/rpc.ts'
 import { asRecord, isDatabaseName, isEndpointId, isText, isUuid } from '../../lib/rpc-params.ts'
+import { ToldTargets } from '../../lib/told-targets.ts'
 import type { DataApiTarget, DataApiTargetName } from '../../model/data-api-target.ts'
 import { AppError } from '../../model/errors.ts'
+import type { WokenDatabase } from '../../model/woken-database.ts'
 import type {
   DataApiControlPlane,
   DataApiControlPlaneEvents,
   EndpointActivity,
   TargetChanged,
-  WokenDatabase,
 } from './control-plane.ts'
 
-const targetChangedEvent = 'target_changed'
 /** A wake may replay much write-ahead log; how long a request waits for it is the request's concern. */
 const wakeTimeoutMs = 120_000
 const callTimeoutMs = 20_000
 const mostReported = 10_000
 
-export class RpcDataApiControlPlane implements DataApiControlPlane, DataApiControlPlaneEvents {
-  readonly #rpc: RpcClient
-  #targetChanged: (changed: TargetChanged) => void = () => {}
-
-  constructor(socketPath: string, logger: Logger) {
-    this.#rpc = connectRpc(socketPath, {
-      logger,
-      // Whatever was pushed meanwhile is lost, and ports may be others.
-      onConnected: () => this.#targetChanged({ what: 'all' }),
-      onNotify: (event, params) => {
-        if (event === targetChangedEvent) this.#targetChanged(params as TargetChanged)
-      },
-    })
-  }
-
+export class RpcDataApiControlPlane
+  extends ToldTargets<TargetChanged>
+  implements DataApiControlPlane, DataApiControlPlaneEvents
+{
   async findTarget(name: DataApiTargetName): Promise<DataApiTarget | undefined> {
-    const target = await this.#rpc.call('findTarget', name, { timeoutMs: callTimeoutMs })
+    const target = await this.call('findTarget', name, callTimeoutMs)
     return (target as DataApiTarget | null) ?? undefined
   }
 
   async wake(dataApiId: string): Promise<WokenDatabase> {
-    return (await this.#rpc.call('wake', { dataApiId }, { timeoutMs: wakeTimeoutMs })) as WokenDatabase
+    return (await this.call('wake', { dataApiId }, wakeTimeoutMs)) as WokenDatabase
   }
 
   async reportActivity(activity: readonly EndpointActivity[], run: string): Promise<void> {
-    await this.#rpc.call('reportActivity', { activity, run }, { timeoutMs: callTimeoutMs })
-  }
-
-  onTargetChanged(listener: (changed: TargetChanged) => void): void {
-    this.#targetChanged = listener
-  }
-
-  /** Throws `unavailable` after the time. */
-  whenConnected(timeoutMs: number): Promise<void> {
-    return this.#rpc.whenConnected(timeoutMs)
-  }
-
-  close(): void {
-    this.#rpc.close()
+    await this.call('reportActivity', { activity, run }, callTimeoutMs)
   }
 }
 
@@ -79,11 +54,6 @@ export function dataApiControlPlaneMethods(plane: Plane): RpcMethods {
       plane.reportActivity(readActivity(params), run)
     },
   }
-}
-
-/** Returns when whoever is connected has forgotten what he held, or is not connected any more. */
-export function pushTargetChanged(server: RpcServer, changed: TargetChanged): Promise<void> {
-  return server.notify(targetChangedEvent, changed)
 }
 
 function readName(params: unknown): DataApiTargetName {

@@ -10,11 +10,12 @@ import type { Logger } from '../../lib/logger.ts'
 import { Permits } from '../../lib/permits.ts'
 import { errorChain, isAppError, type AppError } from '../../model/errors.ts'
 import { dataApiRoles } from '../../model/data-api.ts'
+import type { WokenDatabase } from '../../model/woken-database.ts'
 import type { ConnectionSource, DataApiConnection, QueryResult } from '../connections.ts'
 import { DataApiError } from '../errors.ts'
 import { PgConnections } from '../pg-connections.ts'
 import { isPostgresError } from '../response/postgres-errors.ts'
-import type { DataApiControlPlane, WokenDatabase } from './control-plane.ts'
+import type { DataApiControlPlane } from './control-plane.ts'
 import { tooLongAnswer } from './limits.ts'
 
 /** In the socket's name only. */
