@@ -3,7 +3,7 @@
 import type { Config } from '../config.ts'
 import type { SizeReason } from '../model/autoscaling.ts'
 import type { AwakeReason } from '../model/compute.ts'
-import type { EndpointReport } from '../control/create-control.ts'
+import type { EndpointReport } from '../control/endpoint-report.ts'
 import type { Ports } from '../processes/messages.ts'
 import type { StorageDescription } from '../storage/timelines.ts'
 import { withAdmin } from './admin.ts'

@@ -1,7 +1,6 @@
 // Puts the control plane together: the context, what the surfaces call, what runs in the background.
 
 import { KeyedLock } from '../lib/keyed-lock.ts'
-import { errorChain } from '../model/errors.ts'
 import type { AuthMail } from '../model/auth-target.ts'
 import { defaultRegionId, regions } from '../model/region.ts'
 import type { TimelineId } from '../model/ids.ts'
@@ -32,7 +31,8 @@ import type { ControlContext } from './context.ts'
 import { dataApiControl } from './data-api/control.ts'
 import { DataApiPlane, type DataApiActivity, type DataApiListener } from './data-api/data-api-plane.ts'
 import { databaseControl } from './databases.ts'
-import { currentAwakeReasons, endpointControl } from './endpoints.ts'
+import { reportEndpoints, type EndpointReport } from './endpoint-report.ts'
+import { endpointControl } from './endpoints.ts'
 import { eventControl, forgetOldEvents } from './events.ts'
 import { idempotencyControl } from './idempotency.ts'
 import { invitationControl } from './invitations.ts'
@@ -97,7 +97,7 @@ import { lookupRole, type RoleAccess } from './role-access.ts'
 import { roleControl } from './roles.ts'
 import { schemaControl } from './schemas.ts'
 import { ServiceSessions } from './service-sessions.ts'
-import { Sizes, type SizeStatus } from './sizes.ts'
+import { Sizes } from './sizes.ts'
 import { snapshotControl } from './snapshots.ts'
 import { deleteExpiredTransferRequests } from '../store/transfer-requests.ts'
 import { TokenExchange, type TokenAccess } from './token-access.ts'
@@ -152,15 +152,6 @@ export type ControlParts = Omit<
   rateLimits: RateLimits | 'off'
   /** Bounds of the histograms that the proxy reports. */
   latencyBucketsSeconds: readonly number[]
-}
-
-export type EndpointReport = {
-  endpointId: string
-  projectId: string
-  startedAt: number
-  lastActivityAt: number
-  size: SizeStatus | undefined
-  awakeReasons: Awaited<ReturnType<typeof currentAwakeReasons>>
 }
 
 export type ControlPlane = {
@@ -418,34 +409,4 @@ function watchExits(context: ControlContext, isOpen: () => boolean): void {
     context.computes.forget(timelineId)
     context.pool.computeExited(timelineId)
   })
-}
-
-/** Each look is a connection to a Postgres: a few at a time. */
-const looksAtOnce = 8
-/** With more computes than that, a report says what is known without looking: it is asked for by somebody who waits. */
-const looksAtMost = 64
-
-async function reportEndpoints(context: ControlContext): Promise<EndpointReport[]> {
-  const reports: EndpointReport[] = []
-  const all = [...context.computes.serving()]
-  for (let i = 0; i < all.length; i += looksAtOnce) {
-    const batch = all.slice(i, i + looksAtOnce).map(async ([timelineId, serving]) => ({
-      endpointId: serving.endpointId,
-      projectId: serving.projectId,
-      startedAt: serving.startedAt,
-      lastActivityAt: serving.lastActivityAt,
-      size: context.sizes.of(timelineId),
-      awakeReasons: await currentAwakeReasons(context, serving.endpointId, all.length <= looksAtMost).catch(
-        (error: unknown) => {
-          context.logger.warn(
-            { endpoint: serving.endpointId, cause: errorChain(error) },
-            'could not ask why a compute is awake',
-          )
-          return []
-        },
-      ),
-    }))
-    reports.push(...(await Promise.all(batch)))
-  }
-  return reports
 }
