@@ -29,20 +29,22 @@ async function scalingOf(server: TestServer, project: TestProject): Promise<Scal
   return (body['endpoint'] as { autoscaling?: Scaling }).autoscaling
 }
 
-const whenScaled = (
+function whenScaled(
   server: TestServer,
   project: TestProject,
   what: string,
   is: (scaling: Scaling) => boolean,
-): Promise<Scaling> =>
-  eventually(
-    `its size to be ${what}`,
+): Promise<Scaling> {
+  let last: Scaling | undefined
+  return eventually(
+    () => `its size to be ${what}; it is ${JSON.stringify(last)}`,
     async () => {
-      const scaling = await scalingOf(server, project)
-      return scaling && is(scaling) && scaling
+      last = await scalingOf(server, project)
+      return last && is(last) && last
     },
     120_000,
   )
+}
 
 async function whileBurning(project: TestProject, work: (session: Session) => Promise<void>): Promise<void> {
   await using session = await connect(project.uri)

@@ -2,9 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 const pollMs = 25
 
-/** Looks until something other than undefined or false is there, and says what it waited for when it never is. */
+/** Looks until something other than undefined or false is there, and says what it waited for, and saw last, when it never is. */
 export async function eventually<T>(
-  what: string,
+  what: string | (() => string),
   look: () => Promise<T | undefined | false>,
   timeoutMs = 60_000,
 ): Promise<T> {
@@ -12,7 +12,8 @@ export async function eventually<T>(
   for (;;) {
     const found = await look()
     if (found !== undefined && found !== false) return found
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`)
+    if (Date.now() > deadline)
+      throw new Error(`waited ${timeoutMs} ms in vain: ${typeof what === 'string' ? what : what()}`)
     await delay(pollMs)
   }
 }
