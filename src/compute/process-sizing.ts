@@ -38,6 +38,7 @@ export class ProcessSizing implements Sizing {
       cpuSeconds: ticks / ticksPerSecond,
       throttledSeconds: 0,
       memoryBytes: (own + shared) * pageBytes,
+      cacheBytes: 0,
       activeCacheBytes: 0,
       refaultedBytesTotal: 0,
       readBytesTotal: undefined,

@@ -1,6 +1,7 @@
 // How large each compute is and why. The rule is `model/autoscaling.ts`; here its figures come from a compute, and its answer goes to it.
 
 import { nextSize, withinLimits, type HeldSize, type Load, type Size } from '../model/autoscaling.ts'
+import { bytesInCu } from '../model/compute.ts'
 import type { TimelineId } from '../model/ids.ts'
 import { loadSince, type Readings } from '../model/load.ts'
 import type { Serving } from './computes.ts'
@@ -43,7 +44,7 @@ export class Sizes {
     const usage = supervisor.load(timelineId)
     const nowMs = performance.now()
     if (usage) {
-      const { load, readings } = loadSince(known.readings, usage, nowMs)
+      const { load, readings } = loadSince(known.readings, usage, { atMs: nowMs, sizeBytes: known.held.cu * bytesInCu })
       known.readings = readings
       if (load) {
         known.load = load

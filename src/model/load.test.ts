@@ -2,20 +2,26 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { loadSince, type Readings, type Usage } from './load.ts'
 
+const sizeBytes = 1000
+
 const quiet: Usage = {
   cpuSeconds: 10,
   throttledSeconds: 0,
   memoryBytes: 0,
+  cacheBytes: 0,
   activeCacheBytes: 0,
   refaultedBytesTotal: 0,
   readBytesTotal: undefined,
 }
 
+/** Of its own size. */
+const full: Usage = { ...quiet, cacheBytes: 800, activeCacheBytes: 100 }
+
 /** The last load after these readings, one every two seconds. */
 function after(count: number, usageAt: (index: number) => Usage): ReturnType<typeof loadSince>['load'] {
   let readings: Readings | undefined
   let load: ReturnType<typeof loadSince>['load']
-  for (let i = 0; i < count; i++) ({ load, readings } = loadSince(readings, usageAt(i), i * 2000))
+  for (let i = 0; i < count; i++) ({ load, readings } = loadSince(readings, usageAt(i), { atMs: i * 2000, sizeBytes }))
   return load
 }
 
@@ -40,11 +46,17 @@ test('a total that became smaller, as when a process ends that had it, counts no
 })
 
 test('the working set of the cache is what was used twice and what was missed', () => {
-  assert.equal(after(2, (i) => ({ ...quiet, activeCacheBytes: 100, refaultedBytesTotal: 7 + i * 30 }))?.cacheBytes, 130)
+  assert.equal(after(2, (i) => ({ ...full, refaultedBytesTotal: 7 + i * 30 }))?.cacheBytes, 130)
+})
+
+test('what was dropped while there was room was not missed for want of a larger size', () => {
+  const roomy = (i: number): Usage => ({ ...full, cacheBytes: 700, refaultedBytesTotal: 7 + i * 30 })
+  assert.equal(after(10, roomy)?.cacheBytes, 100)
+  assert.equal(after(10, (i) => ({ ...roomy(i), memoryBytes: 100 }))?.cacheBytes, 370)
 })
 
 test('what was missed is forgotten after five minutes', () => {
-  const missed = (i: number): Usage => ({ ...quiet, activeCacheBytes: 100, refaultedBytesTotal: i === 0 ? 0 : 30 })
+  const missed = (i: number): Usage => ({ ...full, refaultedBytesTotal: i === 0 ? 0 : 30 })
   assert.equal(after(140, missed)?.cacheBytes, 130)
   assert.equal(after(170, missed)?.cacheBytes, 100)
 })
