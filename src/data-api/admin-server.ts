@@ -5,13 +5,16 @@
 
 import { createServer, type Server } from 'node:http'
 import { Counter, Gauge, Registry } from 'prom-client'
+import type { TokenCounts } from './authentication/identity.ts'
 
 export type Health = {
   isLive: () => boolean
   isReady: () => Promise<boolean>
-  /** Open connections, those of them that nobody uses, and requests that wait for one. */
-  pool: () => { open: number; idle: number; waiting: number; most: number }
-  schemaLoads: () => { loaded: number; failed: number }
+  /** Open connections, those of them that nobody uses, and requests that wait for one or waited in vain. */
+  pool: () => { open: number; idle: number; waiting: number; timeouts: number; most: number }
+  /** `tookMs`: the last one. */
+  schemaLoads: () => { loaded: number; failed: number; tookMs: number }
+  tokens: () => TokenCounts
   /** As a file of options. */
   config: () => string
 }
@@ -42,7 +45,7 @@ export function createAdminServer(health: Health): Server {
   })
 }
 
-function metricsOf({ pool, schemaLoads }: Health): Registry {
+function metricsOf({ pool, schemaLoads, tokens }: Health): Registry {
   const registry = new Registry()
   const gauge = (name: string, help: string, value: () => number): void => {
     const made: Gauge = new Gauge({ name, help, registers: [registry], collect: (): void => made.set(value()) })
@@ -51,6 +54,30 @@ function metricsOf({ pool, schemaLoads }: Health): Registry {
   gauge('pgrst_db_pool_open', 'Open connections', () => pool().open)
   gauge('pgrst_db_pool_available', 'Connections that nobody uses', () => pool().idle)
   gauge('pgrst_db_pool_waiting', 'Requests that wait for a connection', () => pool().waiting)
+  gauge(
+    'pgrst_schema_cache_query_time_seconds',
+    'How long it took to read the schema, the last time',
+    () => schemaLoads().tookMs / 1000,
+  )
+  const counter = (name: string, help: string, value: () => number): void => {
+    const made: Counter = new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        made.reset()
+        made.inc(value())
+      },
+    })
+  }
+  counter('pgrst_db_pool_timeouts_total', 'Requests that waited for a connection in vain', () => pool().timeouts)
+  counter('pgrst_jwt_cache_requests_total', 'Tokens that were looked up', () => tokens().lookups)
+  counter('pgrst_jwt_cache_hits_total', 'Tokens that were known', () => tokens().hits)
+  counter(
+    'pgrst_jwt_cache_evictions_total',
+    'Tokens that are known no more, for want of room',
+    () => tokens().evictions,
+  )
   const loads: Counter = new Counter({
     name: 'pgrst_schema_cache_loads_total',
     help: 'How often the schema was read, or could not be',

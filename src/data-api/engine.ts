@@ -2,7 +2,7 @@
 
 import type { Logger } from '../lib/logger.ts'
 import { errorChain } from '../model/errors.ts'
-import { Authentication, type KeySource } from './authentication/identity.ts'
+import { Authentication, type KeySource, type TokenCounts } from './authentication/identity.ts'
 import type { DataApiConfig } from './config.ts'
 import type { ConnectionSource } from './connections.ts'
 import { isDataApiError } from './errors.ts'
@@ -26,6 +26,8 @@ export type DataApiOptions = {
   connections: ConnectionSource
   cache: Pick<SchemaCacheKeeper, 'get' | 'again'>
   keys: KeySource
+  /** Counted on in, where somebody wants to know. */
+  tokenCounts?: TokenCounts
   logger: Logger
 }
 
@@ -38,7 +40,7 @@ export class DataApi {
 
   constructor(options: DataApiOptions) {
     this.#options = options
-    this.#authentication = new Authentication(options.config, options.keys)
+    this.#authentication = new Authentication(options.config, options.keys, options.tokenCounts)
   }
 
   /** Never rejects. */

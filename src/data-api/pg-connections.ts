@@ -31,6 +31,7 @@ const asText = {
 export class PgConnections implements ConnectionSource {
   readonly #pool: pg.Pool
   readonly #longestWaitMs: number
+  #timeouts = 0
 
   constructor({ connection, most, longestWaitMs, idleSeconds = 10, lifetimeSeconds = 0 }: PgConnectionsOptions) {
     this.#longestWaitMs = longestWaitMs
@@ -53,21 +54,23 @@ export class PgConnections implements ConnectionSource {
     try {
       client = await this.#pool.connect()
     } catch (cause) {
-      throw isTimeout(cause)
-        ? new DataApiError({
-            code: 'PGRST003',
-            message: 'Timed out acquiring connection from connection pool.',
-            details: `waited ${this.#longestWaitMs} ms`,
-            cause,
-          })
-        : new DataApiError({ code: 'PGRST000', message: 'Database client error. Retrying the connection.', cause })
+      if (!isTimeout(cause))
+        throw new DataApiError({ code: 'PGRST000', message: 'Database client error. Retrying the connection.', cause })
+      this.#timeouts++
+      throw new DataApiError({
+        code: 'PGRST003',
+        message: 'Timed out acquiring connection from connection pool.',
+        details: `waited ${this.#longestWaitMs} ms`,
+        cause,
+      })
     }
     return new PooledConnection(client)
   }
 
-  get counts(): { open: number; idle: number; waiting: number } {
+  /** `timeouts`: of requests that got none, since the start. */
+  get counts(): { open: number; idle: number; waiting: number; timeouts: number } {
     const { totalCount: open, idleCount: idle, waitingCount: waiting } = this.#pool
-    return { open, idle, waiting }
+    return { open, idle, waiting, timeouts: this.#timeouts }
   }
 
   async close(): Promise<void> {

@@ -13,8 +13,8 @@ const youngMs = 2_000
 
 /** What becomes of the looks at a schema. */
 export type KeeperEvents = {
-  /** `bytes`: of which it was made. */
-  loaded?: (bytes: number) => void
+  /** `bytes`: of which it was made; `tookMs`: from the first query to the last. */
+  loaded?: (bytes: number, tookMs: number) => void
   failed?: () => void
 }
 
@@ -41,10 +41,11 @@ export function keeperOf(
         bytes += said.length
         return said
       }
+      const beganMs = performance.now()
       await connection.query({ text: beginOneLook })
       const loaded = await loadSchemaCache(ask, config)
       await connection.query({ text: 'COMMIT' })
-      told?.(bytes)
+      told?.(bytes, performance.now() - beganMs)
       isSound = true
       return loaded
     } catch (error) {

@@ -209,6 +209,7 @@ test('whether it is well is told on a port of its own', async () => {
     ...base(),
     'admin-server-port': '0',
     'jwt-secret': secret,
+    'jwt-cache-max-entries': '1',
     'app.settings.key': 'hidden',
   })
   await using program = other
@@ -222,7 +223,13 @@ test('whether it is well is told on a port of its own', async () => {
   const [, config] = await at('/config')
   assert.match(config, /^db-schemas = "api"$/m)
   assert.ok(!config.includes(secret) && !config.includes('correct') && !config.includes('hidden'), config)
+  for (const claims of [{ role: 'somebody' }, { role: 'somebody' }, { role: 'somebody', n: 1 }])
+    await idsAt(program.url, { authorization: `Bearer ${await tokenOf(claims, secret)}` })
   const [, metrics] = await at('/metrics')
+  for (const line of ['requests_total 3', 'hits_total 1', 'evictions_total 1'])
+    assert.match(metrics, new RegExp(`^pgrst_jwt_cache_${line}$`, 'm'))
+  assert.match(metrics, /^pgrst_db_pool_timeouts_total 0$/m)
+  assert.match(metrics, /^pgrst_schema_cache_query_time_seconds 0\.\d/m)
   assert.match(metrics, /^pgrst_schema_cache_loads_total\{status="SUCCESS"\} [1-9]/m)
   assert.match(metrics, /^pgrst_db_pool_max 10$/m)
   await admin.query('alter role authenticator nologin')

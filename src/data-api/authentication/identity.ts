@@ -17,6 +17,11 @@ type Config = Pick<
   'dbAnonRole' | 'jwtRoleClaimKey' | 'jwtAud' | 'jwtCacheMaxEntries' | 'jwtCacheMaxLifetimeSeconds'
 >
 
+/** How often a token was looked up among those that are known, was there, and had to go for another. They only grow. */
+export type TokenCounts = { lookups: number; hits: number; evictions: number }
+
+export const noTokens = (): TokenCounts => ({ lookups: 0, hits: 0, evictions: 0 })
+
 const leewaySeconds = 30
 const algorithms = [
   'HS256',
@@ -40,10 +45,12 @@ export class Authentication {
   readonly #keys: KeySource
   /** Verified signatures by a hash of the token; the oldest goes first. */
   readonly #verified = new Map<string, { claims: JWTPayload; until: number }>()
+  readonly #counts: TokenCounts
 
-  constructor(config: Config, keys: KeySource) {
+  constructor(config: Config, keys: KeySource, counts = noTokens()) {
     this.#config = config
     this.#keys = keys
+    this.#counts = counts
   }
 
   /** `authorization`: the header. Throws PGRST300 to PGRST303. */
@@ -68,6 +75,8 @@ export class Authentication {
     const hash = createHash('sha256').update(token).digest('base64')
     const known = this.#verified.get(hash)
     const isKnown = known !== undefined && known.until > performance.now()
+    this.#counts.lookups++
+    if (isKnown) this.#counts.hits++
     const claims = isKnown ? known.claims : await this.#verify(token, this.#keys)
     if (!isKnown) this.#remember(hash, claims)
     assertInTime(claims)
@@ -101,7 +110,9 @@ export class Authentication {
     this.#verified.delete(hash)
     this.#verified.set(hash, { claims, until: performance.now() + lifetime * 1000 })
     const [oldest] = this.#verified.keys()
-    if (this.#verified.size > most && oldest !== undefined) this.#verified.delete(oldest)
+    if (this.#verified.size <= most || oldest === undefined) return
+    this.#verified.delete(oldest)
+    this.#counts.evictions++
   }
 }
 

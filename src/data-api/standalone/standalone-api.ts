@@ -10,6 +10,7 @@ import { createLogger, type Logger } from '../../lib/logger.ts'
 import { SingleFlight } from '../../lib/single-flight.ts'
 import { AppError, errorChain } from '../../model/errors.ts'
 import { createAdminServer } from '../admin-server.ts'
+import { noTokens } from '../authentication/identity.ts'
 import { keysOfSecret } from '../authentication/secret.ts'
 import { askDatabase } from '../configuration/in-database.ts'
 import { readOptions, type Options } from '../configuration/options.ts'
@@ -38,7 +39,8 @@ export class StandaloneApi {
   readonly #connections: PgConnections
   readonly #connection: pg.ClientConfig
   readonly #servers: Server[] = []
-  readonly #loads = { loaded: 0, failed: 0 }
+  readonly #loads = { loaded: 0, failed: 0, tookMs: 0 }
+  readonly #tokenCounts = noTokens()
   readonly #mostConnections: number
   #current: Current
   /** Whether the database has said its options, once. */
@@ -136,11 +138,21 @@ export class StandaloneApi {
   #made(said: Said, options: Options): Current {
     const { config, server } = options
     const keeper = keeperOf(this.#connections, config, this.#logger, {
-      loaded: () => void this.#loads.loaded++,
+      loaded: (_, tookMs) => {
+        this.#loads.loaded++
+        this.#loads.tookMs = tookMs
+      },
       failed: () => void this.#loads.failed++,
     })
     const keys = keysOfSecret(server.jwtSecret, server.jwtSecretIsBase64)
-    const engine = new DataApi({ config, connections: this.#connections, cache: keeper, keys, logger: this.#logger })
+    const engine = new DataApi({
+      config,
+      connections: this.#connections,
+      cache: keeper,
+      keys,
+      tokenCounts: this.#tokenCounts,
+      logger: this.#logger,
+    })
     return { options, said, engine, keeper }
   }
 
@@ -195,6 +207,7 @@ export class StandaloneApi {
         isReady: () => this.#isReady(),
         pool: () => ({ ...this.#connections.counts, most: this.#mostConnections }),
         schemaLoads: () => this.#loads,
+        tokens: () => this.#tokenCounts,
         config: () => shown(this.#current.said),
       })
       this.#servers.push(admin)
