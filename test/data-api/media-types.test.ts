@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { TestEngine, type Answer, type Ask } from './support/engine.ts'
+import type { Answer, Ask } from './support/engine.ts'
 import { useWorkshop } from './support/workshop.ts'
 
 const engine = useWorkshop()
@@ -46,19 +46,5 @@ describe('media types', () => {
     const write = await accept('application/vnd.pgrst.plan', '/tools', { method: 'POST', body: { label: 'planned' } })
     assert.match(write.text, /Insert on tools/)
     assert.deepEqual((await engine().ask('/tools?label=eq.planned')).json, [])
-  })
-  test('GeoJSON, by functions named as those of PostGIS are', async () => {
-    const stand = `
-      create table spots (id int, name text); insert into spots values (1, 'here'); grant select on spots to anonymous;
-      create function st_asgeojson(r record, geom_column text default '', maxdecimaldigits int default 9, pretty_bool bool default false, id_column text default '')
-        returns text language plpgsql immutable as $$ begin return json_build_object('type', 'Feature', 'properties', to_json(r))::text; end $$;`
-    await using there = await TestEngine.start({}, stand)
-    const made = await there.ask('/spots', { headers: { accept: 'application/geo+json' } })
-    assert.equal(made.headers.get('content-type'), 'application/geo+json; charset=utf-8')
-    assert.deepEqual(made.json, {
-      type: 'FeatureCollection',
-      features: [{ type: 'Feature', properties: { id: 1, name: 'here' } }],
-    })
-    assert.equal((await accept('application/geo+json', '/tools')).status, 406)
   })
 })

@@ -1,4 +1,4 @@
-// Answers in other media types: those of functions and aggregates, plans, GeoJSON.
+// Answers in other media types: those of functions and aggregates, plans.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -6,13 +6,10 @@ import { after, before, describe, test } from 'node:test'
 import { TestEngine } from './support/engine.ts'
 
 const fixture = readFileSync(new URL('./fixtures/media.sql', import.meta.url), 'utf8')
-// No PostGIS is needed to see what is made of it: this stands in for its function of that name, with its arguments.
-const standIn = `create function st_asgeojson(r record, geom_column text default '', maxdecimaldigits integer default 9, pretty_bool boolean default false)
-  returns text language plpgsql immutable as $$ begin return json_build_object('type', 'Feature', 'properties', to_json(r)); end $$;`
 
 let engine: TestEngine
 before(async () => {
-  engine = await TestEngine.start({ dbPlanEnabled: true }, fixture + standIn)
+  engine = await TestEngine.start({ dbPlanEnabled: true }, fixture)
 })
 after(() => engine[Symbol.asyncDispose]())
 
@@ -65,17 +62,6 @@ describe('an aggregate that returns one', () => {
     assert.deepEqual(await accept('/places', '*/*'), [200, 'application/octet-stream', '1'])
     assert.deepEqual(await accept('/places?select=id', '*/*'), [200, 'application/json; charset=utf-8', '[{"id":1}]'])
   })
-})
-
-test('GeoJSON, where there is what writes it', async () => {
-  const [status, type, text] = await accept('/clubs?select=id&id=eq.1', 'application/geo+json')
-  assert.deepEqual([status, type], [200, 'application/geo+json; charset=utf-8'])
-  assert.deepEqual(JSON.parse(text), {
-    type: 'FeatureCollection',
-    features: [{ type: 'Feature', properties: { id: 1 } }],
-  })
-  await using without = await TestEngine.start()
-  assert.equal((await without.ask('/clubs', { headers: { accept: 'application/geo+json' } })).status, 406)
 })
 
 describe('plans', () => {

