@@ -6,6 +6,14 @@ import fc from 'fast-check'
 import type { DataApi } from '../../src/data-api/engine.ts'
 import type { HttpAnswer } from '../../src/data-api/response/answer.ts'
 import { TestEngine } from './support/engine.ts'
+import {
+  embeddings,
+  statementOfEmbedding,
+  statementOfSummary,
+  summaries,
+  targetOfEmbedding,
+  targetOfSummary,
+} from './support/generated-aggregates.ts'
 import { expectedOf, reads, targetOf, type Node } from './support/generated-reads.ts'
 import { contentsOf, requestOf, statementOf, writes, type Write } from './support/generated-writes.ts'
 import { ident, schemas, schemaSql, type Schema } from './support/generated-schema.ts'
@@ -87,6 +95,50 @@ test('reads', async () => {
     { numRuns: 12, endOnFailure: true },
   )
 })
+
+test('aggregates', async () => {
+  const all = (schema: Schema): fc.Arbitrary<{ target: string; statement: string; isOrdered: boolean }> => {
+    const ofTable = schema.tables.flatMap((table) => [
+      summaries(schema, table).map((each) => ({
+        target: targetOfSummary(each),
+        statement: statementOfSummary(schema, each),
+        isOrdered: false,
+      })),
+      ...[embeddings(schema, table) ?? []].flat().map((found) =>
+        found.map((each) => ({
+          target: targetOfEmbedding(each),
+          statement: statementOfEmbedding(schema, each),
+          isOrdered: true,
+        })),
+      ),
+    ])
+    return fc.oneof(...ofTable)
+  }
+  await fc.assert(
+    fc.asyncProperty(
+      schemas.chain((schema) => fc.tuple(fc.constant(schema), fc.array(all(schema), some))),
+      async ([schema, requests]) => {
+        await within(schema, async (api) => {
+          for (const { target, statement, isOrdered } of requests) {
+            const what = `${decodeURIComponent(target)}\n${statement}\n${schemaSql(schema)}`
+            const { rows } = await engine.admin.query<{ rows: string }>(statement)
+            const answer = await ask(api, 'GET', target)
+            if (answer.status === 300) continue
+            assert.equal(answer.status, 200, `${answer.text}\n${what}`)
+            await assertSame(isOrdered ? answer.text : await inOrder(answer.text), rows[0]?.rows ?? '', what)
+          }
+        })
+      },
+    ),
+    { numRuns: 12, endOnFailure: true },
+  )
+})
+
+/** Of what the elements say. */
+async function inOrder(array: string): Promise<string> {
+  const text = `select coalesce(jsonb_agg(e order by e), '[]')::text as rows from jsonb_array_elements($1::jsonb) e`
+  return (await engine.admin.query<{ rows: string }>(text, [array])).rows[0]?.rows ?? ''
+}
 
 /** What a statement would do, without doing it: rows and contents, or why not. */
 async function tried(schema: Schema, write: Write): Promise<{ rows: string; contents: string } | { code: string }> {

@@ -18,7 +18,7 @@ import { ident, literal, type Schema, type Table, type TypeName } from './genera
 
 type Output = { kind: 'all' } | { kind: 'column'; of: Path; cast: string | undefined; alias: string | undefined }
 type Order = { of: Path; relation: string | undefined; direction: '' | 'asc' | 'desc'; nulls: '' | 'first' | 'last' }
-type Link = {
+export type Link = {
   to: Table
   target: string
   isToOne: boolean
@@ -48,7 +48,7 @@ export type Node = {
 }
 
 /** In whatever way it leads there. */
-function linksOf({ tables }: Schema, from: Table): Link[] {
+export function linksOf({ tables }: Schema, from: Table): Link[] {
   const named = (name: string): Table => tables.find((each) => each.name === name) as Table
   const hinted = (name: string, hint: string): string => `${quote(name)}!${quote(hint)}`
   const up = from.foreignKeys.flatMap((key): Link[] => {
@@ -269,6 +269,16 @@ export function targetOf(node: Node): string {
   return `/${e(node.table.name)}?${params.map(([key, value]) => `${e(key)}=${e(value)}`).join('&')}`
 }
 
+/** `own`: values or columns of the row that it is joined to. */
+export function joined(schema: string, { pairs, across }: Link, own: readonly string[], alias = 't'): string {
+  if (!across) return pairs.map(([, foreign], i) => `${alias}.${ident(foreign)} = ${own[i]}`).join(' and ')
+  const conditions_ = [
+    ...across.own.map((name, i) => `j.${ident(name)} = ${own[i]}`),
+    ...across.other.map(([name, foreign]) => `j.${ident(name)} = ${alias}.${ident(foreign)}`),
+  ]
+  return `exists (select from ${ident(schema)}.${ident(across.junction)} j where ${conditions_.join(' and ')})`
+}
+
 class Reference {
   readonly #client: pg.Client
   readonly #schema: string
@@ -322,7 +332,8 @@ class Reference {
       const { rows } = own.includes(null)
         ? { rows: [] }
         : await this.rows(node, [
-            this.#joined(
+            joined(
+              this.#schema,
               link,
               own.map((each) => literal(each)),
             ),
@@ -344,19 +355,12 @@ class Reference {
     return made
   }
 
-  /** `own`: values or columns of the row that it is joined to. */
-  #joined({ pairs, across }: Link, own: readonly string[], alias = 't'): string {
-    if (!across) return pairs.map(([, foreign], i) => `${alias}.${ident(foreign)} = ${own[i]}`).join(' and ')
-    const conditions_ = [
-      ...across.own.map((name, i) => `j.${ident(name)} = ${own[i]}`),
-      ...across.other.map(([name, foreign]) => `j.${ident(name)} = ${alias}.${ident(foreign)}`),
-    ]
-    return `exists (select from ${this.#at(across.junction)} j where ${conditions_.join(' and ')})`
-  }
-
   #related({ link, node }: Embed, of: Path): string {
     const own = link.pairs.map(([name]) => `t.${ident(name)}`)
-    const conditions_ = [this.#joined(link, own, 'r'), ...node.trees.map((tree) => treeSql(this.#schema, tree, 'r'))]
+    const conditions_ = [
+      joined(this.#schema, link, own, 'r'),
+      ...node.trees.map((tree) => treeSql(this.#schema, tree, 'r')),
+    ]
     return `(select ${pathSql(of, 'r')} from ${this.#at(link.to.name)} r where ${conditions_.join(' and ')})`
   }
 
