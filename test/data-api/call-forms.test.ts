@@ -30,6 +30,7 @@ describe('calls', () => {
       '/rpc/first_shop?select=name,tools(label)&tools.order=id',
       { name: 'North', tools: labels('saw', 'axe') },
     ],
+    ['an argument whose name would be no path', '/rpc/odd_name?%3Aodd%21=it', 'it'],
     ['settings of its own', '/rpc/patience', '7s'],
     [
       'what it may know',
@@ -57,6 +58,12 @@ describe('calls', () => {
     assert.equal((await post('/rpc/sum_of?columns=numbers', { numbers: [1], other: 2 })).json, 1)
   })
   refuses(engine, [
+    [
+      'a condition without an operator',
+      '/rpc/rows_of?n=2&i.x=5',
+      400,
+      { code: 'PGRST100', message: '"failed to parse filter (5)" (line 1, column 1)' },
+    ],
     [
       'which of several',
       '/rpc/over?a=1',

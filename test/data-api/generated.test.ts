@@ -14,6 +14,7 @@ import {
   targetOfEmbedding,
   targetOfSummary,
 } from './support/generated-aggregates.ts'
+import { calls, functionsSql, requestOfCall, statementOfCall } from './support/generated-calls.ts'
 import { expectedOf, reads, targetOf, type Node } from './support/generated-reads.ts'
 import { contentsOf, requestOf, statementOf, writes, type Write } from './support/generated-writes.ts'
 import { ident, schemas, schemaSql, type Schema } from './support/generated-schema.ts'
@@ -53,8 +54,8 @@ async function assertSame(actual: string, expected: string, what: string): Promi
 }
 
 /** Of a schema that is there for as long as it takes. */
-async function within<T>(schema: Schema, work: (api: DataApi) => Promise<T>): Promise<T> {
-  await engine.admin.query(schemaSql(schema))
+async function within<T>(schema: Schema, work: (api: DataApi) => Promise<T>, sql = ''): Promise<T> {
+  await engine.admin.query(schemaSql(schema) + sql)
   try {
     return await work(engine.another({ dbSchemas: [schema.name], dbAggregatesEnabled: true, dbPlanEnabled: true }))
   } finally {
@@ -139,6 +140,34 @@ async function inOrder(array: string): Promise<string> {
   const text = `select coalesce(jsonb_agg(e order by e), '[]')::text as rows from jsonb_array_elements($1::jsonb) e`
   return (await engine.admin.query<{ rows: string }>(text, [array])).rows[0]?.rows ?? ''
 }
+
+test('calls', async () => {
+  const callsOf = (schema: Schema) =>
+    fc.constantFrom(...schema.tables).chain((table) => calls(table).map((call) => ({ table, call })))
+  await fc.assert(
+    fc.asyncProperty(
+      schemas.chain((schema) => fc.tuple(fc.constant(schema), fc.array(callsOf(schema), some))),
+      async ([schema, all]) => {
+        await within(
+          schema,
+          async (api) => {
+            for (const { table, call } of all) {
+              const { target, headers, body } = requestOfCall(call)
+              const statement = statementOfCall(schema, table, call)
+              const what = `${call.method} ${decodeURIComponent(target)} ${body}\n${statement}`
+              const { rows } = await engine.admin.query<{ rows: string }>(statement)
+              const answer = await ask(api, call.method, target, headers, body)
+              assert.equal(answer.status, 200, `${answer.text}\n${what}`)
+              await assertSame(answer.text, rows[0]?.rows ?? '', what)
+            }
+          },
+          functionsSql(schema),
+        )
+      },
+    ),
+    { numRuns: 12, endOnFailure: true },
+  )
+})
 
 /** What a statement would do, without doing it: rows and contents, or why not. */
 async function tried(schema: Schema, write: Write): Promise<{ rows: string; contents: string } | { code: string }> {

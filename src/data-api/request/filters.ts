@@ -20,24 +20,18 @@ const search = ['fts', 'plfts', 'phfts', 'wfts'] as const
 const isValues: readonly IsValue[] = ['not_null', 'null', 'true', 'false', 'unknown']
 const operatorExpected = 'operator (eq, gt, ...)'
 
-/** One parameter of the query string. Undefined: its value has no operator, so it may be an argument of a function. */
-export function parseFilter(key: string, value: string): At<Filter> | undefined {
+/** One parameter of the query string. */
+export function parseFilter(key: string, value: string): At<Filter> {
   const { at, field: of } = parsePath(key)
-  if (!hasOperator(value)) return undefined
   const parsed = parseAll(value, 'filter', (cursor) => negatable(cursor, restOfText))
   return { at, value: { kind: 'filter', field: of, ...parsed } }
-}
-
-/** For the failure of a value without an operator. */
-export function assertFilter(value: string): never {
-  parseAll(value, 'filter', (cursor) => negatable(cursor, restOfText))
-  throw new Error('a value without an operator was parsed')
 }
 
 const operatorPattern = new RegExp(
   `^(?:not\\.)?(?:(?:${quantified.join('|')})(?:\\((?:any|all)\\))?|${simple.join('|')}|(?:${search.join('|')})(?:\\([^()]{0,100}\\))?|in|is|isdistinct)\\.`,
 )
-const hasOperator = (value: string): boolean => operatorPattern.test(value)
+/** Of a parameter's value: whether it is a condition's, or may be an argument of a function. */
+export const hasOperator = (value: string): boolean => operatorPattern.test(value)
 
 /** `embed.nested.col->a`: the embeds, and the field in the last of them. */
 export function parsePath(key: string): { at: string[]; field: Filter['field'] } {

@@ -2,7 +2,7 @@
 
 import { DataApiError } from '../errors.ts'
 import { parseAll } from './cursor.ts'
-import { assertFilter, parseFilter, parseLogic, parsePath } from './filters.ts'
+import { hasOperator, parseFilter, parseLogic, parsePath } from './filters.ts'
 import { fieldName } from './names.ts'
 import { parseOrder } from './order.ts'
 import { parseSelect } from './select.ts'
@@ -13,7 +13,7 @@ type Pairs = readonly (readonly [key: string, value: string])[]
 const mostParameters = 1000
 const endings = new Set(['order', 'limit', 'offset', 'and', 'or'])
 
-/** `callsByQuery`: keys whose values have no operator are arguments of a function. Throws PGRST100, PGRST103. */
+/** `callsByQuery`: keys without a dot whose values have no operator are arguments of a function. Throws PGRST100, PGRST103. */
 export function parseQuery(search: string, callsByQuery: boolean): QueryParams {
   const pairs = pairsOf(search)
   const filters: At<Filter>[] = []
@@ -30,10 +30,8 @@ export function parseQuery(search: string, callsByQuery: boolean): QueryParams {
     else if (key === 'columns') columns ??= value
     else if (key === 'on_conflict') onConflict ??= value
     else if (!endings.has(ending)) {
-      const filter = parseFilter(key, value)
-      if (filter) filters.push(filter)
-      else if (callsByQuery) callArguments.push([key, value])
-      else assertFilter(value)
+      if (callsByQuery && !key.includes('.') && !hasOperator(value)) callArguments.push([key, value])
+      else filters.push(parseFilter(key, value))
     } else if (ending === 'and' || ending === 'or') logic.push(parseLogic(key, value))
     else {
       const at = embedOf(key)
