@@ -5,7 +5,17 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { mountsUnder, obstacleTo } from '../storage/file-systems.ts'
 import { CrashBench } from '../support/crash-bench.ts'
-import { atPort, call, createBranch, createProject, settled, uriOf, type Made } from '../support/faults.ts'
+import { eventually } from '../support/eventually.ts'
+import {
+  atPort,
+  call,
+  createBranch,
+  createProject,
+  settled,
+  uriOf,
+  withControlDatabase,
+  type Made,
+} from '../support/faults.ts'
 import { assertNothingLeft } from '../support/leftovers.ts'
 import { query } from '../support/postgres.ts'
 import type { Answer, TestServer } from '../support/server.ts'
@@ -279,6 +289,7 @@ describe(`a crash of a snapshot or a restore (${storage})`, () => {
       const scene = await setScene(bench.server, act.withChild === true)
       await act.prepare?.(bench.server, scene)
       if (asleep) await sleep(bench.server, scene)
+      if (alsoOfPurges(failpoint)) await othersPurged(bench.server, scene)
       await bench.crashAt(failpoint, (server) => act.run(server, scene), { again, withinMs: act.withinMs })
       const { server } = bench
       await settled(server)
@@ -298,6 +309,18 @@ describe(`a crash of a snapshot or a restore (${storage})`, () => {
     await assertNothingLeft(bench.server)
   })
 })
+
+/** The one that is to die there is the scene's, and not that of a scene before it. */
+const alsoOfPurges = (failpoint: string): boolean => failpoint.startsWith('timeline.')
+
+async function othersPurged({ home }: TestServer, { projectId }: Scene): Promise<void> {
+  await withControlDatabase(home, (client) =>
+    eventually('what was deleted before is gone', async () => {
+      const { rowCount } = await client.query('select from branches where project_id <> $1', [projectId])
+      return rowCount === 0
+    }),
+  )
+}
 
 async function setScene(server: TestServer, withChild: boolean): Promise<Scene> {
   const main = await createProject(server, 'scene')
