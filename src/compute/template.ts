@@ -4,7 +4,7 @@
 // it can be claimed. It is small, because a clone costs per file: free space and visibility maps (a quarter of all files) are left out, which
 // Postgres makes again as it needs them, and of the write-ahead log only the segment with the last checkpoint stays.
 
-import { chmod, chown, cp, mkdir, readdir, readFile, rm, unlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, cp, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppError, isAppError } from '../model/errors.ts'
 import type { Owner, PgMajor } from '../model/compute.ts'
@@ -53,7 +53,7 @@ export async function fillTemplate(tree: RuntimeTree, dir: string, options: Temp
       await makeVerifier(options.servicePassword, { iterations: randomSecretIterations }),
     )
     await slim(data)
-    await cp(data, dir, { recursive: true, preserveTimestamps: true })
+    await move(data, dir)
     const files = await handOver(dir, options.owner)
     await syncDataDir(dir)
     return { files }
@@ -61,6 +61,18 @@ export async function fillTemplate(tree: RuntimeTree, dir: string, options: Temp
     throw new AppError('internal', `the template of Postgres ${tree.version} could not be made`, { cause })
   } finally {
     await rm(scratch, { recursive: true, force: true })
+  }
+}
+
+/** A template may be a volume of its own, into which nothing can be renamed. */
+async function move(from: string, to: string): Promise<void> {
+  for (const name of await readdir(from)) {
+    try {
+      await rename(join(from, name), join(to, name))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error
+      await cp(join(from, name), join(to, name), { recursive: true, preserveTimestamps: true })
+    }
   }
 }
 

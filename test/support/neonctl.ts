@@ -27,7 +27,13 @@ export async function makeNeonctl(server: TestServer): Promise<Neonctl> {
   const text = async (command: string): Promise<string> => {
     const args = command.split(' ').filter(Boolean)
     // `CI` keeps it from asking questions.
-    const env = { CI: '1', NO_COLOR: '1', HOME: folder }
+    const compiled = process.env['NODE_COMPILE_CACHE']
+    const env = {
+      CI: '1',
+      NO_COLOR: '1',
+      HOME: folder,
+      ...(compiled !== undefined && { NODE_COMPILE_CACHE: compiled }),
+    }
     const { stdout } = await run(process.execPath, [program, ...args, ...globals], { cwd: folder, env, timeoutMs })
     return stdout
   }

@@ -31,6 +31,8 @@ function placeForHomes(): string {
 }
 
 const folderForHomes = placeForHomes()
+/** Hundreds of processes of tests and of clients load the same files. */
+const compiled = process.env['NODE_COMPILE_CACHE'] ?? join(packageRoot, 'node_modules/.cache/compiled')
 
 function runFiles(files: readonly string[], concurrency: number): { status: number; failed: string[] } {
   const scratch = mkdtempSync(join(tmpdir(), 'pgrove-run-'))
@@ -49,7 +51,11 @@ function runFiles(files: readonly string[], concurrency: number): { status: numb
         `--test-reporter-destination=${list}`,
         ...files,
       ],
-      { cwd: packageRoot, stdio: 'inherit', env: { ...process.env, TMPDIR: folderForHomes } },
+      {
+        cwd: packageRoot,
+        stdio: 'inherit',
+        env: { ...process.env, TMPDIR: folderForHomes, NODE_COMPILE_CACHE: compiled },
+      },
     )
     const failed = readFileSync(list, 'utf8').split('\n').filter(Boolean)
     return { status: result.status ?? 1, failed: failed.map((file) => relative(packageRoot, file)) }

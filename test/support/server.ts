@@ -3,11 +3,13 @@
 // However the test ends, nothing outlives it: the processes and mounts of a home are found by the home itself, not by what we remember.
 
 import { spawn, type ChildProcess } from 'node:child_process'
-import { copyFile, mkdtemp, readFile, rm, chmod } from 'node:fs/promises'
+import { copyFile, cp, mkdtemp, readFile, rm, chmod } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createApiClient, type Api } from '@neondatabase/api-client'
+import { contractCacheFolder } from '../../src/api/contract/coverage-page.ts'
+import { loadContract } from '../../src/api/contract/load.ts'
 import { removeCgroups } from '../../src/compute/cgroups/open.ts'
 import { processesBelow } from '../../src/compute/process.ts'
 import { homeAt } from '../../src/home.ts'
@@ -58,6 +60,12 @@ export async function makeHome(prefix = 'pgrove-test-'): Promise<string> {
   return home
 }
 
+/** To read it is a fifth of what a first start does, and is tried by tests of its own and by those that bring a home. */
+async function giveContract(home: string): Promise<void> {
+  await loadContract({ cacheFolder: contractCacheFolder() })
+  await cp(contractCacheFolder(), homeAt(home).contractCache, { recursive: true })
+}
+
 const politeRounds = 60
 
 /** Kills what runs in a home, unmounts its pool, removes it; its log is kept where PGROVE_TEST_LOGS names a folder. */
@@ -83,6 +91,7 @@ export async function destroyHome(home: string): Promise<void> {
 
 export async function startServer(options: StartOptions = {}): Promise<TestServer> {
   const home = options.home ?? (await makeHome())
+  if (options.home === undefined && options.owner === undefined) await giveContract(home)
   const run = runStart(home, options)
   try {
     await run.ready
