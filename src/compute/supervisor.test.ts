@@ -102,8 +102,8 @@ for (const [major, installation] of testInstallations) {
       const { pid } = await supervisor.ensureRunning(computes.spec(id))
       await (await computes.tenant(id)).query('CREATE TABLE t (a int PRIMARY KEY)')
       let acknowledged = 0
-      const writers = Array.from({ length: 4 }, async (_, writer) => {
-        const tenant = await computes.tenant(id)
+      const tenants = await Promise.all(Array.from({ length: 4 }, () => computes.tenant(id)))
+      const writers = tenants.map(async (tenant, writer) => {
         for (let i = 0; ; i++) {
           try {
             await tenant.query('INSERT INTO t VALUES ($1)', [i * 4 + writer])
