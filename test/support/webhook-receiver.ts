@@ -31,7 +31,12 @@ export type WebhookReceiver = AsyncDisposable & {
 }
 
 export async function startWebhookReceiver(): Promise<WebhookReceiver> {
+  const answered = new Set<Promise<unknown>>()
   const server = createServer((request, response) => {
+    const ended = once(response, 'close')
+      .catch(() => {})
+      .finally(() => answered.delete(ended))
+    answered.add(ended)
     void text(request).then((body) => {
       receiver.requests++
       const { headers } = request
@@ -61,6 +66,8 @@ export async function startWebhookReceiver(): Promise<WebhookReceiver> {
     answersAfterMs: 0,
     requests: 0,
     async [Symbol.asyncDispose]() {
+      // What has no answer yet would be sent again, to the next receiver.
+      await Promise.all(answered)
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
     },
