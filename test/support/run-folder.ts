@@ -50,10 +50,10 @@ async function placeForHomes(): Promise<string> {
 }
 
 async function remove(folder: string): Promise<string[]> {
-  const names = await readdir(folder)
-  for (const name of names) await destroyHome(join(folder, name))
+  const entries = await readdir(folder, { withFileTypes: true })
+  for (const entry of entries) if (entry.isDirectory()) await destroyHome(join(folder, entry.name))
   await rm(folder, { recursive: true, force: true })
-  return names
+  return entries.map(({ name }) => name)
 }
 
 function isAlive(pid: number): boolean {
