@@ -47,7 +47,6 @@ test('a transferred project is the same to everybody who is connected: in a tran
     role_name: project.role,
     pooled: true,
   })
-  const { data: before } = await api.getProjectEndpoint(project.id, project.endpointId)
   await using writing = await connect(project.uri)
   await using pool = await connect(pooled.uri)
   await using listening = await connect(project.uri)
@@ -59,6 +58,7 @@ test('a transferred project is the same to everybody who is connected: in a tran
   await writing.query('insert into t values (1)')
   const [backend] = await writing.query<{ pid: number }>('select pg_backend_pid() as pid')
   await pool.query('select count(*) from t')
+  const { data: before } = await api.getProjectEndpoint(project.id, project.endpointId)
 
   const answer = await transfer(sponsored, paid, [project.id])
   assert.deepEqual([answer.status, answer.data], [200, {}])
