@@ -2,16 +2,39 @@
 // that starts a dozen servers may lose a race for the processor that it does not lose by itself, and a defect fails each time.
 
 import { spawnSync } from 'node:child_process'
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
-import { openRunFolder } from './run-folder.ts'
 import { packageRoot } from './server.ts'
 
+const memory = '/dev/shm'
+const roomInMemory = 6 * 1024 ** 3
+
+/**
+ * Every home is made, synced and thrown away, and half of a first start is waits for the disk. What a power cut leaves is asked of file
+ * systems that the tests make themselves, wherever their images lie.
+ */
+function placeForHomes(): string {
+  if (process.env['TMPDIR'] !== undefined) return process.env['TMPDIR']
+  try {
+    const options = readFileSync('/proc/mounts', 'utf8')
+      .split('\n')
+      .findLast((line) => line.split(' ')[1] === memory)
+      ?.split(' ')[3]
+      ?.split(',')
+    const { bavail, bsize } = statfsSync(memory)
+    const isUsable = options?.includes('rw') && !options.includes('noexec') && bavail * bsize >= roomInMemory
+    return isUsable ? memory : tmpdir()
+  } catch {
+    return tmpdir()
+  }
+}
+
+const folderForHomes = placeForHomes()
 /** Hundreds of processes of tests and of clients load the same files. */
 const compiled = process.env['NODE_COMPILE_CACHE'] ?? join(packageRoot, 'node_modules/.cache/compiled')
 
-function runFiles(files: readonly string[], concurrency: number, folder: string): { status: number; failed: string[] } {
+function runFiles(files: readonly string[], concurrency: number): { status: number; failed: string[] } {
   const scratch = mkdtempSync(join(tmpdir(), 'pgrove-run-'))
   const list = join(scratch, 'failed')
   try {
@@ -31,7 +54,7 @@ function runFiles(files: readonly string[], concurrency: number, folder: string)
       {
         cwd: packageRoot,
         stdio: 'inherit',
-        env: { ...process.env, TMPDIR: folder, NODE_COMPILE_CACHE: compiled },
+        env: { ...process.env, TMPDIR: folderForHomes, NODE_COMPILE_CACHE: compiled },
       },
     )
     const failed = readFileSync(list, 'utf8').split('\n').filter(Boolean)
@@ -45,10 +68,9 @@ const asked = process.argv.slice(2)
 const patterns = ['src/**/*.test.ts', 'test/**/*.test.ts']
 const files = asked.length > 0 ? asked : patterns.flatMap((pattern) => globSync(pattern, { cwd: packageRoot }))
 // One more than there are processors: much of a test's time is a wait for Postgres to start or for the disk.
-await using folder = await openRunFolder()
-let { status, failed } = runFiles(files.toSorted(), availableParallelism() + 1, folder.path)
+let { status, failed } = runFiles(files.toSorted(), availableParallelism() + 1)
 for (let again = 0; again < 2 && status !== 0 && failed.length > 0; again++) {
   process.stdout.write(`\nfailed, and run again by themselves:\n  ${failed.join('\n  ')}\n\n`)
-  ;({ status, failed } = runFiles(failed, 1, folder.path))
+  ;({ status, failed } = runFiles(failed, 1))
 }
 process.exitCode = status
