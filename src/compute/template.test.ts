@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { run } from '../lib/run.ts'
+import { mountedFolder, obstacleTo } from '../../test/storage/file-systems.ts'
+import { skipUnless } from '../../test/support/programs.ts'
 import { readControlFile, walSegmentName, walSegmentNames } from './data-dir.ts'
 import { serviceRole, tenantGroupRole } from './postgres-service.ts'
 import { fillTemplate } from './template.ts'
@@ -97,17 +98,11 @@ for (const [major, installation] of testInstallations) {
       await inside.query('SELECT count(*) FROM pg_attribute')
     })
 
-    test('may be a volume of its own', { skip: testOwner === undefined && 'only root mounts' }, async () => {
-      const dir = join(computes.root, 'volume')
-      await mkdir(dir)
-      await run('mount', ['-t', 'tmpfs', 'pgrove-test', dir])
-      try {
-        const { files } = await fillTemplate(computes.tree, dir, { owner: testOwner, servicePassword })
-        assert.ok(files > 500)
-        assert.equal((await readControlFile(dir)).state, 'shut_down')
-      } finally {
-        await run('umount', [dir])
-      }
+    test('may be a volume of its own', skipUnless(obstacleTo('xfs')), async () => {
+      await using volume = mountedFolder('xfs')
+      const { files } = await fillTemplate(computes.tree, volume.folder, { owner: testOwner, servicePassword })
+      assert.ok(files > 500)
+      assert.equal((await readControlFile(volume.folder)).state, 'shut_down')
     })
 
     test('is made anew over what a crash left', async () => {

@@ -33,6 +33,8 @@ export async function fillTemplate(tree: RuntimeTree, dir: string, options: Temp
   await killProcessesBelow(scratch)
   await rm(scratch, { recursive: true, force: true })
   for (const name of await readdir(dir)) await rm(join(dir, name), { recursive: true, force: true })
+  // What moves in belongs to a system account until it is handed over.
+  await chmod(dir, 0o700)
   try {
     // initdb insists on a user that has a name, and the uids of computes have none: it runs as a system account in a folder
     // that this account can only reach through the owner's group.
@@ -177,7 +179,6 @@ async function handOver(dir: string, owner: Owner | undefined): Promise<number> 
     for (const entry of entries) await chown(join(entry.parentPath, entry.name), owner.uid, owner.gid)
     await chown(dir, owner.uid, owner.gid)
   }
-  await chmod(dir, 0o700)
   return entries.filter((entry) => entry.isFile()).length
 }
 

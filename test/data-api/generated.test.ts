@@ -105,7 +105,7 @@ test('aggregates', async () => {
         statement: statementOfSummary(schema, each),
         isOrdered: false,
       })),
-      ...[embeddings(schema, table) ?? []].flat().map((found) =>
+      ...embeddings(schema, table).map((found) =>
         found.map((each) => ({
           target: targetOfEmbedding(each),
           statement: statementOfEmbedding(schema, each),

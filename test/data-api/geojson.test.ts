@@ -77,8 +77,3 @@ describe('with PostGIS', skipUnless(binaries === undefined ? 'needs a Postgres w
     assert.deepEqual([status, (json as { message: string }).message], [400, 'geometry column is missing'])
   })
 })
-
-test('without PostGIS there is none', async () => {
-  await using engine = await TestEngine.start()
-  assert.equal((await engine.ask('/clubs', { headers: { accept: type } })).status, 406)
-})

@@ -47,4 +47,7 @@ describe('media types', () => {
     assert.match(write.text, /Insert on tools/)
     assert.deepEqual((await engine().ask('/tools?label=eq.planned')).json, [])
   })
+  test('GeoJSON is none without PostGIS', async () => {
+    assert.equal((await accept('application/geo+json', '/tools')).status, 406)
+  })
 })

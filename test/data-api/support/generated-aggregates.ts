@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { conditions, quote, treeParam, treeSql, type Tree } from './generated-conditions.ts'
 import { joined, linksOf, type Link } from './generated-reads.ts'
-import { ident, type Column, type Schema, type Table, type TypeName } from './generated-schema.ts'
+import { ident, literal, type Column, type Schema, type Table, type TypeName } from './generated-schema.ts'
 
 type Group = { column: Column; alias: string | undefined; cast: string | undefined }
 type Aggregate = {
@@ -106,11 +106,10 @@ export const summaries = (schema: Schema, table: Table): fc.Arbitrary<Summary> =
   return fc.tuple(summed(table, ''), spread).map(([each, spread_]) => ({ ...each, spread: spread_ }))
 }
 
-/** None where a table leads to nothing of which there are many. */
-export function embeddings(schema: Schema, table: Table): fc.Arbitrary<Embedding> | undefined {
+/** One for each link to something of which there may be many. */
+export function embeddings(schema: Schema, table: Table): fc.Arbitrary<Embedding>[] {
   const links = linksOf(schema, table).filter(({ isToOne }) => !isToOne)
-  if (links.length === 0) return undefined
-  return fc.constantFrom(...links).chain((link) =>
+  return links.map((link) =>
     summed(link.to, 'e').map((each) => ({
       table,
       link,
@@ -163,8 +162,7 @@ const aggregatesOf = (all: readonly Aggregate[], alias: string): Named[] =>
   all.map((each) => [each.alias, aggregateSql(each, alias)])
 /** Of any length, as arguments of a function are not. */
 const objectSql = (all: readonly Named[]): string =>
-  `(select jsonb_object_agg(k, v) from (values ${all.map(([name, sql]) => `(${literalName(name)}, to_jsonb(${sql}))`).join(', ')}) as pair(k, v))`
-const literalName = (name: string): string => `'${name.replaceAll("'", "''")}'`
+  `(select jsonb_object_agg(k, v) from (values ${all.map(([name, sql]) => `(${literal(name)}, to_jsonb(${sql}))`).join(', ')}) as pair(k, v))`
 const groupBy = (all: readonly Named[]): string =>
   all.length === 0 ? '' : `group by ${all.map(([, sql]) => sql).join(', ')}`
 
