@@ -13,7 +13,7 @@ import type { Owner, StopMode } from '../model/compute.ts'
 import type { Launch } from './confinement.ts'
 import { backendsDieFirst } from './out-of-memory.ts'
 import { AppError } from '../model/errors.ts'
-import { identify, isAlive, poll, processesIn, workingFolder, type ProcessIdentity } from './process.ts'
+import { identify, isAlive, poll, processesIn, sendSignal, workingFolder, type ProcessIdentity } from './process.ts'
 import { openServerLog, serverLogSize, serverLogTail } from './server-log.ts'
 
 export type StartOptions = {
@@ -160,14 +160,14 @@ export class Postmaster {
   }
 
   reload(): void {
-    this.#signal('SIGHUP')
+    sendSignal(this.pid, 'SIGHUP')
   }
 
   /** Goes from one mode to the next harder one where the process does not end in time. Returns when it has. */
   async stop(mode: StopMode): Promise<void> {
     for (let next: StopMode | 'kill' = mode; ; next = harder[next]) {
       if (this.#hasExited) return
-      this.#signal(next === 'kill' ? 'SIGKILL' : signals[next])
+      sendSignal(this.pid, next === 'kill' ? 'SIGKILL' : signals[next])
       await failpoint('compute.stop.signalled')
       const patience = next === 'kill' ? orphanPatienceMs : patienceMs[next]
       if (await this.#exitsWithin(patience)) return
@@ -212,14 +212,6 @@ export class Postmaster {
       await new Promise<void>((resolve) => {
         setTimeout(resolve, adoptedStepMs).unref()
       })
-    }
-  }
-
-  #signal(signal: NodeJS.Signals): void {
-    try {
-      process.kill(this.pid, signal)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
     }
   }
 }
@@ -275,9 +267,7 @@ async function prepareLockFile(dataDir: string): Promise<number | undefined> {
     timedOut: () => new AppError('compute_start_failed', 'processes of an earlier run do not end'),
   }
   await poll(gone, { ...limits, timeoutMs: orphanPatienceMs }).catch(async () => {
-    for (const pid of await processesIn(dataDir)) {
-      if (isAlive(pid)) process.kill(pid, 'SIGKILL')
-    }
+    for (const pid of await processesIn(dataDir)) sendSignal(pid, 'SIGKILL')
     await poll(gone, { ...limits, timeoutMs: orphanPatienceMs })
   })
   return isAlive(lock.pid) ? lock.pid : undefined

@@ -26,6 +26,15 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** One that has ended meanwhile, as a postmaster's children do with it, needs no signal. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
 /** Undefined when it is gone, or dead and only waiting to be noticed. */
 export async function identify(pid: number): Promise<ProcessIdentity | undefined> {
   if (!isAlive(pid)) return undefined
@@ -71,7 +80,7 @@ export async function killProcessesBelow(folder: string): Promise<void> {
     async () => {
       const pids = await processesBelow(folder)
       const signal = performance.now() < patience ? 'SIGQUIT' : 'SIGKILL'
-      for (const pid of pids) if (isAlive(pid)) process.kill(pid, signal)
+      for (const pid of pids) sendSignal(pid, signal)
       return pids.length === 0 || undefined
     },
     {
